@@ -1,0 +1,174 @@
+'use strict';
+// One native engine, seen from JavaScript: the callbacks of pending operations, their completions, the deadlines, and
+// which sessions are live, that is, held by a request that is being handled.
+
+const debug = require('debug')('drachtio:session');
+const SessionError = require('./errors');
+const { NativeEngine } = require('./native');
+
+const engines = new WeakMap();
+
+const TICK = 50; // ms between looks at the deadlines
+const SWEEP = 1024; // live entries before the first look for those that were never let go
+
+class Engine {
+  // `create(wake)` makes the native engine
+  constructor(store, create) {
+    this.store = store;
+    this.native = create(() => this.drain());
+    this.ready = true;
+    this.waiting = new Map();
+    this.lastOp = 0;
+    this.connecting = false;
+    this.timer = null;
+    this.working = false;
+    this.again = false;
+    this.live = new Map();
+    this.sweepAt = SWEEP;
+    engines.set(store, this);
+  }
+
+  // The engine of a store; one is made for a store written in JavaScript.
+  static of(store) {
+    const engine = engines.get(store);
+    if (engine) return engine;
+    const JavaScriptStore = require('./javascript-store');
+    return new JavaScriptStore(store);
+  }
+
+  // Starts an operation of the native engine. The callback comes in the same turn if it is done at once.
+  run(callback, method, ...args) {
+    const op = this.nextOp();
+    let value;
+    try {
+      value = this.native[method](op, ...args);
+    } catch (err) {
+      return callback(SessionError.from(err));
+    }
+    if (value !== undefined) {
+      callback(null, value);
+      if (this.eventful) this.drain();
+      return;
+    }
+    this.waiting.set(op, callback);
+    this.hold();
+    this.work();
+  }
+
+  // As run(), for applications: a callback never comes in the same turn, without one there is a promise. `read`
+  // turns the native value into the application's.
+  ask(callback, read, method, ...args) {
+    if (typeof callback !== 'function') {
+      return new Promise((resolve, reject) => {
+        this.run((err, value) => (err ? reject(err) : resolve(read(value))), method, ...args);
+      });
+    }
+    let later = true;
+    const answer = (err, value) => (err ? callback(err) : callback(null, read(value)));
+    this.run((err, value) => (later ? process.nextTick(answer, err, value) : answer(err, value)), method, ...args);
+    later = false;
+  }
+
+  nextOp() {
+    do {
+      this.lastOp = (this.lastOp + 1) >>> 0 || 1;
+    } while (this.waiting.has(this.lastOp));
+    return this.lastOp;
+  }
+
+  // Settles what was completed. An error thrown by one callback is the process's, as anywhere, and not the others'.
+  drain() {
+    const flat = this.native.drain();
+    for (let i = 0; i < flat.length; i += 3) {
+      const [op, code, value] = [flat[i], flat[i + 1], flat[i + 2]];
+      try {
+        if (op === 0) {
+          this.event(code, value);
+          continue;
+        }
+        const callback = this.waiting.get(op);
+        this.waiting.delete(op);
+        if (callback) callback(code === null ? null : new SessionError(code, value), value);
+      } catch (err) {
+        process.nextTick(() => {
+          throw err;
+        });
+      }
+    }
+    this.work();
+    if (!this.busy) this.timer?.unref();
+  }
+
+  // what a store in JavaScript has to be asked; a native store has nothing to do here
+  work() {}
+
+  event(name, [first, second]) {
+    if (name === 'evict') {
+      const { decode } = require('./codec');
+      this.store.emit('evict', first, decode(second));
+      return;
+    }
+    this.connecting = false;
+    debug('store: %s %s', name, second || '');
+    if (name === 'connect') this.ready = true;
+    if (name === 'disconnect') this.ready = false;
+    if (name === 'error') this.report(new SessionError(first, second));
+    else this.store.emit(name, ...(second ? [new SessionError(first, second)] : []));
+  }
+
+  // Tells of an error that nobody waits for.
+  report(err) {
+    if (!err) return;
+    debug('%s: %s', err.code, err.message);
+    if (this.store.listenerCount?.('error') > 0) this.store.emit('error', err);
+    else if (!this.warned) {
+      this.warned = true;
+      process.emitWarning(`${err.message} (listen for 'error' on the store to hear of every such error)`, {
+        type: 'SessionWarning',
+        code: err.code
+      });
+    }
+  }
+
+  get busy() {
+    return this.waiting.size > 0 || this.connecting;
+  }
+
+  // Keeps the process alive, and looks at the deadlines, while something is pending.
+  hold() {
+    if (this.timer) return void this.timer.ref();
+    let idle = 0;
+    this.timer = setInterval(() => {
+      this.drain();
+      if (this.busy) {
+        idle = 0;
+        this.native.expire();
+        this.drain();
+      } else if (++idle > 20) {
+        clearInterval(this.timer);
+        this.timer = null;
+      }
+    }, TICK);
+  }
+
+  // The live session that has this key, if there is one.
+  find(name) {
+    const session = this.live.get(name)?.deref();
+    return session && !session.removed ? session : undefined;
+  }
+
+  enlist(name, session) {
+    this.live.set(name, session.reference);
+    if (this.live.size < this.sweepAt) return;
+    for (const [key, reference] of this.live) {
+      if (!reference.deref()) this.live.delete(key);
+    }
+    this.sweepAt = Math.max(SWEEP, this.live.size * 2);
+  }
+
+  strike(name, session) {
+    if (this.live.get(name) === session.reference) this.live.delete(name);
+  }
+}
+
+module.exports = { Engine, NativeEngine };

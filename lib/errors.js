@@ -1,0 +1,18 @@
+'use strict';
+// The one error class, with a stable code. Codes of the native engine are in src/error.rs; two are JavaScript's own:
+// ERR_SESSION_DATA (a session's data can't be turned into JSON, or back) and ERR_SESSION_NATIVE (no native binary).
+
+class SessionError extends Error {
+  constructor(code, message, cause) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+  }
+
+  // an error thrown by the native engine, which has the code but not the class
+  static from(err) {
+    return err instanceof SessionError ? err : new SessionError(err.code, err.message);
+  }
+}
+SessionError.prototype.name = 'SessionError';
+
+module.exports = SessionError;

@@ -1,0 +1,42 @@
+'use strict';
+// Reads what a message is, of either host: classic drachtio and drachtio-srf spell it differently.
+
+// as in src/rules.rs, Facts
+const Facts = { NETWORK: 1, TO_TAG: 1 << 1, AUTHORIZED: 1 << 2, CANCELED: 1 << 3, PENDING: 1 << 4, ATTACHED: 1 << 5 };
+
+const header = (req, name) => (typeof req.get === 'function' ? req.get(name) : undefined);
+
+// The key of the dialog: its Call-ID.
+function idOf(req) {
+  const id = req.sessionID ?? req.id ?? header(req, 'call-id');
+  return typeof id === 'string' && id !== '' ? id : undefined;
+}
+
+// Whether the request belongs to a dialog (RFC 3261, 12.2): by the To tag, which no host tells reliably.
+function hasToTag(req) {
+  const to = header(req, 'to');
+  if (typeof to !== 'string') {
+    const isNew = typeof req.isNewInvite === 'function' ? req.isNewInvite() : req.isNewInvite;
+    return !(isNew || req.canFormDialog);
+  }
+  if (!to.includes('tag')) return false;
+  // a display name or a URI may have the letters too
+  const outside = to.replace(/"(?:[^"\\]|\\.)*"/g, '').replace(/<[^>]*>/g, '');
+  return /;\s*tag\s*=/i.test(outside);
+}
+
+const isCanceled = (req) => req.canceled === true;
+
+// The facts of a message but PENDING, which is ours to know.
+function factsOf(req) {
+  let facts = req.source === 'application' ? 0 : Facts.NETWORK;
+  if (hasToTag(req)) facts |= Facts.TO_TAG;
+  else if (header(req, 'authorization') || header(req, 'proxy-authorization')) facts |= Facts.AUTHORIZED;
+  if (isCanceled(req)) facts |= Facts.CANCELED;
+  return facts;
+}
+
+// The status of a received response.
+const statusOf = (res) => Number(res?.statusCode ?? res?.status) || 0;
+
+module.exports = { Facts, factsOf, idOf, isCanceled, statusOf };

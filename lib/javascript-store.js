@@ -1,0 +1,66 @@
+'use strict';
+// Drives a store written in JavaScript, of the shape of connect's and express's: get(sid, cb), set(sid, value, cb),
+// destroy(sid, cb), or the same without a callback, giving promises. What is asked, and in which order, the native
+// engine decides (src/store/foreign.rs).
+
+const SessionError = require('./errors');
+const { Engine, NativeEngine } = require('./engine');
+
+class JavaScriptStore extends Engine {
+  constructor(store) {
+    for (const method of ['get', 'set', 'destroy']) {
+      if (typeof store[method] !== 'function') {
+        throw new SessionError('ERR_SESSION_OPTION', `the store has no method ${method}(): it must have get, set, destroy`);
+      }
+    }
+    super(store, () => NativeEngine.foreign());
+    if (typeof store.on === 'function') {
+      store.on('connect', () => (this.ready = true));
+      store.on('disconnect', () => (this.ready = false));
+    }
+  }
+
+  // A loop, not a recursion: a store may answer in the same turn.
+  work() {
+    this.again = true;
+    if (this.working) return;
+    this.working = true;
+    try {
+      while (this.again) {
+        this.again = false;
+        const flat = this.native.calls();
+        for (let i = 0; i < flat.length; i += 5) this.call(flat[i], flat[i + 1], flat[i + 2], flat[i + 3]);
+      }
+    } finally {
+      this.working = false;
+    }
+  }
+
+  call(id, method, name, text) {
+    const answer = (err, value) => {
+      let found = null;
+      if (!err && method === 'get' && value !== undefined && value !== null) {
+        try {
+          found = JSON.stringify(value);
+        } catch (thrown) {
+          err = thrown;
+        }
+      }
+      // what the store says of a missing entry, as express's file stores do
+      if (err && err.code === 'ENOENT') err = null;
+      this.native.answer(id, err ? String(err.message || err) : null, found);
+      this.drain();
+    };
+    const args = text === null ? [name] : [name, JSON.parse(text)];
+    try {
+      // A method that takes a callback answers by it; its promise may say that it has merely begun.
+      const byCallback = this.store[method].length > args.length;
+      const promise = this.store[method](...args, answer);
+      if (typeof promise?.then === 'function') promise.then((value) => byCallback || answer(null, value), answer);
+    } catch (err) {
+      answer(err);
+    }
+  }
+}
+
+module.exports = JavaScriptStore;

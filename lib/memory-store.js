@@ -1,0 +1,29 @@
+'use strict';
+// MemoryStore, the embedded default: for one process, gone with it.
+
+const { NativeStore } = require('./store');
+const { Engine, NativeEngine } = require('./engine');
+
+let warned = false;
+
+class MemoryStore extends NativeStore {
+  constructor(options = {}) {
+    super(options, 'MemoryStore');
+    const text = NativeStore.text(options);
+    const engine = new Engine(this, () => NativeEngine.memory(text));
+    // only a bounded store has something to tell: what it drops
+    engine.eventful = options.max !== undefined;
+  }
+
+  // Says once that this is not for production.
+  warn() {
+    if (warned || process.env.NODE_ENV !== 'production') return;
+    warned = true;
+    console.warn(
+      'drachtio-session: MemoryStore is for one process: sessions are gone when it ends, and another process does not ' +
+        'see them. Use RedisStore in production.'
+    );
+  }
+}
+
+module.exports = MemoryStore;

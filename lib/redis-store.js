@@ -1,0 +1,22 @@
+'use strict';
+// RedisStore: sessions in Redis, over connections that the native engine pools and drives.
+
+const { NativeStore } = require('./store');
+const { Engine, NativeEngine } = require('./engine');
+
+class RedisStore extends NativeStore {
+  constructor(options = {}) {
+    super(options, 'RedisStore');
+    const text = NativeStore.text(options);
+    const engine = new Engine(this, (wake) => NativeEngine.redis(text, wake));
+    // The process waits for the outcome of the first attempt to connect, then only for operations.
+    engine.connecting = true;
+    engine.hold();
+  }
+
+  quit(callback) {
+    return this.close(callback);
+  }
+}
+
+module.exports = RedisStore;

@@ -1,0 +1,311 @@
+'use strict';
+// Session, the multi-key session ("mks"): one data object, found by any of its keys. The record behind it, what has
+// changed and what is written are the native engine's.
+
+const codec = require('./codec');
+const native = require('./native');
+const SessionError = require('./errors');
+const { Engine } = require('./engine');
+
+const PREFIX = 'mks:';
+// extents of a save, as NativeEngine#save has them
+const ALWAYS = 1;
+
+const ignore = () => undefined;
+
+// The class of the data object. What it has besides the application's properties is not enumerable.
+class SessionData {
+  #mks;
+
+  constructor(mks) {
+    this.#mks = mks;
+  }
+
+  get mks() {
+    return this.#mks;
+  }
+
+  save(callback) {
+    return this.#mks.save(callback);
+  }
+}
+
+class Session {
+  #data;
+  #resources = null;
+  #reference;
+  #held = 0;
+
+  constructor(options, record) {
+    if (!options || !options.store) {
+      throw new SessionError('ERR_SESSION_ARGUMENT', 'new Session({store}) needs a store');
+    }
+    this.store = options.store;
+    this.engine = Engine.of(options.store);
+    this.record = record || native.newRecord(false);
+    this.degraded = false;
+    for (const key of ['store', 'engine', 'record']) Object.defineProperty(this, key, { enumerable: false });
+  }
+
+  get uuid() {
+    return native.recordUuid(this.record);
+  }
+
+  get keys() {
+    return native.recordKeys(this.record);
+  }
+
+  get keyCount() {
+    return this.keys.length;
+  }
+
+  get keyData() {
+    return Object.fromEntries(this.keys.map((name) => [name, this.get(name.slice(PREFIX.length)) ?? null]));
+  }
+
+  // whether it was removed or has expired
+  get removed() {
+    return native.recordIsRemoved(this.record);
+  }
+
+  get session() {
+    if (!this.#data) {
+      const data = new SessionData(this);
+      const instances = [];
+      fill(data, codec.decode(native.recordText(this.record), instances));
+      this.#data = data;
+      instances.forEach((instance) => instance.attachSession(this));
+    }
+    return this.#data;
+  }
+
+  set session(content) {
+    if (content === null || typeof content !== 'object' || Array.isArray(content)) {
+      throw new SessionError('ERR_SESSION_ARGUMENT', `a session is an object, not ${JSON.stringify(content)}`);
+    }
+    const data = this.session;
+    if (content === data) return;
+    const copy = { ...content };
+    Object.keys(data).forEach((key) => delete data[key]);
+    fill(data, copy);
+  }
+
+  // Adds a key: set(id), set(resource) with a sessionID, set(id, resource).
+  set(id, resource) {
+    if (id !== null && typeof id === 'object') {
+      resource = isStorable(id) ? id : undefined;
+      id = id.sessionID;
+    }
+    if (typeof id !== 'string' || id === '') {
+      throw new SessionError('ERR_SESSION_ARGUMENT', 'the key of a session is a string that is not empty, or has one as sessionID');
+    }
+    const name = PREFIX + id;
+    if (resource === undefined || resource === null) native.recordAddKey(this.record, id);
+    else {
+      native.recordAddKey(this.record, id, codec.encode(resource, `the resource of key ${id}`));
+      this.#resources ??= new Map();
+      this.#resources.set(name, resource);
+    }
+    if (this.#held > 0) this.engine.enlist(name, this);
+    return this;
+  }
+
+  // The resource kept with a key.
+  get(id) {
+    const name = PREFIX + id;
+    let resource = this.#resources?.get(name);
+    if (resource === undefined) {
+      const text = native.recordResource(this.record, name);
+      if (text === null) return undefined;
+      const instances = [];
+      resource = codec.decode(text, instances);
+      this.#resources ??= new Map();
+      this.#resources.set(name, resource);
+      instances.forEach((instance) => instance.attachSession(this));
+    }
+    return resource;
+  }
+
+  // Whether a save would write anything.
+  isDirty() {
+    return native.recordIsDirty(this.record, this.text());
+  }
+
+  // Removes a key, and the session with its last one.
+  del(id, callback) {
+    if (id !== null && typeof id === 'object') id = id.sessionID;
+    return promised(callback, (done) => this.removeKey(id, done));
+  }
+
+  save(callback) {
+    return promised(callback, (done) => this.write(ALWAYS, done));
+  }
+
+  // Removes the session with all of its keys.
+  destroy(callback) {
+    return promised(callback, (done) => {
+      const names = this.keys;
+      this.engine.run(
+        (err) => {
+          names.forEach((name) => this.engine.strike(name, this));
+          done(err);
+        },
+        'destroy',
+        this.record
+      );
+    });
+  }
+
+  // Saves what has changed and lets go: later requests load the session anew.
+  close(callback) {
+    return promised(callback, (done) =>
+      this.write(0, (err) => {
+        this.keys.forEach((name) => this.engine.strike(name, this));
+        done(err);
+      })
+    );
+  }
+
+  // Gives any object `mks` and `session`.
+  attachTo(object) {
+    Object.defineProperties(object, {
+      mks: { value: this, configurable: true, writable: true, enumerable: false },
+      session: {
+        get: () => this.session,
+        set: (content) => (this.session = content),
+        configurable: true,
+        enumerable: false
+      }
+    });
+    return this;
+  }
+
+  // For the middleware: as the public methods, but the callback may come in the same turn.
+
+  // The JSON text of the data; nothing while nobody has read it. Resources may have changed as well.
+  text() {
+    this.#resources?.forEach((resource, name) => {
+      const id = name.slice(PREFIX.length);
+      if (this.keys.includes(name)) native.recordAddKey(this.record, id, codec.encode(resource, `the resource of key ${id}`));
+    });
+    return this.#data && codec.encode(this.#data);
+  }
+
+  write(extent, done) {
+    let text, ttl;
+    try {
+      text = this.text();
+      ttl = this.store.ttlOf?.(this);
+    } catch (err) {
+      return done(err);
+    }
+    this.engine.run((err) => done(err), 'save', this.record, text, extent, ttl);
+  }
+
+  removeKey(id, done) {
+    let text;
+    try {
+      text = this.text();
+    } catch (err) {
+      // data that can't be saved must not keep the key alive
+      this.engine.report(err);
+    }
+    const over = (err) => {
+      this.#resources?.delete(PREFIX + id);
+      this.engine.strike(PREFIX + id, this);
+      done(err);
+    };
+    this.engine.run(over, 'removeKey', this.record, id, text, this.store.ttlOf?.(this));
+  }
+
+  // Brings what others have stored meanwhile into the data object.
+  merge() {
+    const patch = native.recordMerge(this.record, this.text());
+    if (patch === null) return;
+    const instances = [];
+    const { set, removed } = codec.decode(patch, instances);
+    const data = this.session;
+    removed.forEach((key) => delete data[key]);
+    fill(data, set);
+    instances.forEach((instance) => instance.attachSession(this));
+  }
+
+  // A request holds the session: whoever comes by one of its keys meanwhile gets this object.
+  hold() {
+    if (this.#held++ === 0) this.keys.forEach((name) => this.engine.enlist(name, this));
+  }
+
+  release() {
+    if (--this.#held === 0) this.keys.forEach((name) => this.engine.strike(name, this));
+  }
+
+  get reference() {
+    return (this.#reference ??= new WeakRef(this));
+  }
+
+  // Finds a session by a key: callback(err, mks), without mks if there is none.
+  static find(store, id, callback) {
+    const engine = Engine.of(store);
+    const live = engine.find(PREFIX + id);
+    const found = (err, value) => {
+      if (err) return callback(err);
+      if (value === null) return callback(null, null);
+      if (value === true) return callback(null, live);
+      try {
+        const mks = value === false ? live : known(engine, value) || new Session({ store }, value);
+        if (value === false || mks.record !== value) mks.merge();
+        callback(null, mks);
+      } catch (thrown) {
+        callback(thrown);
+      }
+    };
+    engine.run(found, 'load', id, live?.record);
+  }
+
+  static loadFromStorage(options, id, callback) {
+    if (!options || !options.store) {
+      throw new SessionError('ERR_SESSION_ARGUMENT', 'Session.loadFromStorage({store}, id) needs a store');
+    }
+    if (options.resolvers) codec.addClasses(options.resolvers);
+    return promised(callback, (done) => Session.find(options.store, id, (err, mks) => (err ? done(err) : done(null, mks))));
+  }
+
+  static addResolvers(classes) {
+    codec.addClasses(classes);
+  }
+}
+Session.SessionProto = SessionData;
+Session.resolvers = codec.resolvers;
+
+// The session that another load has brought home while this one was under way.
+function known(engine, record) {
+  if (engine.live.size === 0) return null;
+  for (const name of native.recordKeys(record)) {
+    const session = engine.find(name);
+    if (session && native.recordAbsorb(session.record, record) !== null) return session;
+  }
+  return null;
+}
+
+function fill(data, content) {
+  Object.keys(content).forEach((key) => codec.put(data, key, content[key]));
+}
+
+// a request or a socket that carries a sessionID is not something to be stored
+function isStorable(object) {
+  const proto = Object.getPrototypeOf(object);
+  return proto === Object.prototype || proto === null || codec.resolvers.includes(object.constructor);
+}
+
+// Calls back in a later turn, or gives a promise.
+function promised(callback, start) {
+  if (typeof callback !== 'function') {
+    return new Promise((resolve, reject) => start((err, value) => (err ? reject(err) : resolve(value))));
+  }
+  let later = true;
+  start((err, value) => (later ? process.nextTick(callback, err || null, value) : callback(err || null, value)));
+  later = false;
+  return undefined;
+}
+
+module.exports = { Session, ignore, promised };

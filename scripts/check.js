@@ -1,0 +1,53 @@
+'use strict';
+// npm run check: format, lints, docs, typings, and that the generated files are up to date. Everything is run, also
+// after a failure; what a step printed is shown when it failed.
+
+const path = require('node:path');
+const { spawnSync } = require('node:child_process');
+const { main, requireRust, root, setup } = require('./setup');
+
+const GENERATED = ['native.js', 'native.d.ts'];
+
+// the program of an npm package, without the shell files in node_modules/.bin that differ between systems
+const bin = (name, file, ...args) => [process.execPath, path.join(root, 'node_modules', name, file), ...args];
+
+const STEPS = [
+  { name: 'prettier', command: bin('prettier', 'bin/prettier.cjs', '--check', '.') },
+  { name: 'oxlint', command: bin('oxlint', 'bin/oxlint', '--deny-warnings') },
+  { name: 'rustfmt', command: ['cargo', 'fmt', '--check'] },
+  { name: 'clippy', command: ['cargo', 'clippy', '--all-targets', '--', '-D', 'warnings'] },
+  {
+    name: 'rustdoc',
+    command: ['cargo', 'doc', '--no-deps', '--document-private-items'],
+    env: { RUSTDOCFLAGS: '-D warnings' }
+  },
+  { name: 'tsc', command: bin('typescript', 'bin/tsc', '--project', 'tsconfig.json') },
+  { name: 'napi build', command: ['npm', 'run', '--silent', 'build'] },
+  { name: 'generated files are committed', command: ['git', 'ls-files', '--error-unmatch', '--', ...GENERATED] },
+  { name: 'generated files are up to date', command: ['git', 'diff', '--exit-code', 'HEAD', '--', ...GENERATED] }
+];
+
+function passes({ name, command: [program, ...args], env }) {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    cwd: root,
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+    maxBuffer: 64 * 1024 * 1024,
+    shell: process.platform === 'win32' && program === 'npm',
+    stdio: ['ignore', 'pipe', 'pipe']
+  });
+  const ok = !error && status === 0;
+  console.log(`${ok ? 'ok    ' : 'FAILED'} ${name}`);
+  if (!ok) console.log([stdout, stderr, error && error.message].filter(Boolean).join('\n').trimEnd());
+  return ok;
+}
+
+main(() => {
+  setup({ build: false });
+  requireRust();
+  const failed = STEPS.filter((step) => !passes(step));
+  if (failed.length > 0) {
+    console.log(`check: ${failed.length} of ${STEPS.length} failed: ${failed.map(({ name }) => name).join(', ')}`);
+    process.exitCode = 1;
+  }
+});

@@ -1,0 +1,83 @@
+'use strict';
+// npm test: sets up, runs the Rust and the JavaScript tests, and closes with their counts.
+// `-- --javascript` leaves the Rust tests and the build out: for a machine that was given a finished native module.
+
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { spawn } = require('node:child_process');
+const { main, requireRust, root, setup } = require('./setup');
+const { requireRedisServer } = require('./redis-server');
+
+// longer than any file of tests takes; a test that hangs fails then instead of holding everything
+const FILE_TIMEOUT_MS = 10 * 60 * 1000;
+
+const sum = (text, pattern) => [...text.matchAll(pattern)].reduce((total, match) => total + Number(match[1]), 0);
+
+// Runs a command, shows what it prints on stdout as it comes, and resolves to that text and the exit code.
+function show(command, args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+    let text = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk) => {
+      text += chunk;
+      process.stdout.write(chunk);
+    });
+    child.on('error', reject).on('close', (code) => resolve({ text, code }));
+  });
+}
+
+// A runner that ends badly without naming a failed test (it did not compile, it crashed) is one failure.
+function counts(passed, failed, code) {
+  return { passed, failed: failed || (code === 0 ? 0 : 1) };
+}
+
+async function rustTests() {
+  requireRust();
+  const { text, code } = await show('cargo', ['test', '--no-fail-fast']);
+  return counts(sum(text, /^test result: .*? (\d+) passed;/gm), sum(text, /^test result: .*? (\d+) failed;/gm), code);
+}
+
+function testFiles() {
+  return fs
+    .readdirSync(path.join(root, '__test__'), { recursive: true })
+    .filter((name) => name.endsWith('.test.js'))
+    .toSorted()
+    .map((name) => path.join('__test__', name));
+}
+
+async function javascriptTests() {
+  const files = testFiles();
+  // without files, node --test would look for some itself
+  if (files.length === 0) return { passed: 0, failed: 0 };
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'drachtio-session-test-'));
+  const tap = path.join(dir, 'results.tap');
+  try {
+    const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout'];
+    reporters.push('--test-reporter=tap', `--test-reporter-destination=${tap}`);
+    const args = ['--test', `--test-timeout=${FILE_TIMEOUT_MS}`, ...reporters, ...files];
+    const { code } = await show(process.execPath, args);
+    const results = fs.existsSync(tap) ? fs.readFileSync(tap, 'utf8') : '';
+    // the totals are the last lines; what a test printed may look like them
+    const totals = results.slice(results.lastIndexOf('\n# tests '));
+    return counts(sum(totals, /^# pass (\d+)$/gm), sum(totals, /^# (?:fail|cancelled) (\d+)$/gm), code);
+  } finally {
+    fs.rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+main(async () => {
+  const javascriptOnly = process.argv.includes('--javascript');
+  setup({ build: !javascriptOnly });
+  requireRedisServer();
+  const rust = javascriptOnly ? { passed: 0, failed: 0 } : await rustTests();
+  const javascript = await javascriptTests();
+  const passed = rust.passed + javascript.passed;
+  const failed = rust.failed + javascript.failed;
+  console.log('');
+  if (!javascriptOnly) console.log(`rust: ${rust.passed} passed, ${rust.failed} failed`);
+  console.log(`javascript: ${javascript.passed} passed, ${javascript.failed} failed`);
+  console.log(`${passed} passed, ${failed} failed`);
+  const nothingRan = javascript.passed === 0 || (!javascriptOnly && rust.passed === 0);
+  if (failed > 0 || nothingRan) process.exitCode = 1;
+});

@@ -1,0 +1,495 @@
+//! The only module that knows Node-API: converts arguments and results, and delegates.
+//!
+//! An operation of [`NativeEngine`] has a number (`op`, not 0) of the caller's choice. It returns its value when it
+//! is done at once, throws when it failed at once, and returns `undefined` when its completion will come with
+//! [`NativeEngine::drain`]. Errors have their code in `code`.
+
+// Node-API hands strings over by value; what each call may throw is said in the module's first paragraph.
+#![allow(clippy::needless_pass_by_value, clippy::missing_errors_doc)]
+
+use std::cell::RefCell;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use napi::bindgen_prelude::{Either7, External, Function, Null, Undefined};
+use napi::threadsafe_function::ThreadsafeFunctionCallMode;
+use napi_derive::napi;
+
+use crate::engine::{Engine, Extent, Shared, Value};
+use crate::error::{Error, Kind};
+use crate::record::{KEY_PREFIX, Record, State};
+use crate::rules::{self, Facts, Plan};
+use crate::store::foreign::ForeignStore;
+use crate::store::memory::MemoryStore;
+use crate::store::options::Options;
+use crate::store::redis::{Config, DEFAULT_TTL, RedisStore};
+use crate::store::{Answers, Backend, Event, Op, Reply};
+
+type JsError = napi::Error<String>;
+type Result<T> = napi::Result<T, String>;
+
+/// `undefined` (pending), `null`, a flag, a number, a text, texts, or a session.
+type Cell = Either7<Undefined, Null, bool, f64, String, Vec<String>, External<Shared>>;
+
+/// What an operation takes, unless it is told otherwise.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
+
+fn thrown(error: Error) -> JsError {
+    JsError::new(error.kind.code().to_owned(), error.message)
+}
+
+fn name_of(id: &str) -> Result<String> {
+    if id.is_empty() {
+        return Err(thrown(Error::new(
+            Kind::Argument,
+            "the id of a key must be a string that is not empty",
+        )));
+    }
+    Ok(format!("{KEY_PREFIX}{id}"))
+}
+
+#[allow(clippy::cast_precision_loss)] // counts and times stay below 2^53
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates, as it should
+fn millis(ttl: Option<f64>) -> Option<u64> {
+    ttl.map(|ttl| ttl as u64)
+}
+
+fn cell(value: Value) -> Cell {
+    match value {
+        Value::Nothing => Cell::B(Null),
+        Value::Current(current) => Cell::C(current),
+        Value::Count(count) => Cell::D(number(count)),
+        Value::Text(text) => Cell::E(text),
+        Value::Texts(texts) => Cell::F(texts),
+        Value::Session(record) => Cell::G(External::new(record)),
+    }
+}
+
+fn returned(answer: Option<crate::error::Result<Value>>) -> Result<Cell> {
+    match answer {
+        None => Ok(Cell::A(())),
+        Some(Ok(value)) => Ok(cell(value)),
+        Some(Err(error)) => Err(thrown(error)),
+    }
+}
+
+/// What a message means for its session: the bits of `rules::Plan` for the bits of `rules::Facts`. `status` is 0 for a
+/// request.
+#[napi]
+#[must_use]
+pub fn plan(method: String, facts: u32, status: u16) -> u32 {
+    rules::plan(&method, Facts::from_bits_truncate(facts), status).bits()
+}
+
+/// What a final response means for the session of a request that had `plan`: a number of `rules::Finish`.
+#[napi]
+#[must_use]
+pub fn finish(plan: u32, facts: u32, status: u16) -> u32 {
+    rules::finish(
+        Plan::from_bits_truncate(plan),
+        Facts::from_bits_truncate(facts),
+        status,
+    ) as u32
+}
+
+/// A session that nobody has seen yet; `adopt`: stored for the first time, it joins the one that has its key already.
+#[napi]
+#[must_use]
+pub fn new_record(adopt: bool) -> External<Shared> {
+    External::new(Rc::new(RefCell::new(Record {
+        adopt,
+        ..Record::new()
+    })))
+}
+
+/// A session that could not be loaded: it is never created, its keys can be removed.
+#[napi]
+#[must_use]
+pub fn unknown_record() -> External<Shared> {
+    External::new(Rc::new(RefCell::new(Record::unknown())))
+}
+
+/// Who it is.
+#[napi]
+#[must_use]
+pub fn record_uuid(record: &External<Shared>) -> String {
+    record.borrow().uuid.to_string()
+}
+
+/// The text last stored or loaded.
+#[napi]
+#[must_use]
+pub fn record_text(record: &External<Shared>) -> String {
+    record.borrow().text.to_string()
+}
+
+/// The names of its keys.
+#[napi]
+#[must_use]
+pub fn record_keys(record: &External<Shared>) -> Vec<String> {
+    record
+        .borrow()
+        .keys
+        .iter()
+        .map(|key| key.name.clone())
+        .collect()
+}
+
+/// The JSON text of what is kept with a key, given by its name.
+#[napi]
+#[must_use]
+pub fn record_resource(record: &External<Shared>, name: String) -> Option<String> {
+    record
+        .borrow()
+        .keys
+        .iter()
+        .find(|key| key.name == name)
+        .and_then(|key| key.resource.clone())
+}
+
+/// Adds a key, or gives the one there is another resource; it is stored with the next save.
+#[napi]
+pub fn record_add_key(
+    record: &External<Shared>,
+    id: String,
+    resource: Option<String>,
+) -> Result<()> {
+    let name = name_of(&id)?;
+    let mut record = record.borrow_mut();
+    if record.state == State::Removed {
+        return Err(thrown(Error::gone(&record.uuid)));
+    }
+    record.add_key(&name, resource);
+    Ok(())
+}
+
+/// Whether a save of `text` (absent: nobody has read the data) would write anything.
+#[napi]
+#[must_use]
+pub fn record_is_dirty(record: &External<Shared>, text: Option<String>) -> bool {
+    record.borrow().is_dirty(text.as_deref())
+}
+
+/// Whether it was removed or has expired.
+#[napi]
+#[must_use]
+pub fn record_is_removed(record: &External<Shared>) -> bool {
+    record.borrow().state == State::Removed
+}
+
+/// Whether it could not be loaded.
+#[napi]
+#[must_use]
+pub fn record_is_unknown(record: &External<Shared>) -> bool {
+    record.borrow().state == State::Unknown
+}
+
+/// Takes over what a load brought for a session that is here already: `null` if it is another session, otherwise
+/// whether there is something to merge.
+#[napi]
+#[must_use]
+pub fn record_absorb(record: &External<Shared>, fresh: &External<Shared>) -> Option<bool> {
+    if Rc::ptr_eq(record, fresh) {
+        return Some(false);
+    }
+    let (mut record, fresh) = (record.borrow_mut(), fresh.borrow());
+    (record.uuid == fresh.uuid && record.state == State::Stored)
+        .then(|| record.absorb(fresh.stored()))
+}
+
+/// Merges what a load has brought; `text` is that of the data object, absent while nobody has read it. Gives what is
+/// to be done to the object, as `{"set":{...},"removed":[...]}`, or `null`.
+#[napi]
+pub fn record_merge(record: &External<Shared>, text: Option<String>) -> Result<Option<String>> {
+    let mut record = record.borrow_mut();
+    let merged = record.merge(text.as_deref());
+    merged.map_err(|why| thrown(Error::corrupt(&record.home, why)))
+}
+
+/// One of the stores.
+enum Store {
+    Memory(Box<MemoryStore>),
+    Redis(RedisStore),
+    Foreign(ForeignStore),
+}
+
+impl Backend for Store {
+    fn submit(&mut self, ticket: u32, op: Op) -> Option<crate::error::Result<Reply>> {
+        match self {
+            Self::Memory(store) => store.submit(ticket, op),
+            Self::Redis(store) => store.submit(ticket, op),
+            Self::Foreign(store) => store.submit(ticket, op),
+        }
+    }
+
+    fn take(&mut self) -> Answers {
+        match self {
+            Self::Memory(store) => store.take(),
+            Self::Redis(store) => store.take(),
+            Self::Foreign(store) => store.take(),
+        }
+    }
+}
+
+/// The engine of one store. See the module for how operations answer.
+#[napi]
+pub struct NativeEngine {
+    engine: Engine<Store>,
+}
+
+#[napi]
+impl NativeEngine {
+    /// An engine over the memory store; `options` is the JSON text of `{max, ttl}`.
+    #[napi(factory)]
+    pub fn memory(options: String) -> Result<Self> {
+        let read = || {
+            let mut options = Options::new("MemoryStore", &options)?;
+            let max = options.whole("max", 1, u64::from(u32::MAX))?;
+            let ttl = options.seconds("ttl")?.unwrap_or(DEFAULT_TTL);
+            options.finish()?;
+            let max = max
+                .and_then(|max| usize::try_from(max).ok())
+                .and_then(NonZeroUsize::new);
+            Ok(Engine::new(
+                Store::Memory(Box::new(MemoryStore::new(max))),
+                Some(ttl),
+                DEFAULT_TIMEOUT,
+            ))
+        };
+        read().map(|engine| Self { engine }).map_err(thrown)
+    }
+
+    /// An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. `wake` is called when there is
+    /// something to drain; it does not keep the process alive.
+    #[napi(factory)]
+    pub fn redis(options: String, wake: Function<(), ()>) -> Result<Self> {
+        let config = Config::new(&options).map_err(thrown)?;
+        let wake = wake
+            .build_threadsafe_function::<()>()
+            .weak::<true>()
+            .callee_handled::<false>()
+            .build()
+            .map_err(|why| JsError::new(Kind::Argument.code().to_owned(), why.reason.clone()))?;
+        let (ttl, timeout) = (config.ttl, config.command_timeout);
+        let store = RedisStore::new(config, move || {
+            // Fails only while the environment is going down: then nobody is there to be told.
+            let _ = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        });
+        Ok(Self {
+            engine: Engine::new(Store::Redis(store.map_err(thrown)?), ttl, timeout),
+        })
+    }
+
+    /// An engine over a store written in JavaScript, driven by [`NativeEngine::calls`] and [`NativeEngine::answer`].
+    #[napi(factory)]
+    #[must_use]
+    pub fn foreign() -> Self {
+        Self {
+            engine: Engine::new(Store::Foreign(ForeignStore::new()), None, DEFAULT_TIMEOUT),
+        }
+    }
+
+    /// What an operation may take, ms.
+    #[napi]
+    pub fn set_timeout(&mut self, timeout: u32) {
+        self.engine
+            .set_timeout(Duration::from_millis(u64::from(timeout)));
+    }
+
+    /// Finds the session that has the key `id`; `live` is the one that is here under that key. Gives a session, `null`
+    /// if there is none, `true` if `live` is up to date, `false` if it has to be merged.
+    #[napi]
+    pub fn load(&mut self, op: u32, id: String, live: Option<&External<Shared>>) -> Result<Cell> {
+        let name = name_of(&id)?;
+        returned(self.engine.load(op, &name, live.map(|live| &**live)))
+    }
+
+    /// Saves a session. `text` is absent while nobody has read its data; `extent` is 0 for what has changed, 1 for
+    /// even nothing, 2 for the short wait of a challenged request; `ttl` is in ms.
+    #[napi]
+    pub fn save(
+        &mut self,
+        op: u32,
+        record: &External<Shared>,
+        text: Option<String>,
+        extent: u32,
+        ttl: Option<f64>,
+    ) -> Result<Cell> {
+        let extent = match extent {
+            1 => Extent::Always,
+            2 => Extent::ForRetry,
+            _ => Extent::Changes,
+        };
+        returned(self.engine.save(op, record, text, extent, millis(ttl)))
+    }
+
+    /// Takes a key away, and with the last one the session. Gives how many are left.
+    #[napi]
+    pub fn remove_key(
+        &mut self,
+        op: u32,
+        record: &External<Shared>,
+        id: String,
+        text: Option<String>,
+        ttl: Option<f64>,
+    ) -> Result<Cell> {
+        let name = name_of(&id)?;
+        returned(self.engine.remove_key(op, record, &name, text, millis(ttl)))
+    }
+
+    /// Removes a session with all of its keys.
+    #[napi]
+    pub fn destroy(&mut self, op: u32, record: &External<Shared>) -> Result<Cell> {
+        returned(self.engine.destroy(op, record))
+    }
+
+    /// The JSON text stored under `name`, or `null`.
+    #[napi]
+    pub fn get(&mut self, op: u32, name: String) -> Result<Cell> {
+        returned(self.engine.plain(op, Op::Get { name }))
+    }
+
+    /// Stores the JSON text of a value; `ttl` in ms.
+    #[napi]
+    pub fn set(&mut self, op: u32, name: String, text: String, ttl: Option<f64>) -> Result<Cell> {
+        returned(self.engine.plain(
+            op,
+            Op::Set {
+                name,
+                text,
+                ttl: millis(ttl),
+            },
+        ))
+    }
+
+    /// Removes a value, or a session with its keys.
+    #[napi]
+    pub fn delete(&mut self, op: u32, name: String) -> Result<Cell> {
+        returned(self.engine.plain(op, Op::Delete { name }))
+    }
+
+    /// Starts a time to live anew; `ttl` in ms.
+    #[napi]
+    pub fn touch(&mut self, op: u32, name: String, ttl: Option<f64>) -> Result<Cell> {
+        returned(self.engine.plain(
+            op,
+            Op::Touch {
+                name,
+                ttl: millis(ttl),
+            },
+        ))
+    }
+
+    /// The texts of everything that is stored.
+    #[napi]
+    pub fn all(&mut self, op: u32) -> Result<Cell> {
+        returned(self.engine.plain(op, Op::All))
+    }
+
+    /// The names of everything that is stored.
+    #[napi]
+    pub fn ids(&mut self, op: u32) -> Result<Cell> {
+        returned(self.engine.plain(op, Op::Ids))
+    }
+
+    /// How much is stored.
+    #[napi]
+    pub fn length(&mut self, op: u32) -> Result<Cell> {
+        returned(self.engine.plain(op, Op::Length))
+    }
+
+    /// Removes everything.
+    #[napi]
+    pub fn clear(&mut self, op: u32) -> Result<Cell> {
+        returned(self.engine.plain(op, Op::Clear))
+    }
+
+    /// Finishes what was asked for, then lets go of the store.
+    #[napi]
+    pub fn close(&mut self, op: u32) -> Result<Cell> {
+        returned(self.engine.close(op))
+    }
+
+    /// How many operations are under way.
+    #[napi(getter)]
+    #[must_use]
+    pub fn pending(&self) -> u32 {
+        u32::try_from(self.engine.pending()).unwrap_or(u32::MAX)
+    }
+
+    /// What was completed, flat: `op`, `null`, value; or `op`, error code, message; or for an event 0, its name,
+    /// its two texts.
+    #[napi]
+    pub fn drain(&mut self) -> Vec<Cell> {
+        let (done, events) = self.engine.drain();
+        let mut flat = Vec::with_capacity(3 * (done.len() + events.len()));
+        for event in events {
+            let (name, texts) = match event {
+                Event::Connect => ("connect", vec![]),
+                Event::Disconnect(error) => (
+                    "disconnect",
+                    vec![error.kind.code().to_owned(), error.message],
+                ),
+                Event::Error(error) => ("error", vec![error.kind.code().to_owned(), error.message]),
+                Event::Evict(name, text) => ("evict", vec![name, text]),
+            };
+            flat.extend([Cell::D(0.0), Cell::E(name.to_owned()), Cell::F(texts)]);
+        }
+        for (op, result) in done {
+            flat.push(Cell::D(f64::from(op)));
+            match result {
+                Ok(value) => flat.extend([Cell::B(Null), cell(value)]),
+                Err(error) => flat.extend([
+                    Cell::E(error.kind.code().to_owned()),
+                    Cell::E(error.message),
+                ]),
+            }
+        }
+        flat
+    }
+
+    /// Fails what has waited for too long; drain afterwards.
+    #[napi]
+    pub fn expire(&mut self) {
+        let late = self.engine.expire(Instant::now());
+        if let Store::Foreign(store) = &mut self.engine.backend {
+            store.give_up(&late);
+        }
+    }
+
+    /// What a store written in JavaScript has to be asked, flat: id, method, name, JSON text or `null`, ttl in ms or
+    /// `null`.
+    #[napi]
+    pub fn calls(&mut self) -> Vec<Cell> {
+        let Store::Foreign(store) = &mut self.engine.backend else {
+            return Vec::new();
+        };
+        let mut flat = Vec::new();
+        for call in store.calls() {
+            flat.extend([
+                Cell::D(f64::from(call.id)),
+                Cell::E(call.method.to_owned()),
+                Cell::E(call.name),
+            ]);
+            flat.push(call.text.map_or(Cell::B(Null), Cell::E));
+            flat.push(call.ttl.map_or(Cell::B(Null), |ttl| Cell::D(number(ttl))));
+        }
+        flat
+    }
+
+    /// What a store written in JavaScript answered: an error's message, or the JSON text of a value, or nothing.
+    #[napi]
+    pub fn answer(&mut self, id: u32, error: Option<String>, text: Option<String>) {
+        if let Store::Foreign(store) = &mut self.engine.backend {
+            store.answer(
+                id,
+                error.map_or(Ok(text), |message| Err(Error::new(Kind::Store, message))),
+            );
+        }
+    }
+}

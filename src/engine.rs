@@ -1,0 +1,686 @@
+//! Operations in, completions out. One lane per session keeps its operations in the order they were asked for.
+//!
+//! Each operation has a number of the caller's choice. [`Engine`] answers it at once when it can (an unchanged save,
+//! anything in memory), otherwise with [`Engine::drain`]. A lane exists while something is on its way to the store
+//! or waits behind it; loads by any key of that session join it, so that they see what was asked for before them.
+//! Saves that wait are merged when they come from the same [`Record`]: the newest text has all of its changes.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Kind, Result};
+use crate::record::{Record, State};
+use crate::rules::RETRY_SECONDS;
+use crate::store::{Backend, Destroy, Event, Op, RemoveKey, Reply, Stored};
+
+/// A session, shared by the caller and the operations on it.
+pub type Shared = Rc<RefCell<Record>>;
+
+/// What an operation gives when it succeeds.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// Nothing to tell; for a load: there is no such session.
+    Nothing,
+    /// A session that was loaded.
+    Session(Shared),
+    /// The session at hand is what the store has (`true`), or has to be merged with it first (`false`).
+    Current(bool),
+    /// A text.
+    Text(String),
+    /// Several texts.
+    Texts(Vec<String>),
+    /// A number.
+    Count(u64),
+}
+
+/// How much a save writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What has changed; a new session only if there is something in it.
+    Changes,
+    /// A new session even if it is empty, and the time to live of any.
+    Always,
+    /// As `Changes`, for the short time until a challenged request comes again.
+    ForRetry,
+}
+
+/// Something to be done to a session, in its turn.
+#[derive(Debug)]
+enum Task {
+    Load {
+        name: String,
+    },
+    Save {
+        text: Option<Arc<str>>,
+        extent: Extent,
+        ttl: Option<u64>,
+    },
+    RemoveKey {
+        name: String,
+        text: Option<Arc<str>>,
+        ttl: Option<u64>,
+    },
+    Destroy,
+}
+
+struct Job {
+    record: Option<Shared>,
+    task: Task,
+    waiters: Vec<u32>,
+}
+
+/// What is on its way to the store: everything needed when the answer comes.
+enum Sent {
+    /// An operation on no session in particular.
+    Plain(u32),
+    /// The operation that its lane waits for.
+    Lane {
+        lane: Rc<str>,
+        job: Job,
+        written: Option<Written>,
+    },
+}
+
+/// What a save is writing.
+struct Written {
+    text: Arc<str>,
+    keys: Vec<(String, Option<String>)>,
+}
+
+#[derive(Default)]
+struct Lane {
+    waiting: VecDeque<Job>,
+    /// The names by which loads find this lane.
+    names: Vec<String>,
+}
+
+/// An operation that is done.
+pub type Completion = (u32, Result<Value>);
+
+/// The engine of one store in one JavaScript environment. See the module.
+pub struct Engine<B> {
+    /// The store.
+    pub backend: B,
+    /// The time to live of what is saved without one of its own, ms.
+    default_ttl: Option<u64>,
+    timeout: Duration,
+    closed: bool,
+    /// The caller's number of a close that waits for the rest.
+    closing: Option<u32>,
+    tickets: u32,
+    sent: HashMap<u32, Sent>,
+    lanes: HashMap<Rc<str>, Lane>,
+    lane_of: HashMap<String, Rc<str>>,
+    /// Who is still waited for.
+    outstanding: HashSet<u32>,
+    deadlines: VecDeque<(Instant, u32)>,
+    done: Vec<Completion>,
+    events: Vec<Event>,
+}
+
+impl<B: Backend> Engine<B> {
+    /// An engine over `backend`; `default_ttl` in ms, `timeout` is what an operation may take.
+    pub fn new(backend: B, default_ttl: Option<u64>, timeout: Duration) -> Self {
+        Self {
+            backend,
+            default_ttl,
+            timeout,
+            closed: false,
+            closing: None,
+            tickets: 0,
+            sent: HashMap::new(),
+            lanes: HashMap::new(),
+            lane_of: HashMap::new(),
+            outstanding: HashSet::new(),
+            deadlines: VecDeque::new(),
+            done: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// What an operation may take from now on.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
+    /// How many operations wait for the store, those included that nobody waits for any more.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// Finds the session that has the key `name`. `live` is the one this process has under that name.
+    pub fn load(&mut self, op: u32, name: &str, live: Option<&Shared>) -> Option<Result<Value>> {
+        if let Some(live) = live
+            && live.borrow().state == State::New
+        {
+            return Some(Ok(Value::Current(true)));
+        }
+        let task = Task::Load {
+            name: name.to_owned(),
+        };
+        let lane = match live {
+            Some(live) => Some(Rc::from(&*live.borrow().uuid)),
+            None => self.lane_of.get(name).map(Rc::clone),
+        };
+        let job = Job {
+            record: live.map(Rc::clone),
+            task,
+            waiters: vec![op],
+        };
+        match lane {
+            Some(lane) => self.enqueue(op, lane, job),
+            None => self.plain(
+                op,
+                Op::Load {
+                    name: name.to_owned(),
+                },
+            ),
+        }
+    }
+
+    /// Saves a session; `text` is absent while nobody has read its data. `ttl` in ms.
+    pub fn save(
+        &mut self,
+        op: u32,
+        record: &Shared,
+        text: Option<String>,
+        extent: Extent,
+        ttl: Option<u64>,
+    ) -> Option<Result<Value>> {
+        let text = text.map(Arc::from);
+        self.on_session(op, record, Task::Save { text, extent, ttl })
+    }
+
+    /// Takes the key `name` from a session, and with the last key the session; what has changed is saved if it stays.
+    pub fn remove_key(
+        &mut self,
+        op: u32,
+        record: &Shared,
+        name: &str,
+        text: Option<String>,
+        ttl: Option<u64>,
+    ) -> Option<Result<Value>> {
+        let text = text.map(Arc::from);
+        self.on_session(
+            op,
+            record,
+            Task::RemoveKey {
+                name: name.to_owned(),
+                text,
+                ttl,
+            },
+        )
+    }
+
+    /// Removes a session with all of its keys.
+    pub fn destroy(&mut self, op: u32, record: &Shared) -> Option<Result<Value>> {
+        self.on_session(op, record, Task::Destroy)
+    }
+
+    /// An operation on no session in particular.
+    pub fn plain(&mut self, op: u32, what: Op) -> Option<Result<Value>> {
+        let what = match what {
+            Op::Set { name, text, ttl } => Op::Set {
+                name,
+                text,
+                ttl: ttl.or(self.default_ttl),
+            },
+            Op::Touch { name, ttl } => Op::Touch {
+                name,
+                ttl: ttl.or(self.default_ttl),
+            },
+            other => other,
+        };
+        if self.closed {
+            return Some(Err(closed()));
+        }
+        // What walks through the whole store takes its time; each command of it has a deadline.
+        let long = matches!(what, Op::All | Op::Ids | Op::Length | Op::Clear);
+        let ticket = self.ticket();
+        if let Some(reply) = self.backend.submit(ticket, what) {
+            return Some(reply.map(value_of));
+        }
+        self.sent.insert(ticket, Sent::Plain(op));
+        if long {
+            self.outstanding.insert(op);
+        } else {
+            self.wait(op);
+        }
+        None
+    }
+
+    /// Finishes what was asked for, then lets go of the store. Whatever comes later is refused.
+    pub fn close(&mut self, op: u32) -> Option<Result<Value>> {
+        if self.closed {
+            return Some(Ok(Value::Nothing));
+        }
+        self.closed = true;
+        if self.sent.is_empty() {
+            return self.submit_close(op);
+        }
+        self.closing = Some(op);
+        None
+    }
+
+    fn submit_close(&mut self, op: u32) -> Option<Result<Value>> {
+        let ticket = self.ticket();
+        let reply = self
+            .backend
+            .submit(ticket, Op::Close)
+            .map(|reply| reply.map(value_of));
+        if reply.is_none() {
+            self.sent.insert(ticket, Sent::Plain(op));
+            self.outstanding.insert(op);
+        }
+        reply
+    }
+
+    /// Everything that was completed since the last call.
+    pub fn drain(&mut self) -> (Vec<Completion>, Vec<Event>) {
+        let answers = self.backend.take();
+        self.events.extend(answers.events);
+        for (ticket, reply) in answers.replies {
+            match self.sent.remove(&ticket) {
+                Some(Sent::Plain(op)) => self.finish(op, reply.map(value_of)),
+                Some(Sent::Lane { lane, job, written }) => {
+                    self.settle(&lane, job, written, reply);
+                    self.advance(&lane);
+                }
+                None => {}
+            }
+        }
+        if self.sent.is_empty()
+            && let Some(op) = self.closing.take()
+        {
+            if let Some(result) = self.submit_close(op) {
+                self.done.push((op, result));
+            }
+        }
+        (
+            std::mem::take(&mut self.done),
+            std::mem::take(&mut self.events),
+        )
+    }
+
+    /// Fails the operations that have waited for longer than the deadline. Answers the tickets of those that are at
+    /// the store, for a store that has no deadlines of its own.
+    pub fn expire(&mut self, now: Instant) -> Vec<u32> {
+        let mut late = Vec::new();
+        while let Some(&(at, op)) = self.deadlines.front() {
+            if self.outstanding.contains(&op) {
+                if at > now {
+                    break;
+                }
+                late.push(op);
+                let waited = self.timeout.as_millis();
+                let error = Error::new(
+                    Kind::Timeout,
+                    format!("the store did not answer within {waited} ms"),
+                );
+                self.finish(op, Err(error));
+            }
+            self.deadlines.pop_front();
+        }
+        if late.is_empty() {
+            return Vec::new();
+        }
+        let is_late = |sent: &Sent| match sent {
+            Sent::Plain(op) => late.contains(op),
+            Sent::Lane { job, .. } => job.waiters.iter().any(|op| late.contains(op)),
+        };
+        self.sent
+            .iter()
+            .filter(|(_, sent)| is_late(sent))
+            .map(|(ticket, _)| *ticket)
+            .collect()
+    }
+
+    fn ticket(&mut self) -> u32 {
+        self.tickets = self.tickets.wrapping_add(1);
+        self.tickets
+    }
+
+    fn wait(&mut self, op: u32) {
+        let at = Instant::now() + self.timeout;
+        self.outstanding.insert(op);
+        self.deadlines.push_back((at, op));
+    }
+
+    fn finish(&mut self, op: u32, result: Result<Value>) {
+        if self.outstanding.remove(&op) {
+            self.done.push((op, result));
+        }
+    }
+
+    fn on_session(&mut self, op: u32, record: &Shared, task: Task) -> Option<Result<Value>> {
+        let lane = Rc::from(&*record.borrow().uuid);
+        self.enqueue(
+            op,
+            lane,
+            Job {
+                record: Some(Rc::clone(record)),
+                task,
+                waiters: vec![op],
+            },
+        )
+    }
+
+    fn enqueue(&mut self, op: u32, lane: Rc<str>, job: Job) -> Option<Result<Value>> {
+        if self.closed {
+            return Some(Err(closed()));
+        }
+        if let Some(waiting) = self.lanes.get_mut(&lane).map(|lane| &mut lane.waiting) {
+            if let Some(job) = coalesce(waiting.back_mut(), job) {
+                waiting.push_back(job);
+            }
+            self.wait(op);
+            return None;
+        }
+        let answer = self.start(&lane, job);
+        if answer.is_none() {
+            self.wait(op);
+        }
+        answer
+    }
+
+    /// Starts a job on a lane that has nothing at the store. Answers it if it is done at once.
+    fn start(&mut self, lane: &Rc<str>, job: Job) -> Option<Result<Value>> {
+        let (what, written) = match self.prepare(&job) {
+            Ok(Prepared::Done(value)) => return Some(Ok(value)),
+            Ok(Prepared::Send(what, written)) => (what, written),
+            Err(error) => return Some(Err(error)),
+        };
+        let ticket = self.ticket();
+        match self.backend.submit(ticket, what) {
+            Some(reply) => Some(apply(&job, written, reply)),
+            None => {
+                self.occupy(lane, &job);
+                self.sent.insert(
+                    ticket,
+                    Sent::Lane {
+                        lane: Rc::clone(lane),
+                        job,
+                        written,
+                    },
+                );
+                None
+            }
+        }
+    }
+
+    /// What a job means for a record as it is now.
+    fn prepare(&self, job: &Job) -> Result<Prepared> {
+        let Some(shared) = &job.record else {
+            let Task::Load { name } = &job.task else {
+                return Ok(Prepared::Done(Value::Nothing));
+            };
+            return Ok(Prepared::Send(Op::Load { name: name.clone() }, None));
+        };
+        let mut record = shared.borrow_mut();
+        match &job.task {
+            Task::Load { name } => Ok(Prepared::Send(Op::Load { name: name.clone() }, None)),
+            Task::Save { text, extent, ttl } => {
+                self.prepare_save(&mut record, text.as_ref(), *extent, *ttl)
+            }
+            Task::RemoveKey { name, text, ttl } => {
+                match record.state {
+                    State::Removed => return Ok(Prepared::Done(Value::Count(0))),
+                    State::New => {
+                        record.drop_key(name);
+                        if record.keys.is_empty() {
+                            record.state = State::Removed;
+                        }
+                        return Ok(Prepared::Done(Value::Count(record.keys.len() as u64)));
+                    }
+                    State::Stored | State::Unknown => {}
+                }
+                let known = record.state == State::Stored;
+                let changed = text
+                    .as_ref()
+                    .filter(|text| known && ***text != *record.text);
+                let remove = RemoveKey {
+                    of: known.then(|| (Arc::clone(&record.uuid), record.home.clone())),
+                    name: name.clone(),
+                    data: changed.map(|text| (Arc::clone(&record.text), Arc::clone(text))),
+                    ttl: ttl.or(self.default_ttl),
+                };
+                let written = changed.map(|text| Written {
+                    text: Arc::clone(text),
+                    keys: Vec::new(),
+                });
+                Ok(Prepared::Send(Op::RemoveKey(remove), written))
+            }
+            Task::Destroy => match record.state {
+                State::Stored => {
+                    let (uuid, home) = (Arc::clone(&record.uuid), record.home.clone());
+                    Ok(Prepared::Send(
+                        Op::Destroy(Destroy {
+                            uuid,
+                            home,
+                            known: record.known(),
+                        }),
+                        None,
+                    ))
+                }
+                _ => {
+                    record.state = State::Removed;
+                    Ok(Prepared::Done(Value::Nothing))
+                }
+            },
+        }
+    }
+
+    fn prepare_save(
+        &self,
+        record: &mut Record,
+        text: Option<&Arc<str>>,
+        extent: Extent,
+        ttl: Option<u64>,
+    ) -> Result<Prepared> {
+        let dirty = record.is_dirty(text.map(AsRef::as_ref));
+        let now = Arc::clone(text.unwrap_or(&record.text));
+        let always = extent == Extent::Always;
+        let mut ttl = ttl.or(self.default_ttl);
+        if extent == Extent::ForRetry {
+            let short = u64::from(RETRY_SECONDS) * 1000;
+            ttl = Some(ttl.map_or(short, |ttl| ttl.min(short)));
+        }
+        match record.state {
+            State::Removed => Err(Error::gone(&record.uuid)),
+            State::Unknown => Err(Error::new(
+                Kind::Unavailable,
+                "this session could not be loaded, so what was put into it can't be saved; see the earlier error",
+            )),
+            State::New
+                if !always
+                    && now.len() == 2
+                    && record.keys.iter().all(|key| key.resource.is_none()) =>
+            {
+                Ok(Prepared::Done(Value::Nothing))
+            }
+            State::New if record.keys.is_empty() => Err(Error::new(
+                Kind::Argument,
+                "a session without keys can't be found again: add one with set(id)",
+            )),
+            State::New => {
+                let create = record.create(&now, ttl);
+                let written = Written {
+                    text: now,
+                    keys: create.keys.clone(),
+                };
+                Ok(Prepared::Send(Op::Create(create), Some(written)))
+            }
+            State::Stored if !dirty && !always => Ok(Prepared::Done(Value::Nothing)),
+            State::Stored => {
+                let update = record.update(&now, ttl);
+                let written = Written {
+                    text: now,
+                    keys: update.added.clone(),
+                };
+                Ok(Prepared::Send(Op::Update(update), Some(written)))
+            }
+        }
+    }
+
+    fn occupy(&mut self, lane: &Rc<str>, job: &Job) {
+        let entry = self.lanes.entry(Rc::clone(lane)).or_default();
+        let Some(record) = &job.record else { return };
+        for key in &record.borrow().keys {
+            if !self.lane_of.contains_key(&key.name) {
+                self.lane_of.insert(key.name.clone(), Rc::clone(lane));
+                entry.names.push(key.name.clone());
+            }
+        }
+    }
+
+    fn settle(
+        &mut self,
+        lane: &Rc<str>,
+        mut job: Job,
+        written: Option<Written>,
+        reply: Result<Reply>,
+    ) {
+        let waiters = std::mem::take(&mut job.waiters);
+        let result = apply(&job, written, reply);
+        debug_assert!(
+            self.lanes.contains_key(lane),
+            "an answer comes to a lane that waits for it"
+        );
+        if let Err(error) = &result
+            && !waiters.iter().any(|op| self.outstanding.contains(op))
+        {
+            self.events.push(Event::Error(error.clone()));
+        }
+        for op in waiters {
+            self.finish(op, result.clone());
+        }
+    }
+
+    /// Starts what waits on a lane, until something is at the store again or the lane is empty.
+    fn advance(&mut self, lane: &Rc<str>) {
+        while let Some(job) = self
+            .lanes
+            .get_mut(lane)
+            .and_then(|lane| lane.waiting.pop_front())
+        {
+            let waiters = job.waiters.clone();
+            match self.start(lane, job) {
+                None => return,
+                Some(result) => waiters
+                    .into_iter()
+                    .for_each(|op| self.finish(op, result.clone())),
+            }
+        }
+        if let Some(over) = self.lanes.remove(lane) {
+            for name in over.names {
+                self.lane_of.remove(&name);
+            }
+        }
+    }
+}
+
+enum Prepared {
+    Done(Value),
+    Send(Op, Option<Written>),
+}
+
+fn closed() -> Error {
+    Error::new(Kind::Closed, "the store was closed: make a new one")
+}
+
+/// Merges a save into one that waits already; gives back what has to wait by itself.
+fn coalesce(last: Option<&mut Job>, mut job: Job) -> Option<Job> {
+    let Some(last) = last else { return Some(job) };
+    let same = matches!((&last.record, &job.record), (Some(a), Some(b)) if Rc::ptr_eq(a, b));
+    match (&mut last.task, &mut job.task) {
+        (
+            Task::Save { text, extent, ttl },
+            Task::Save {
+                text: newer,
+                extent: now,
+                ttl: newer_ttl,
+            },
+        ) if same && *extent == *now => {
+            if newer.is_some() {
+                *text = newer.take();
+            }
+            *ttl = *newer_ttl;
+            last.waiters.append(&mut job.waiters);
+            None
+        }
+        _ => Some(job),
+    }
+}
+
+/// What a reply means for the record of a job, and for those who wait for it.
+fn apply(job: &Job, written: Option<Written>, reply: Result<Reply>) -> Result<Value> {
+    let Some(shared) = &job.record else {
+        return reply.map(value_of);
+    };
+    let mut record = shared.borrow_mut();
+    match reply {
+        Ok(Reply::Saved(saved)) => {
+            if let Some(written) = written {
+                record.saved(&written.text, &written.keys, saved);
+            }
+            Ok(Value::Nothing)
+        }
+        Ok(Reply::Removed { left }) => {
+            if let Task::RemoveKey { name, .. } = &job.task {
+                record.drop_key(name);
+            }
+            if left == 0 {
+                record.state = State::Removed;
+            } else if let Some(written) = written {
+                record.text = written.text;
+            }
+            Ok(Value::Count(left))
+        }
+        Ok(Reply::Loaded(found)) => Ok(found_again(&mut record, found)),
+        Ok(other) => Ok(value_of(other)),
+        Err(error) => {
+            match error.kind {
+                Kind::Gone => record.state = State::Removed,
+                Kind::Timeout | Kind::Unavailable => {
+                    // It may have been done all the same.
+                    if let Some(written) = written
+                        && record.state == State::Stored
+                    {
+                        record.doubt = Some(written.text);
+                    }
+                }
+                _ => {}
+            }
+            Err(error)
+        }
+    }
+}
+
+/// What a load means for a session that this process has already.
+fn found_again(record: &mut Record, found: Option<Box<Stored>>) -> Value {
+    match found {
+        Some(stored) if *stored.uuid == *record.uuid => Value::Current(!record.absorb(*stored)),
+        Some(other) => Value::Session(Rc::new(RefCell::new(Record::loaded(*other)))),
+        None => {
+            record.state = State::Removed;
+            Value::Nothing
+        }
+    }
+}
+
+fn value_of(reply: Reply) -> Value {
+    match reply {
+        Reply::Loaded(Some(stored)) => {
+            Value::Session(Rc::new(RefCell::new(Record::loaded(*stored))))
+        }
+        Reply::Text(Some(text)) => Value::Text(text),
+        Reply::Texts(texts) => Value::Texts(texts),
+        Reply::Count(count) => Value::Count(count),
+        Reply::Removed { left } => Value::Count(left),
+        Reply::Loaded(None) | Reply::Text(None) | Reply::Saved(_) | Reply::Done => Value::Nothing,
+    }
+}

@@ -1,0 +1,92 @@
+//! Every failure that an application can see, each with its stable code.
+
+use std::fmt;
+
+/// What went wrong, as a stable code that applications may test for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// An argument of a call cannot be used.
+    Argument,
+    /// An option is unknown or has a value that cannot be used.
+    Option,
+    /// The session was removed, or its time to live ran out; it is not brought back.
+    Gone,
+    /// The store did not answer within the deadline.
+    Timeout,
+    /// The store cannot be reached.
+    Unavailable,
+    /// The store was closed by the application.
+    Closed,
+    /// The server rejected the user name or the password.
+    Auth,
+    /// What is stored under a key of ours is not a session.
+    Corrupt,
+    /// The store answered with an error of its own.
+    Store,
+}
+
+impl Kind {
+    /// The code as JavaScript sees it in `err.code`.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Argument => "ERR_SESSION_ARGUMENT",
+            Self::Option => "ERR_SESSION_OPTION",
+            Self::Gone => "ERR_SESSION_GONE",
+            Self::Timeout => "ERR_SESSION_TIMEOUT",
+            Self::Unavailable => "ERR_SESSION_STORE_UNAVAILABLE",
+            Self::Closed => "ERR_SESSION_STORE_CLOSED",
+            Self::Auth => "ERR_SESSION_STORE_AUTH",
+            Self::Corrupt => "ERR_SESSION_CORRUPT",
+            Self::Store => "ERR_SESSION_STORE",
+        }
+    }
+}
+
+/// A failure: its kind, and a message that says what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// The stable code.
+    pub kind: Kind,
+    /// For people.
+    pub message: String,
+}
+
+impl Error {
+    /// A failure of `kind` that says `message`.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    /// The session `uuid` is not in the store any more.
+    #[must_use]
+    pub fn gone(uuid: &str) -> Self {
+        Self::new(
+            Kind::Gone,
+            format!("{uuid} was removed or has expired; a save does not bring it back"),
+        )
+    }
+
+    /// What is stored under `name` is not a session.
+    pub fn corrupt(name: &str, why: impl fmt::Display) -> Self {
+        Self::new(
+            Kind::Corrupt,
+            format!("the record stored under \"{name}\" is not a session: {why}"),
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.code(), self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The result of anything that may fail here.
+pub type Result<T> = std::result::Result<T, Error>;

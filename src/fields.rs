@@ -1,0 +1,263 @@
+//! The JSON text of a session as its top-level properties: split, compared, merged, joined.
+//!
+//! Property names and values stay the text they are: a name is what stands between its quotes, escapes included, so
+//! that names which are not valid Unicode (lone surrogates, written `\ud800`) pass through unharmed. Text comes from
+//! `JSON.stringify` or from a store; the latter is checked by [`split`] before anything is done with it.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A property: its name as JSON writes it, without the quotes, and the JSON text of its value.
+pub type Field<'a> = (&'a str, &'a str);
+
+/// The text of a session without properties.
+pub const EMPTY: &str = "{}";
+
+/// Splits the text of a JSON object into its top-level properties, in their order.
+///
+/// # Errors
+/// When `text` is not the text of one JSON object.
+pub fn split(text: &str) -> Result<Vec<Field<'_>>, serde_json::Error> {
+    struct Properties;
+    impl<'de> Visitor<'de> for Properties {
+        type Value = Vec<Field<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut fields = Vec::with_capacity(16);
+            while let Some((name, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
+                let name = name.get();
+                fields.push((&name[1..name.len() - 1], value.get()));
+            }
+            Ok(fields)
+        }
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    let fields = json.deserialize_map(Properties)?;
+    json.end()?;
+    Ok(fields)
+}
+
+/// Checks that `text` is one JSON value.
+///
+/// # Errors
+/// When it is not.
+pub fn check(text: &str) -> Result<(), serde_json::Error> {
+    serde_json::from_str::<&RawValue>(text).map(|_| ())
+}
+
+/// The text of the JSON object that has `fields`.
+#[must_use]
+pub fn join<'a>(fields: impl IntoIterator<Item = Field<'a>>) -> String {
+    let mut text = String::from("{");
+    for (name, value) in fields {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push('"');
+        text.push_str(name);
+        text.push_str("\":");
+        text.push_str(value);
+    }
+    text.push('}');
+    text
+}
+
+/// What turns one text into another.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes<'a> {
+    /// Properties that are new or have another value.
+    pub set: Vec<Field<'a>>,
+    /// Names of properties that are not there any more.
+    pub removed: Vec<&'a str>,
+}
+
+impl Changes<'_> {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.removed.is_empty()
+    }
+}
+
+/// The difference from `base` to `now`.
+#[must_use]
+pub fn diff<'a>(base: &[Field<'a>], now: &[Field<'a>]) -> Changes<'a> {
+    let before: HashMap<&str, &str> = base.iter().copied().collect();
+    let set = now
+        .iter()
+        .filter(|(name, value)| before.get(name) != Some(value))
+        .copied()
+        .collect();
+    let after: HashMap<&str, &str> = now.iter().copied().collect();
+    let removed = base
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !after.contains_key(name))
+        .collect();
+    Changes { set, removed }
+}
+
+/// The difference to `now` from `base` and from each of `others`: what brings any of them there.
+#[must_use]
+pub fn diff_any<'a>(
+    base: &[Field<'a>],
+    others: &[Vec<Field<'a>>],
+    now: &[Field<'a>],
+) -> Changes<'a> {
+    let mut all = diff(base, now);
+    for other in others {
+        let more = diff(other, now);
+        all.set.extend(
+            more.set
+                .into_iter()
+                .filter(|field| !all.set.contains(field))
+                .collect::<Vec<_>>(),
+        );
+        all.removed.extend(
+            more.removed
+                .into_iter()
+                .filter(|name| !all.removed.contains(name))
+                .collect::<Vec<_>>(),
+        );
+    }
+    all
+}
+
+/// `base` with `changes` made to it.
+#[must_use]
+pub fn apply(base: &[Field<'_>], changes: &Changes<'_>) -> String {
+    let removed: HashSet<&str> = changes.removed.iter().copied().collect();
+    let mut fields: Vec<Field<'_>> = base
+        .iter()
+        .filter(|(name, _)| !removed.contains(name))
+        .copied()
+        .collect();
+    let places: HashMap<&str, usize> = fields
+        .iter()
+        .enumerate()
+        .map(|(place, (name, _))| (*name, place))
+        .collect();
+    for (name, value) in &changes.set {
+        match places.get(name) {
+            Some(&place) => fields[place].1 = value,
+            None => fields.push((name, value)),
+        }
+    }
+    join(fields)
+}
+
+/// Brings what others stored into a session that this process has changed meanwhile: the changes from `base`, the
+/// text last seen, to `stored`, but for the properties that `mine` has changed too; those are still to be saved.
+#[must_use]
+pub fn merge<'a>(base: &[Field<'a>], stored: &[Field<'a>], mine: &[Field<'a>]) -> Changes<'a> {
+    let theirs = diff(base, stored);
+    let before: HashMap<&str, &str> = base.iter().copied().collect();
+    let here: HashMap<&str, &str> = mine.iter().copied().collect();
+    let untouched = |name: &str| here.get(name) == before.get(name);
+    Changes {
+        set: theirs
+            .set
+            .into_iter()
+            .filter(|(name, _)| untouched(name))
+            .collect(),
+        removed: theirs
+            .removed
+            .into_iter()
+            .filter(|name| untouched(name))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fields(text: &str) -> Vec<Field<'_>> {
+        split(text).expect("an object")
+    }
+
+    #[test]
+    fn splits_what_is_at_the_top_and_leaves_the_rest_alone() {
+        let text = r#"{"user":"jack","at":{"a":[1,{"user":2}]},"e":"","__proto__":{"x":1},"\ud800":"\udfff","q\"":null}"#;
+        let found = fields(text);
+        assert_eq!(found.len(), 6);
+        assert_eq!(found[1], ("at", r#"{"a":[1,{"user":2}]}"#));
+        assert_eq!(found[4], (r"\ud800", r#""\udfff""#));
+        assert_eq!(found[5], (r#"q\""#, "null"));
+        assert_eq!(join(found), text);
+    }
+
+    #[test]
+    fn only_an_object_is_a_session() {
+        for text in [
+            "",
+            "[]",
+            "1",
+            "null",
+            "{",
+            r#"{"a":1"#,
+            r#"{"a":1}{"#,
+            r#"{"a":}"#,
+            "{a:1}",
+            "\0",
+        ] {
+            assert!(split(text).is_err(), "{text}");
+        }
+        assert_eq!(fields(EMPTY), []);
+    }
+
+    #[test]
+    fn the_difference_is_what_was_set_and_what_was_removed() {
+        let changes = diff(
+            &fields(r#"{"a":1,"b":2,"c":3}"#),
+            &fields(r#"{"c":3,"a":1.0,"d":4}"#),
+        )
+        .set
+        .len();
+        assert_eq!(changes, 2);
+        let (base, now) = (r#"{"a":1,"b":2}"#, r#"{"b":2}"#);
+        assert_eq!(diff(&fields(base), &fields(now)).removed, ["a"]);
+        assert!(diff(&fields(base), &fields(r#"{"b":2,"a":1}"#)).is_empty());
+    }
+
+    #[test]
+    fn a_merge_brings_what_others_changed_and_keeps_what_is_mine() {
+        let base = r#"{"a":1,"b":1,"c":1,"d":1}"#;
+        let stored = r#"{"a":2,"b":2,"d":1,"n":5}"#;
+        let mine = r#"{"a":1,"b":3,"c":4,"d":1}"#;
+        let (base, stored, mine) = (fields(base), fields(stored), fields(mine));
+        let changes = merge(&base, &stored, &mine);
+        assert_eq!(changes.set, [("a", "2"), ("n", "5")]);
+        assert!(changes.removed.is_empty(), "c is mine: it was changed here");
+        assert_eq!(apply(&mine, &changes), r#"{"a":2,"b":3,"c":4,"d":1,"n":5}"#);
+    }
+
+    prop_compose! {
+        fn object()(entries in proptest::collection::btree_map("[a-e]{1,2}", "[1-9][0-9]{0,2}", 0..8)) -> String {
+            join(entries.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_difference_applied_gives_the_other(base in object(), now in object()) {
+            let (base, now) = (fields(&base), fields(&now));
+            let made = apply(&base, &diff(&base, &now));
+            prop_assert!(diff(&fields(&made), &now).is_empty());
+        }
+
+        #[test]
+        fn no_text_makes_split_panic(text in "\\PC*") {
+            let _ = split(&text);
+        }
+    }
+}

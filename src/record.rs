@@ -1,0 +1,389 @@
+//! One session as this process knows it: its uuid, its keys, and the text that was last stored or loaded.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::fields;
+use crate::store::{Create, Saved, Stored, Update};
+
+/// What every uuid of a session begins with.
+pub const UUID_PREFIX: &str = "mks:session:";
+
+/// What the name of every key begins with; the rest is the key's id, for a dialog its Call-ID.
+pub const KEY_PREFIX: &str = "mks:";
+
+/// Where a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// In this process only: nothing was stored yet.
+    New,
+    /// In the store, as far as this process knows.
+    Stored,
+    /// Removed or expired. There is no way back.
+    Removed,
+    /// It could not be loaded. It may exist, so it is never created; its key can be removed.
+    Unknown,
+}
+
+/// One of the names a session is found by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// `mks:` and the id.
+    pub name: String,
+    /// The JSON text of what the application keeps with the key.
+    pub resource: Option<String>,
+    /// Whether the store has it like this.
+    pub stored: bool,
+}
+
+/// One session as this process knows it.
+#[derive(Debug)]
+pub struct Record {
+    /// `mks:session:` and a uuid: who it is, whatever its keys are.
+    pub uuid: Arc<str>,
+    /// The name it is stored under: its first key's, unless another session lived there.
+    pub home: String,
+    /// The names it is found by.
+    pub keys: Vec<Key>,
+    /// The text last stored or loaded: what the next difference is taken from.
+    pub text: Arc<str>,
+    /// Whether, stored for the first time, it joins a session that has its key already ([`Create::adopt`]).
+    pub adopt: bool,
+    /// Where it stands.
+    pub state: State,
+    /// The text of a save whose outcome nobody knows.
+    pub doubt: Option<Arc<str>>,
+    /// How often it had been written when `text` was stored; 0 where the store does not count.
+    pub version: u64,
+    /// Whether the next save writes even if nothing has changed: its time to live is half over.
+    pub ageing: bool,
+    /// What a load found that is not in `text` yet, because the data object has to be merged first.
+    pub incoming: Option<Arc<str>>,
+}
+
+impl Record {
+    /// A session that nobody has seen yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            uuid: format!("{UUID_PREFIX}{}", Uuid::new_v4()).into(),
+            home: String::new(),
+            keys: Vec::new(),
+            text: fields::EMPTY.into(),
+            adopt: false,
+            state: State::New,
+            doubt: None,
+            version: 0,
+            ageing: false,
+            incoming: None,
+        }
+    }
+
+    /// A session that could not be loaded.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            state: State::Unknown,
+            ..Self::new()
+        }
+    }
+
+    /// A session as the store has it.
+    #[must_use]
+    pub fn loaded(stored: Stored) -> Self {
+        let mut record = Self {
+            uuid: stored.uuid.as_str().into(),
+            ..Self::new()
+        };
+        record.absorb(stored);
+        if let Some(text) = record.incoming.take() {
+            record.text = text;
+        }
+        record
+    }
+
+    /// The session as a store would give it.
+    #[must_use]
+    pub fn stored(&self) -> Stored {
+        Stored {
+            uuid: self.uuid.to_string(),
+            home: self.home.clone(),
+            keys: self
+                .keys
+                .iter()
+                .map(|key| (key.name.clone(), key.resource.clone()))
+                .collect(),
+            text: self.text.to_string(),
+            version: self.version,
+            ageing: self.ageing,
+        }
+    }
+
+    /// Adds a key, or gives the one there is another resource.
+    pub fn add_key(&mut self, name: &str, resource: Option<String>) {
+        match self.keys.iter_mut().find(|key| key.name == name) {
+            Some(key) if key.resource == resource => {}
+            Some(key) => (key.resource, key.stored) = (resource, false),
+            None => self.keys.push(Key {
+                name: name.to_owned(),
+                resource,
+                stored: false,
+            }),
+        }
+    }
+
+    /// Forgets a key.
+    pub fn drop_key(&mut self, name: &str) {
+        self.keys.retain(|key| key.name != name);
+    }
+
+    /// Takes over what the store has for this session: keys at once, properties when [`Record::text`] is merged.
+    /// Answers whether there are properties to merge. What is older than what this process knows is left alone.
+    pub fn absorb(&mut self, stored: Stored) -> bool {
+        if stored.version > 0 && stored.version < self.version {
+            return false;
+        }
+        let mine = std::mem::take(&mut self.keys);
+        self.keys = stored
+            .keys
+            .into_iter()
+            .map(|(name, resource)| Key {
+                name,
+                resource,
+                stored: true,
+            })
+            .collect();
+        for key in mine.into_iter().filter(|key| !key.stored) {
+            self.add_key(&key.name, key.resource);
+        }
+        self.home = stored.home;
+        self.state = State::Stored;
+        (self.version, self.ageing, self.doubt) = (stored.version, stored.ageing, None);
+        let changed = *self.text != *stored.text;
+        self.incoming = changed.then(|| stored.text.into());
+        changed
+    }
+
+    /// Merges what [`Record::absorb`] brought with `mine`, the text of the data object (absent while nobody has read
+    /// it). Answers what has to be done to the data object, as the text of `{"set":{...},"removed":[...]}`, or
+    /// nothing if there is nothing to do.
+    ///
+    /// # Errors
+    /// When a text is not one of an object: `mine` always is, and what was absorbed was checked by its store.
+    pub fn merge(&mut self, mine: Option<&str>) -> Result<Option<String>, serde_json::Error> {
+        let Some(stored) = self.incoming.take() else {
+            return Ok(None);
+        };
+        let base = std::mem::replace(&mut self.text, stored);
+        let Some(mine) = mine else { return Ok(None) };
+        let (base, stored, mine) = (
+            fields::split(&base)?,
+            fields::split(&self.text)?,
+            fields::split(mine)?,
+        );
+        let changes = fields::merge(&base, &stored, &mine);
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        let removed: Vec<String> = changes
+            .removed
+            .iter()
+            .map(|name| format!("\"{name}\""))
+            .collect();
+        Ok(Some(format!(
+            "{{\"set\":{},\"removed\":[{}]}}",
+            fields::join(changes.set),
+            removed.join(",")
+        )))
+    }
+
+    /// Whether a save of `text` (absent: nobody has read the data) would change anything.
+    #[must_use]
+    pub fn is_dirty(&self, text: Option<&str>) -> bool {
+        let differs = self.doubt.is_some() || text.is_some_and(|text| *text != *self.text);
+        differs || self.ageing || self.keys.iter().any(|key| !key.stored)
+    }
+
+    /// The first save of this session.
+    #[must_use]
+    pub fn create(&mut self, text: &Arc<str>, ttl: Option<u64>) -> Create {
+        self.home = self
+            .keys
+            .first()
+            .map_or_else(|| self.uuid.to_string(), |key| key.name.clone());
+        Create {
+            adopt: self.adopt,
+            uuid: Arc::clone(&self.uuid),
+            home: self.home.clone(),
+            text: Arc::clone(text),
+            keys: self
+                .keys
+                .iter()
+                .map(|key| (key.name.clone(), key.resource.clone()))
+                .collect(),
+            ttl,
+        }
+    }
+
+    /// A later save of this session.
+    #[must_use]
+    pub fn update(&self, text: &Arc<str>, ttl: Option<u64>) -> Update {
+        Update {
+            uuid: Arc::clone(&self.uuid),
+            home: self.home.clone(),
+            base: Arc::clone(&self.text),
+            doubt: self.doubt.clone(),
+            text: Arc::clone(text),
+            known: self.known(),
+            added: self
+                .keys
+                .iter()
+                .filter(|key| !key.stored)
+                .map(|k| (k.name.clone(), k.resource.clone()))
+                .collect(),
+            ttl,
+        }
+    }
+
+    /// The names of the keys that the store has.
+    #[must_use]
+    pub fn known(&self) -> Vec<String> {
+        self.keys
+            .iter()
+            .filter(|key| key.stored)
+            .map(|key| key.name.clone())
+            .collect()
+    }
+
+    /// The store has `text` and `keys` now.
+    pub fn saved(&mut self, text: &Arc<str>, keys: &[(String, Option<String>)], saved: Saved) {
+        self.text = Arc::clone(text);
+        self.state = State::Stored;
+        (self.version, self.ageing, self.doubt) = (saved.version, false, None);
+        if let Some(home) = saved.home {
+            self.home = home;
+        }
+        if let Some(uuid) = saved.uuid {
+            self.uuid = uuid.into();
+        }
+        for (name, resource) in keys {
+            if let Some(key) = self
+                .keys
+                .iter_mut()
+                .find(|key| key.name == *name && key.resource == *resource)
+            {
+                key.stored = true;
+            }
+        }
+    }
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(text: &str, keys: &[&str]) -> Stored {
+        Stored {
+            uuid: format!("{UUID_PREFIX}1"),
+            home: "mks:a".into(),
+            keys: keys
+                .iter()
+                .map(|name| ((*name).to_string(), None))
+                .collect(),
+            text: text.into(),
+            version: 0,
+            ageing: false,
+        }
+    }
+
+    #[test]
+    fn a_new_one_has_a_uuid_of_its_own_and_nothing_else() {
+        let (one, two) = (Record::new(), Record::new());
+        assert_ne!(one.uuid, two.uuid);
+        assert!(one.uuid.starts_with(UUID_PREFIX));
+        assert!(!one.is_dirty(Some("{}")));
+        assert!(one.is_dirty(Some(r#"{"a":1}"#)));
+    }
+
+    #[test]
+    fn a_key_is_dirty_until_it_is_stored() {
+        let mut record = Record::new();
+        record.add_key("mks:a", None);
+        assert!(record.is_dirty(None));
+        let create = record.create(&"{}".into(), None);
+        assert_eq!((create.home.as_str(), create.keys.len()), ("mks:a", 1));
+        record.saved(&"{}".into(), &create.keys, Saved::default());
+        assert!(!record.is_dirty(None));
+        record.add_key("mks:a", Some("1".into()));
+        assert!(record.is_dirty(None), "another resource is a change");
+    }
+
+    #[test]
+    fn a_resource_that_changed_while_it_was_being_stored_stays_dirty() {
+        let mut record = Record::new();
+        record.add_key("mks:a", Some("1".into()));
+        let create = record.create(&"{}".into(), None);
+        record.add_key("mks:a", Some("2".into()));
+        record.saved(&"{}".into(), &create.keys, Saved::default());
+        assert!(record.is_dirty(None));
+    }
+
+    #[test]
+    fn what_a_load_brings_is_merged_into_what_is_here() {
+        let mut record = Record::loaded(stored(r#"{"a":1,"b":1}"#, &["mks:a"]));
+        record.add_key("mks:mine", None);
+        assert!(record.absorb(stored(r#"{"a":2,"c":3}"#, &["mks:a", "mks:b"])));
+        assert_eq!(record.keys.len(), 3);
+        let patch = record.merge(Some(r#"{"a":1,"b":7}"#)).expect("objects");
+        assert_eq!(
+            patch.as_deref(),
+            Some(r#"{"set":{"a":2,"c":3},"removed":[]}"#)
+        );
+        assert_eq!(&*record.text, r#"{"a":2,"c":3}"#);
+    }
+
+    #[test]
+    fn nothing_to_merge_where_nobody_has_read_or_nothing_differs() {
+        let mut record = Record::loaded(stored(r#"{"a":1}"#, &["mks:a"]));
+        assert!(!record.absorb(stored(r#"{"a":1}"#, &["mks:a"])));
+        assert!(record.absorb(stored(r#"{"a":2}"#, &["mks:a"])));
+        assert_eq!(record.merge(None).expect("objects"), None);
+        assert_eq!(&*record.text, r#"{"a":2}"#);
+    }
+
+    #[test]
+    fn an_older_load_does_not_undo_a_newer_save() {
+        let mut record = Record::loaded(Stored {
+            version: 1,
+            ..stored(r#"{"a":1}"#, &["mks:a"])
+        });
+        record.saved(
+            &r#"{"a":2}"#.into(),
+            &[],
+            Saved {
+                version: 2,
+                ..Saved::default()
+            },
+        );
+        assert!(!record.absorb(Stored {
+            version: 1,
+            ..stored(r#"{"a":1}"#, &["mks:a"])
+        }));
+        assert_eq!(&*record.text, r#"{"a":2}"#);
+    }
+
+    #[test]
+    fn a_save_in_doubt_makes_the_next_one_write() {
+        let mut record = Record::loaded(stored(r#"{"a":1}"#, &["mks:a"]));
+        record.doubt = Some(r#"{"a":2}"#.into());
+        assert!(record.is_dirty(Some(r#"{"a":1}"#)));
+        assert!(record.update(&r#"{"a":1}"#.into(), None).doubt.is_some());
+    }
+}

@@ -1,0 +1,259 @@
+//! Which SIP message creates, loads, saves or removes what. Facts in, a plan out; nothing here touches anything.
+//!
+//! Two questions are asked: [`plan`] when a message reaches the application, and [`finish`] when it sends a final
+//! response. The specification is the table in `docs/rules.md`; dialogs are RFC 3261, section 12.
+
+use bitflags::bitflags;
+
+bitflags! {
+    /// What is known of a message.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Facts: u32 {
+        /// It came from the network; otherwise it is a response to a request that the application sent.
+        const NETWORK = 1;
+        /// The request has a To tag: it belongs to a dialog (RFC 3261, 12.2).
+        const TO_TAG = 1 << 1;
+        /// It carries `Authorization` or `Proxy-Authorization`: the answer to a challenge (RFC 3261, 22.2).
+        const AUTHORIZED = 1 << 2;
+        /// The request was canceled (RFC 3261, section 9).
+        const CANCELED = 1 << 3;
+        /// An INVITE or SUBSCRIBE with this key waits for its final response in this process.
+        const PENDING = 1 << 4;
+        /// The request has a session already.
+        const ATTACHED = 1 << 5;
+    }
+}
+
+bitflags! {
+    /// What to do with a message.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Plan: u32 {
+        /// Make a new session, in this process only.
+        const CREATE = 1;
+        /// Look the session up by its key; an empty one if there is none.
+        const LOAD = 1 << 1;
+        /// Ask [`finish`] when the application sends a final response.
+        const ON_FINAL = 1 << 2;
+        /// Save when the application acknowledges the response.
+        const ON_ACK = 1 << 3;
+        /// Save when the handlers have returned: no response will follow.
+        const AFTER_HANDLER = 1 << 4;
+        /// Remove the key before the application hears of the message.
+        const REMOVE_FIRST = 1 << 5;
+        /// The request forms a dialog if it is accepted.
+        const FORMS_DIALOG = 1 << 6;
+        /// The request ends its dialog.
+        const ENDS_DIALOG = 1 << 7;
+    }
+}
+
+/// What a final response means for the session. The numbers are those of the JavaScript side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Finish {
+    /// Save what has changed; a new session only if there is something in it.
+    SaveChanges = 0,
+    /// Save even an empty session, and start its time to live anew: the dialog exists now.
+    SaveDialog = 1,
+    /// Save what has changed, for a short time: the request will come again with credentials.
+    SaveForRetry = 2,
+    /// Save what has changed and remove the key; with the last key the session goes.
+    Remove = 3,
+}
+
+/// Seconds that the session of a challenged request waits for the retry: longer than a transaction lives
+/// (RFC 3261, Timer B, 32 s).
+pub const RETRY_SECONDS: u32 = 60;
+
+/// The plan for a request (`status` 0), or for the response with `status` to a request that the application sent.
+#[must_use]
+pub fn plan(method: &str, facts: Facts, status: u16) -> Plan {
+    if facts.contains(Facts::NETWORK) {
+        if facts.contains(Facts::ATTACHED) {
+            Plan::empty()
+        } else {
+            plan_request(method, facts)
+        }
+    } else {
+        plan_response(method, facts, status)
+    }
+}
+
+fn plan_request(method: &str, facts: Facts) -> Plan {
+    let in_dialog = facts.contains(Facts::TO_TAG);
+    match method {
+        "INVITE" | "SUBSCRIBE" if !in_dialog => {
+            let origin = if facts.contains(Facts::AUTHORIZED) {
+                Plan::LOAD
+            } else {
+                Plan::CREATE
+            };
+            origin | Plan::ON_FINAL | Plan::FORMS_DIALOG
+        }
+        "ACK" => Plan::LOAD | Plan::AFTER_HANDLER,
+        "BYE" => Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG,
+        // Once the final response is sent a CANCEL has no effect (RFC 3261, 9.2): the session stays.
+        "CANCEL" if facts.contains(Facts::PENDING) => {
+            Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG
+        }
+        _ => Plan::LOAD | Plan::ON_FINAL,
+    }
+}
+
+fn plan_response(method: &str, facts: Facts, status: u16) -> Plan {
+    let load = if facts.contains(Facts::ATTACHED) {
+        Plan::empty()
+    } else {
+        Plan::LOAD
+    };
+    match (method, status) {
+        ("INVITE", 200..300) => load | Plan::ON_ACK,
+        // The far end refused: that leg never became a dialog.
+        ("INVITE", 300..) if !facts.contains(Facts::TO_TAG) => load | Plan::REMOVE_FIRST,
+        // A challenged BYE is sent again; any other answer ends the dialog (RFC 3261, 15.1.1).
+        ("BYE", 401 | 407) => load | Plan::AFTER_HANDLER,
+        ("BYE", 200..) => load | Plan::REMOVE_FIRST,
+        (_, 200..) => load | Plan::AFTER_HANDLER,
+        _ => load,
+    }
+}
+
+/// What the final response with `status` means for a request that had `plan`.
+#[must_use]
+pub fn finish(plan: Plan, facts: Facts, status: u16) -> Finish {
+    let challenged = matches!(status, 401 | 407);
+    if plan.contains(Plan::FORMS_DIALOG) {
+        return match status {
+            _ if facts.contains(Facts::CANCELED) => Finish::Remove,
+            200..300 => Finish::SaveDialog,
+            401 | 407 => Finish::SaveForRetry,
+            _ => Finish::Remove,
+        };
+    }
+    if plan.contains(Plan::ENDS_DIALOG) && !challenged {
+        return Finish::Remove;
+    }
+    Finish::SaveChanges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NETWORK: Facts = Facts::NETWORK;
+    const DIALOG: Facts = Facts::NETWORK.union(Facts::TO_TAG);
+
+    #[test]
+    fn a_new_invite_or_subscribe_creates() {
+        for method in ["INVITE", "SUBSCRIBE"] {
+            let it = plan(method, NETWORK, 0);
+            assert_eq!(it, Plan::CREATE | Plan::ON_FINAL | Plan::FORMS_DIALOG);
+            assert_eq!(finish(it, NETWORK, 200), Finish::SaveDialog);
+            assert_eq!(finish(it, NETWORK, 202), Finish::SaveDialog);
+            for refused in [300, 302, 404, 486, 487, 503, 603] {
+                assert_eq!(finish(it, NETWORK, refused), Finish::Remove, "{refused}");
+            }
+            for challenge in [401, 407] {
+                assert_eq!(finish(it, NETWORK, challenge), Finish::SaveForRetry);
+            }
+            assert_eq!(finish(it, NETWORK | Facts::CANCELED, 200), Finish::Remove);
+            assert_eq!(finish(it, NETWORK | Facts::CANCELED, 401), Finish::Remove);
+        }
+    }
+
+    #[test]
+    fn the_answer_to_a_challenge_goes_on_with_its_session() {
+        let it = plan("INVITE", NETWORK | Facts::AUTHORIZED, 0);
+        assert_eq!(it, Plan::LOAD | Plan::ON_FINAL | Plan::FORMS_DIALOG);
+        assert_eq!(finish(it, NETWORK, 200), Finish::SaveDialog);
+        assert_eq!(finish(it, NETWORK, 403), Finish::Remove);
+    }
+
+    #[test]
+    fn requests_inside_a_dialog_load_and_save() {
+        for method in [
+            "INVITE",
+            "INFO",
+            "UPDATE",
+            "PRACK",
+            "REFER",
+            "NOTIFY",
+            "MESSAGE",
+            "SUBSCRIBE",
+        ] {
+            let it = plan(method, DIALOG, 0);
+            assert_eq!(it, Plan::LOAD | Plan::ON_FINAL, "{method}");
+            for status in [200, 401, 481, 488, 500] {
+                assert_eq!(
+                    finish(it, DIALOG, status),
+                    Finish::SaveChanges,
+                    "{method} {status}"
+                );
+            }
+        }
+        assert_eq!(plan("ACK", DIALOG, 0), Plan::LOAD | Plan::AFTER_HANDLER);
+    }
+
+    #[test]
+    fn requests_outside_a_dialog_load_and_keep_only_what_they_change() {
+        for method in ["OPTIONS", "REGISTER", "MESSAGE", "PUBLISH"] {
+            let it = plan(method, NETWORK, 0);
+            assert_eq!(it, Plan::LOAD | Plan::ON_FINAL);
+            assert_eq!(finish(it, NETWORK, 401), Finish::SaveChanges);
+        }
+    }
+
+    #[test]
+    fn a_bye_ends_its_dialog_unless_it_is_challenged() {
+        let it = plan("BYE", DIALOG, 0);
+        assert_eq!(finish(it, DIALOG, 200), Finish::Remove);
+        assert_eq!(finish(it, DIALOG, 481), Finish::Remove);
+        assert_eq!(finish(it, DIALOG, 407), Finish::SaveChanges);
+    }
+
+    #[test]
+    fn a_cancel_removes_only_what_is_still_pending() {
+        let before = plan("CANCEL", NETWORK | Facts::PENDING, 0);
+        assert_eq!(finish(before, NETWORK, 200), Finish::Remove);
+        let after = plan("CANCEL", NETWORK, 0);
+        assert_eq!(finish(after, NETWORK, 200), Finish::SaveChanges);
+    }
+
+    #[test]
+    fn responses_to_the_applications_own_requests() {
+        let sent = Facts::empty();
+        assert_eq!(plan("INVITE", sent, 180), Plan::LOAD);
+        assert_eq!(plan("INVITE", sent, 200), Plan::LOAD | Plan::ON_ACK);
+        assert_eq!(plan("INVITE", sent | Facts::ATTACHED, 200), Plan::ON_ACK);
+        assert_eq!(
+            plan("INVITE", sent | Facts::ATTACHED, 486),
+            Plan::REMOVE_FIRST
+        );
+        assert_eq!(
+            plan("INVITE", sent | Facts::TO_TAG, 488),
+            Plan::LOAD | Plan::AFTER_HANDLER
+        );
+        assert_eq!(
+            plan("BYE", sent | Facts::TO_TAG, 200),
+            Plan::LOAD | Plan::REMOVE_FIRST
+        );
+        assert_eq!(
+            plan("BYE", sent | Facts::TO_TAG, 481),
+            Plan::LOAD | Plan::REMOVE_FIRST
+        );
+        assert_eq!(
+            plan("BYE", sent | Facts::TO_TAG, 401),
+            Plan::LOAD | Plan::AFTER_HANDLER
+        );
+        assert_eq!(
+            plan("INFO", sent | Facts::TO_TAG, 200),
+            Plan::LOAD | Plan::AFTER_HANDLER
+        );
+    }
+
+    #[test]
+    fn a_request_with_a_session_is_passed_on_untouched() {
+        assert_eq!(plan("INVITE", NETWORK | Facts::ATTACHED, 0), Plan::empty());
+        assert_eq!(plan("BYE", DIALOG | Facts::ATTACHED, 0), Plan::empty());
+    }
+}

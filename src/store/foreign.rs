@@ -1,0 +1,485 @@
+//! Stores written in JavaScript, of the shape that connect and express have: `get`, `set` and `destroy`.
+//!
+//! Two kinds of entry go through them: `mks:<id>` holds the session's uuid, and the uuid holds
+//! `{"keys":{"mks:<id>":resource,...},"session":{...}}`. An operation is a future on a local executor; where it needs
+//! the store it leaves a [`Call`] for JavaScript and goes on when [`ForeignStore::answer`] brings what came of it.
+//! JavaScript is never called from here, so a store may answer in the same turn, late, twice or never.
+//!
+//! The engine's lanes keep the operations of one process apart. Several processes on such a store are as safe
+//! as the store: it has nothing that would make reading and writing one step.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures_executor::{LocalPool, LocalSpawner};
+use futures_util::future::{AbortHandle, Abortable};
+use futures_util::task::LocalSpawnExt;
+use tokio::sync::oneshot;
+
+use super::{Answers, Backend, Create, Op, RemoveKey, Reply, Saved, Stored, Update};
+use crate::error::{Error, Kind, Result};
+use crate::fields;
+
+/// What JavaScript has to ask its store.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Call {
+    /// To be given back with the answer.
+    pub id: u32,
+    /// `get`, `set` or `destroy`.
+    pub method: &'static str,
+    /// The entry's name.
+    pub name: String,
+    /// For `set`: the JSON text of the value.
+    pub text: Option<String>,
+    /// For `set`: the time to live asked for, ms.
+    pub ttl: Option<u64>,
+}
+
+#[derive(Default)]
+struct Desk {
+    next: u32,
+    calls: Vec<Call>,
+    open: HashMap<u32, oneshot::Sender<Result<Option<String>>>>,
+    replies: Vec<(u32, Result<Reply>)>,
+    running: HashMap<u32, AbortHandle>,
+}
+
+/// See the module.
+pub struct ForeignStore {
+    pool: LocalPool,
+    spawner: LocalSpawner,
+    desk: Rc<RefCell<Desk>>,
+}
+
+impl ForeignStore {
+    /// A store with nothing under way.
+    #[must_use]
+    pub fn new() -> Self {
+        let pool = LocalPool::new();
+        Self {
+            spawner: pool.spawner(),
+            pool,
+            desk: Rc::default(),
+        }
+    }
+
+    /// What JavaScript has to ask now.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.desk.borrow_mut().calls)
+    }
+
+    /// What the store answered to a call: the JSON text of a value, nothing, or its error. An answer that comes twice,
+    /// or after the operation was given up, is ignored.
+    pub fn answer(&mut self, id: u32, answer: Result<Option<String>>) {
+        let waiting = self.desk.borrow_mut().open.remove(&id);
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(answer);
+            self.pool.run_until_stalled();
+        }
+    }
+
+    /// Gives up operations that the store has not answered in time.
+    pub fn give_up(&mut self, tickets: &[u32]) {
+        let mut desk = self.desk.borrow_mut();
+        for ticket in tickets {
+            if let Some(running) = desk.running.remove(ticket) {
+                running.abort();
+                let error = Error::new(
+                    Kind::Timeout,
+                    "the JavaScript store did not call back in time",
+                );
+                desk.replies.push((*ticket, Err(error)));
+            }
+        }
+        drop(desk);
+        self.pool.run_until_stalled();
+        self.desk
+            .borrow_mut()
+            .open
+            .retain(|_, waiting| !waiting.is_closed());
+    }
+}
+
+impl Default for ForeignStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Backend for ForeignStore {
+    fn submit(&mut self, ticket: u32, op: Op) -> Option<Result<Reply>> {
+        if matches!(op, Op::Close) {
+            return Some(Ok(Reply::Done));
+        }
+        let (handle, registration) = AbortHandle::new_pair();
+        self.desk.borrow_mut().running.insert(ticket, handle);
+        let desk = Rc::clone(&self.desk);
+        let work = async move {
+            let reply = perform(&desk, op).await;
+            let mut desk = desk.borrow_mut();
+            if desk.running.remove(&ticket).is_some() {
+                desk.replies.push((ticket, reply));
+            }
+        };
+        let spawned = self.spawner.spawn_local(async move {
+            let _ = Abortable::new(work, registration).await;
+        });
+        debug_assert!(spawned.is_ok(), "the pool lives as long as its spawner");
+        self.pool.run_until_stalled();
+        None
+    }
+
+    fn take(&mut self) -> Answers {
+        Answers {
+            replies: std::mem::take(&mut self.desk.borrow_mut().replies),
+            events: Vec::new(),
+        }
+    }
+}
+
+async fn ask(
+    desk: &RefCell<Desk>,
+    method: &'static str,
+    name: &str,
+    text: Option<String>,
+    ttl: Option<u64>,
+) -> Result<Option<String>> {
+    let answer = {
+        let mut desk = desk.borrow_mut();
+        desk.next = desk.next.wrapping_add(1);
+        let id = desk.next;
+        let (sender, answer) = oneshot::channel();
+        desk.open.insert(id, sender);
+        desk.calls.push(Call {
+            id,
+            method,
+            name: name.to_owned(),
+            text,
+            ttl,
+        });
+        answer
+    };
+    answer
+        .await
+        .unwrap_or_else(|_| Err(Error::new(Kind::Closed, "the store was closed")))
+}
+
+async fn perform(desk: &RefCell<Desk>, op: Op) -> Result<Reply> {
+    match op {
+        Op::Load { name } => load(desk, &name)
+            .await
+            .map(|found| Reply::Loaded(found.map(Box::new))),
+        Op::Create(create) => self::create(desk, create).await.map(Reply::Saved),
+        Op::Update(update) => self::update(desk, update).await.map(Reply::Saved),
+        Op::RemoveKey(remove) => remove_key(desk, remove)
+            .await
+            .map(|left| Reply::Removed { left }),
+        Op::Destroy(destroy) => {
+            let found = read(desk, &destroy.uuid).await?;
+            let known = destroy.known.into_iter();
+            let keys = found.map_or_else(
+                || known.collect(),
+                |found| found.keys.into_iter().map(|key| key.0).collect(),
+            );
+            remove_session(desk, &destroy.uuid, keys).await?;
+            Ok(Reply::Removed { left: 0 })
+        }
+        _ => Err(Error::new(
+            Kind::Argument,
+            "call the JavaScript store itself for that",
+        )),
+    }
+}
+
+/// The session stored under `uuid`.
+async fn read(desk: &RefCell<Desk>, uuid: &str) -> Result<Option<Stored>> {
+    let Some(text) = ask(desk, "get", uuid, None, None).await? else {
+        return Ok(None);
+    };
+    let unreadable = |why: serde_json::Error| Error::corrupt(uuid, why);
+    let envelope = fields::split(&text).map_err(unreadable)?;
+    let part = |wanted: &str| {
+        let found = envelope
+            .iter()
+            .find(|(name, _)| *name == wanted)
+            .map(|(_, value)| *value);
+        found.ok_or_else(|| Error::corrupt(uuid, format_args!("it has no \"{wanted}\"")))
+    };
+    let text = part("session")?;
+    fields::split(text).map_err(unreadable)?;
+    let keys = fields::split(part("keys")?).map_err(unreadable)?;
+    let keys = keys
+        .into_iter()
+        .map(|(name, resource)| {
+            let name: String = serde_json::from_str(&format!("\"{name}\"")).map_err(unreadable)?;
+            Ok((name, (resource != "null").then(|| resource.to_owned())))
+        })
+        .collect::<Result<_>>()?;
+    let (uuid, text) = (uuid.to_owned(), text.to_owned());
+    Ok(Some(Stored {
+        home: uuid.clone(),
+        uuid,
+        keys,
+        text,
+        version: 0,
+        ageing: false,
+    }))
+}
+
+async fn uuid_of(desk: &RefCell<Desk>, name: &str) -> Result<Option<String>> {
+    let Some(text) = ask(desk, "get", name, None, None).await? else {
+        return Ok(None);
+    };
+    serde_json::from_str(&text)
+        .map(Some)
+        .map_err(|_| Error::corrupt(name, "a key holds the uuid of its session"))
+}
+
+async fn load(desk: &RefCell<Desk>, name: &str) -> Result<Option<Stored>> {
+    let Some(uuid) = uuid_of(desk, name).await? else {
+        return Ok(None);
+    };
+    Ok(read(desk, &uuid)
+        .await?
+        .filter(|found| found.keys.iter().any(|(key, _)| key == name)))
+}
+
+async fn write(desk: &RefCell<Desk>, stored: &Stored, ttl: Option<u64>) -> Result<()> {
+    ask(desk, "set", &stored.uuid, Some(stored.envelope()), ttl)
+        .await
+        .map(|_| ())
+}
+
+async fn write_keys(
+    desk: &RefCell<Desk>,
+    uuid: &str,
+    names: &[String],
+    ttl: Option<u64>,
+) -> Result<()> {
+    for name in names {
+        ask(desk, "set", name, Some(super::quoted(uuid)), ttl).await?;
+    }
+    Ok(())
+}
+
+async fn create(desk: &RefCell<Desk>, create: Create) -> Result<Saved> {
+    if create.adopt
+        && let Some(resident) = load(desk, &create.home).await?
+        && resident.uuid != *create.uuid
+    {
+        let update = Update {
+            uuid: resident.uuid.as_str().into(),
+            home: resident.uuid.clone(),
+            base: fields::EMPTY.into(),
+            doubt: None,
+            text: create.text,
+            known: Vec::new(),
+            added: create.keys,
+            ttl: create.ttl,
+        };
+        return self::update(desk, update).await.map(|saved| Saved {
+            uuid: Some(resident.uuid),
+            ..saved
+        });
+    }
+    let names: Vec<String> = create.keys.iter().map(|(name, _)| name.clone()).collect();
+    let stored = Stored {
+        uuid: create.uuid.to_string(),
+        home: create.uuid.to_string(),
+        keys: create.keys,
+        text: create.text.to_string(),
+        version: 0,
+        ageing: false,
+    };
+    // The data first: a key that leads nowhere would be an error, data that no key leads to only waits for its end.
+    write(desk, &stored, create.ttl).await?;
+    write_keys(desk, &create.uuid, &names, create.ttl).await?;
+    Ok(Saved::default())
+}
+
+async fn update(desk: &RefCell<Desk>, update: Update) -> Result<Saved> {
+    let Some(mut stored) = read(desk, &update.uuid).await? else {
+        return Err(Error::gone(&update.uuid));
+    };
+    stored.text = patched(
+        &stored.text,
+        &update.base,
+        update.doubt.as_ref(),
+        &update.text,
+        &update.uuid,
+    )?;
+    stored
+        .keys
+        .retain(|(known, _)| !update.added.iter().any(|(name, _)| name == known));
+    let mut names = update.known;
+    names.retain(|name| update.ttl.is_some() && stored.keys.iter().any(|(known, _)| known == name));
+    names.extend(update.added.iter().map(|(name, _)| name.clone()));
+    stored.keys.extend(update.added);
+    write(desk, &stored, update.ttl).await?;
+    write_keys(desk, &update.uuid, &names, update.ttl).await?;
+    Ok(Saved::default())
+}
+
+fn patched(
+    stored: &str,
+    base: &str,
+    doubt: Option<&Arc<str>>,
+    now: &str,
+    uuid: &str,
+) -> Result<String> {
+    if stored == base && doubt.is_none() {
+        return Ok(now.to_owned());
+    }
+    let patch = || {
+        let doubt = doubt
+            .iter()
+            .map(|text| fields::split(text))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let (base, now) = (fields::split(base)?, fields::split(now)?);
+        Ok(fields::apply(
+            &fields::split(stored)?,
+            &fields::diff_any(&base, &doubt, &now),
+        ))
+    };
+    patch().map_err(|why: serde_json::Error| Error::corrupt(uuid, why))
+}
+
+async fn remove_key(desk: &RefCell<Desk>, remove: RemoveKey) -> Result<u64> {
+    let uuid = match &remove.of {
+        Some((uuid, _)) => Some(uuid.to_string()),
+        None => uuid_of(desk, &remove.name).await?,
+    };
+    let Some(uuid) = uuid else { return Ok(0) };
+    let Some(mut stored) = read(desk, &uuid).await? else {
+        ask(desk, "destroy", &remove.name, None, None).await?;
+        return Ok(0);
+    };
+    stored.keys.retain(|(name, _)| *name != remove.name);
+    if stored.keys.is_empty() {
+        remove_session(desk, &uuid, vec![remove.name]).await?;
+        return Ok(0);
+    }
+    if let Some((base, text)) = &remove.data {
+        stored.text = patched(&stored.text, base, None, text, &uuid)?;
+    }
+    write(desk, &stored, remove.ttl).await?;
+    ask(desk, "destroy", &remove.name, None, None).await?;
+    Ok(stored.keys.len() as u64)
+}
+
+async fn remove_session(desk: &RefCell<Desk>, uuid: &str, names: Vec<String>) -> Result<()> {
+    for name in names {
+        ask(desk, "destroy", &name, None, None).await?;
+    }
+    ask(desk, "destroy", uuid, None, None).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers every call from a map, as a JavaScript store would.
+    fn serve(
+        store: &mut ForeignStore,
+        entries: &mut HashMap<String, String>,
+    ) -> Vec<(u32, Result<Reply>)> {
+        loop {
+            let calls = store.calls();
+            if calls.is_empty() {
+                return store.take().replies;
+            }
+            for call in calls {
+                let answer = match call.method {
+                    "get" => entries.get(&call.name).cloned(),
+                    "set" => entries
+                        .insert(call.name, call.text.expect("a value"))
+                        .and(None),
+                    _ => entries.remove(&call.name).and(None),
+                };
+                store.answer(call.id, Ok(answer));
+            }
+        }
+    }
+
+    fn create() -> Create {
+        Create {
+            uuid: "mks:session:1".into(),
+            home: "mks:a".into(),
+            text: r#"{"x":1}"#.into(),
+            keys: vec![("mks:a".into(), None), ("mks:b".into(), Some("[1]".into()))],
+            adopt: false,
+            ttl: None,
+        }
+    }
+
+    #[test]
+    fn two_kinds_of_entry_and_none_is_left() {
+        let (mut store, mut entries) = (ForeignStore::new(), HashMap::new());
+        assert!(store.submit(1, Op::Create(create())).is_none());
+        assert!(matches!(
+            serve(&mut store, &mut entries).as_slice(),
+            [(1, Ok(Reply::Saved(_)))]
+        ));
+        assert_eq!(entries["mks:a"], r#""mks:session:1""#);
+        assert_eq!(
+            entries["mks:session:1"],
+            r#"{"keys":{"mks:a":null,"mks:b":[1]},"session":{"x":1}}"#
+        );
+        for (ticket, name, left) in [(2, "mks:a", 1), (3, "mks:b", 0)] {
+            store.submit(
+                ticket,
+                Op::RemoveKey(RemoveKey {
+                    of: None,
+                    name: name.into(),
+                    data: None,
+                    ttl: None,
+                }),
+            );
+            assert_eq!(
+                serve(&mut store, &mut entries),
+                [(ticket, Ok(Reply::Removed { left }))]
+            );
+        }
+        assert!(entries.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_session_is_an_error_that_says_where() {
+        let (mut store, mut entries) = (ForeignStore::new(), HashMap::new());
+        entries.insert("mks:a".to_owned(), r#""mks:session:1""#.to_owned());
+        entries.insert("mks:session:1".to_owned(), r#"{"cookie":{}}"#.to_owned());
+        store.submit(
+            1,
+            Op::Load {
+                name: "mks:a".into(),
+            },
+        );
+        let replies = serve(&mut store, &mut entries);
+        let [(1, Err(error))] = replies.as_slice() else {
+            panic!("{replies:?}")
+        };
+        assert_eq!(error.kind, Kind::Corrupt);
+        assert!(error.message.contains("mks:session:1"));
+    }
+
+    #[test]
+    fn an_operation_that_was_given_up_ignores_a_late_answer() {
+        let mut store = ForeignStore::new();
+        store.submit(
+            7,
+            Op::Load {
+                name: "mks:a".into(),
+            },
+        );
+        let call = store.calls().remove(0);
+        store.give_up(&[7]);
+        assert!(
+            matches!(store.take().replies.as_slice(), [(7, Err(error))] if error.kind == Kind::Timeout)
+        );
+        store.answer(call.id, Ok(None));
+        assert!(store.take().replies.is_empty());
+    }
+}

@@ -1,0 +1,235 @@
+//! What a store must do: turn an [`Op`] into a [`Reply`]. The engine above knows nothing else of it.
+//!
+//! Names are what sessions and plain values are found by (`mks:<Call-ID>` for a dialog); a store may put a prefix in
+//! front. Texts are JSON. Times to live are milliseconds; `None` means forever.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+
+pub mod foreign;
+pub mod memory;
+pub mod options;
+pub mod redis;
+
+/// Something to do. A session operation names the session by uuid and home, so that it can't hit another one.
+#[derive(Debug)]
+pub enum Op {
+    /// Find the session that has the key `name`.
+    Load {
+        /// The key's name.
+        name: String,
+    },
+    /// Store a session for the first time.
+    Create(Create),
+    /// Store the difference to what was stored. Fails with `Gone` if the session is not there any more.
+    Update(Update),
+    /// Take a key away, and with the last one the session.
+    RemoveKey(RemoveKey),
+    /// Remove a session with all of its keys.
+    Destroy(Destroy),
+    /// The value stored under `name`; for a session the text of `{"keys":{...},"session":{...}}`.
+    Get {
+        /// The name.
+        name: String,
+    },
+    /// Store a value.
+    Set {
+        /// The name.
+        name: String,
+        /// Its JSON text.
+        text: String,
+        /// Its time to live, ms.
+        ttl: Option<u64>,
+    },
+    /// Remove a value, or a session with its keys.
+    Delete {
+        /// The name.
+        name: String,
+    },
+    /// Start the time to live anew.
+    Touch {
+        /// The name.
+        name: String,
+        /// The time to live, ms.
+        ttl: Option<u64>,
+    },
+    /// The texts of everything there is, as `Get` gives them.
+    All,
+    /// The names of everything there is; a session is counted once, under its home.
+    Ids,
+    /// How many there are.
+    Length,
+    /// Remove everything.
+    Clear,
+    /// Finish what was asked for, then let go of everything.
+    Close,
+}
+
+/// A session to be stored for the first time.
+#[derive(Debug)]
+pub struct Create {
+    /// Who it is.
+    pub uuid: Arc<str>,
+    /// The name to store it under.
+    pub home: String,
+    /// Its data.
+    pub text: Arc<str>,
+    /// Its keys, each with the JSON text of its resource.
+    pub keys: Vec<(String, Option<String>)>,
+    /// Whether a session that has the home's key already takes the data over. Otherwise it loses that key: a new
+    /// dialog has begun under the same Call-ID.
+    pub adopt: bool,
+    /// Its time to live, ms.
+    pub ttl: Option<u64>,
+}
+
+/// A difference to be stored.
+#[derive(Debug)]
+pub struct Update {
+    /// Who it is.
+    pub uuid: Arc<str>,
+    /// Where it is stored.
+    pub home: String,
+    /// Its data as last stored.
+    pub base: Arc<str>,
+    /// Its data as a save left it perhaps: the store did not say what became of that save.
+    pub doubt: Option<Arc<str>>,
+    /// Its data now.
+    pub text: Arc<str>,
+    /// The keys it had.
+    pub known: Vec<String>,
+    /// The keys that are new, or have another resource.
+    pub added: Vec<(String, Option<String>)>,
+    /// Its time to live, ms, from now on.
+    pub ttl: Option<u64>,
+}
+
+/// A key to be taken away.
+#[derive(Debug)]
+pub struct RemoveKey {
+    /// Whose, and where that session is stored; absent when it could not be loaded: then whoever has the key.
+    pub of: Option<(Arc<str>, String)>,
+    /// The key's name.
+    pub name: String,
+    /// Data as last stored and as it is now, to be saved if the session stays.
+    pub data: Option<(Arc<str>, Arc<str>)>,
+    /// The time to live of what stays, ms.
+    pub ttl: Option<u64>,
+}
+
+/// A session to be removed.
+#[derive(Debug)]
+pub struct Destroy {
+    /// Who it is.
+    pub uuid: Arc<str>,
+    /// Where it is stored.
+    pub home: String,
+    /// The keys it is known to have.
+    pub known: Vec<String>,
+}
+
+/// A session as a store has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Who it is.
+    pub uuid: String,
+    /// The name it is stored under.
+    pub home: String,
+    /// Its keys, each with the JSON text of its resource.
+    pub keys: Vec<(String, Option<String>)>,
+    /// Its data: the text of a JSON object.
+    pub text: String,
+    /// How often it was written; 0 where the store does not count.
+    pub version: u64,
+    /// Whether more than half of its time to live has passed, so that it should be written again.
+    pub ageing: bool,
+}
+
+/// What a store says of a session it has written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// The version written; 0 where the store does not count.
+    pub version: u64,
+    /// Where the session was stored, if not where it should have been.
+    pub home: Option<String>,
+    /// Who took the data over, if not the session itself ([`Create::adopt`]).
+    pub uuid: Option<String>,
+}
+
+impl Stored {
+    /// The text that `get` gives for a session: `{"keys":{"mks:<id>":resource,...},"session":{...}}`.
+    #[must_use]
+    pub fn envelope(&self) -> String {
+        let keys: Vec<String> = self
+            .keys
+            .iter()
+            .map(|(name, resource)| {
+                format!("{}:{}", quoted(name), resource.as_deref().unwrap_or("null"))
+            })
+            .collect();
+        format!(
+            "{{\"keys\":{{{}}},\"session\":{}}}",
+            keys.join(","),
+            self.text
+        )
+    }
+}
+
+/// `text` as a JSON string.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// What became of an [`Op`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// To `Load`.
+    Loaded(Option<Box<Stored>>),
+    /// To `Create` and `Update`.
+    Saved(Saved),
+    /// To `RemoveKey` and `Destroy`: how many keys are left.
+    Removed {
+        /// 0 when the session is gone.
+        left: u64,
+    },
+    /// To `Get`.
+    Text(Option<String>),
+    /// To `All` and `Ids`.
+    Texts(Vec<String>),
+    /// To `Length`.
+    Count(u64),
+    /// To everything else.
+    Done,
+}
+
+/// Something that happened without being asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The store can be used (again).
+    Connect,
+    /// The store cannot be used.
+    Disconnect(crate::error::Error),
+    /// Trying to reach the store failed, or an operation that nobody waits for.
+    Error(crate::error::Error),
+    /// Something was dropped to keep within `max`: its name and its text.
+    Evict(String, String),
+}
+
+/// What the engine gets back from a store.
+pub struct Answers {
+    /// Operations that are done: the ticket they were submitted with, and what became of them.
+    pub replies: Vec<(u32, Result<Reply>)>,
+    /// What happened besides.
+    pub events: Vec<Event>,
+}
+
+/// A store, seen from the engine.
+pub trait Backend {
+    /// Starts an operation. One that is done at once is answered; any other comes with [`Backend::take`].
+    fn submit(&mut self, ticket: u32, op: Op) -> Option<Result<Reply>>;
+
+    /// Takes what has been answered since the last call.
+    fn take(&mut self) -> Answers;
+}

@@ -1,0 +1,179 @@
+//! The options of a store, as JavaScript hands them over: the text of a JSON object. Each is taken by name and type;
+//! what nobody has taken is unknown. An error names the option, what it should be and what it was.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Kind, Result};
+
+/// Options that wait to be taken.
+pub struct Options {
+    owner: &'static str,
+    given: Map<String, Value>,
+    known: Vec<&'static str>,
+}
+
+impl Options {
+    /// Reads `text`; `owner` is who the options are for, in messages.
+    ///
+    /// # Errors
+    /// When `text` is not a JSON object.
+    pub fn new(owner: &'static str, text: &str) -> Result<Self> {
+        match serde_json::from_str(text) {
+            Ok(Value::Object(given)) => Ok(Self {
+                owner,
+                given,
+                known: Vec::new(),
+            }),
+            _ => Err(Error::new(
+                Kind::Option,
+                format!("{owner}: the options must be an object, not {text}"),
+            )),
+        }
+    }
+
+    fn take<T>(
+        &mut self,
+        name: &'static str,
+        what: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        self.known.push(name);
+        match self.given.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match read(&value) {
+                Some(read) => Ok(Some(read)),
+                None => Err(self.error(format!("`{name}` must be {what}, not {value}"))),
+            },
+        }
+    }
+
+    /// An error that says whose options these are.
+    #[must_use]
+    pub fn error(&self, message: impl std::fmt::Display) -> Error {
+        Error::new(Kind::Option, format!("{}: {message}", self.owner))
+    }
+
+    /// A text.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn text(&mut self, name: &'static str) -> Result<Option<String>> {
+        self.take(name, "a string", |value| value.as_str().map(str::to_owned))
+    }
+
+    /// A text with something in it.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn filled(&mut self, name: &'static str) -> Result<Option<String>> {
+        self.take(name, "a string that is not empty", |value| {
+            value
+                .as_str()
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        })
+    }
+
+    /// A whole number within bounds. A string of digits will do, as from the environment.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn whole(&mut self, name: &'static str, from: u64, to: u64) -> Result<Option<u64>> {
+        self.take(
+            name,
+            &format!("a whole number from {from} to {to}"),
+            |value| {
+                let number = value
+                    .as_u64()
+                    .or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+                number.filter(|number| (from..=to).contains(number))
+            },
+        )
+    }
+
+    /// Milliseconds.
+    ///
+    /// # Errors
+    /// When it is not a whole number from 1 to a day.
+    pub fn millis(&mut self, name: &'static str, default: u64) -> Result<Duration> {
+        Ok(Duration::from_millis(
+            self.whole(name, 1, 86_400_000)?.unwrap_or(default),
+        ))
+    }
+
+    /// Seconds greater than 0, as milliseconds.
+    ///
+    /// # Errors
+    /// When it is something else.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within the bounds that are checked
+    pub fn seconds(&mut self, name: &'static str) -> Result<Option<u64>> {
+        self.take(
+            name,
+            "a number of seconds greater than 0 (at most 100 years)",
+            |value| {
+                let seconds = value
+                    .as_f64()
+                    .or_else(|| value.as_str().and_then(|text| text.parse().ok()))?;
+                (seconds > 0.0 && seconds <= 3.2e9).then_some((seconds * 1000.0).ceil() as u64)
+            },
+        )
+    }
+
+    /// Checks that nothing is left.
+    ///
+    /// # Errors
+    /// When an option was given that nobody has taken.
+    pub fn finish(self) -> Result<()> {
+        match self.given.keys().next() {
+            None => Ok(()),
+            Some(unknown) => {
+                let known = self.known.join(", ");
+                Err(self.error(format!(
+                    "there is no option `{unknown}`; the options are {known}"
+                )))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(text: &str) -> Options {
+        Options::new("RedisStore", text).expect("an object")
+    }
+
+    #[test]
+    fn an_error_names_the_option_and_what_it_should_be() {
+        let error = options(r#"{"port":"x"}"#)
+            .whole("port", 1, 65_535)
+            .expect_err("no number");
+        assert_eq!(error.kind, Kind::Option);
+        assert_eq!(
+            error.message,
+            "RedisStore: `port` must be a whole number from 1 to 65535, not \"x\""
+        );
+        assert!(options(r#"{"port":0}"#).whole("port", 1, 65_535).is_err());
+        assert_eq!(
+            options(r#"{"port":"6379"}"#).whole("port", 1, 65_535),
+            Ok(Some(6379))
+        );
+        assert_eq!(options(r#"{"ttl":1.5}"#).seconds("ttl"), Ok(Some(1500)));
+        assert!(options(r#"{"ttl":-1}"#).seconds("ttl").is_err());
+    }
+
+    #[test]
+    fn what_nobody_takes_is_unknown() {
+        let mut given = options(r#"{"port":1,"hots":"x"}"#);
+        given.whole("port", 1, 2).expect("a port");
+        let error = given.finish().expect_err("unknown");
+        assert_eq!(
+            error.message,
+            "RedisStore: there is no option `hots`; the options are port"
+        );
+        assert!(Options::new("RedisStore", "[]").is_err());
+    }
+}

@@ -1,0 +1,175 @@
+//! The options of `RedisStore`.
+
+use std::time::Duration;
+
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+
+use crate::error::Result;
+use crate::store::options::Options;
+
+/// Where Redis is, and how to talk to it.
+#[derive(Debug)]
+pub struct Config {
+    /// Address, user, database.
+    pub address: ConnectionInfo,
+    /// What every key in Redis begins with.
+    pub prefix: String,
+    /// How many connections.
+    pub pool_size: usize,
+    /// What connecting may take.
+    pub connect_timeout: Duration,
+    /// What a command may take.
+    pub command_timeout: Duration,
+    /// For `CLIENT SETNAME`.
+    pub name: Option<String>,
+    /// The time to live of what is saved without one of its own, ms.
+    pub ttl: Option<u64>,
+}
+
+/// A day, as other session stores have it: long enough for any call, short enough for what is left of a lost one.
+pub const DEFAULT_TTL: u64 = 86_400_000;
+
+impl Config {
+    /// Reads the options; see `RedisStoreOptions` in `index.d.ts`.
+    ///
+    /// # Errors
+    /// When an option is unknown or can't be used.
+    pub fn new(options: &str) -> Result<Self> {
+        let mut options = Options::new("RedisStore", options)?;
+        let address = address(&mut options)?;
+        let config = Self {
+            address,
+            prefix: options.text("prefix")?.unwrap_or_else(|| "sess:".into()),
+            pool_size: usize::try_from(options.whole("poolSize", 1, 64)?.unwrap_or(2)).unwrap_or(2),
+            connect_timeout: options.millis("connectTimeout", 5000)?,
+            command_timeout: options.millis("commandTimeout", 2000)?,
+            name: options.filled("name")?,
+            ttl: Some(options.seconds("ttl")?.unwrap_or(DEFAULT_TTL)),
+        };
+        if let Some(name) = config
+            .name
+            .as_ref()
+            .filter(|name| !name.bytes().all(|byte| (b'!'..=b'~').contains(&byte)))
+        {
+            return Err(options.error(format!(
+                "`name` must have printable characters without spaces, not {name:?}"
+            )));
+        }
+        options.finish()?;
+        Ok(config)
+    }
+}
+
+fn address(options: &mut Options) -> Result<ConnectionInfo> {
+    let url = options.filled("url")?;
+    let host = options.filled("host")?;
+    let port = options.whole("port", 1, 65_535)?;
+    let socket = options.filled("socket")?;
+    let username = options.filled("username")?;
+    let (pass, password) = (options.text("pass")?, options.text("password")?);
+    let db = options.whole("db", 0, i64::MAX as u64)?;
+
+    let places = [
+        url.is_some(),
+        host.is_some() || port.is_some(),
+        socket.is_some(),
+    ];
+    if places.iter().filter(|given| **given).count() > 1 {
+        return Err(options.error("give either `url`, or `host` and `port`, or `socket`"));
+    }
+    if pass.is_some() && password.is_some() {
+        return Err(options.error("`pass` is another name of `password`: give one of them"));
+    }
+    let address = match (&url, socket) {
+        (Some(url), _) if url.starts_with("rediss:") || url.starts_with("valkeys:") => {
+            return Err(options.error(
+                "TLS (rediss://) is not supported; put a TLS tunnel in front, or use redis://",
+            ));
+        }
+        (Some(url), _) => url.as_str().into_connection_info().map_err(|why| {
+            options.error(format!(
+                "`url` must look like redis://[user:password@]host[:port][/db]: {why}"
+            ))
+        })?,
+        (None, Some(path)) => plain(options, ConnectionAddr::Unix(path.into()))?,
+        (None, None) => {
+            let port = port
+                .and_then(|port| u16::try_from(port).ok())
+                .unwrap_or(6379);
+            plain(
+                options,
+                ConnectionAddr::Tcp(host.unwrap_or_else(|| "localhost".into()), port),
+            )?
+        }
+    };
+    let mut redis = address
+        .redis_settings()
+        .clone()
+        .set_protocol(ProtocolVersion::RESP3);
+    if let Some(username) = username {
+        redis = redis.set_username(username);
+    }
+    if let Some(password) = password.or(pass).filter(|password| !password.is_empty()) {
+        redis = redis.set_password(password);
+    }
+    if let Some(db) = db {
+        redis = redis.set_db(i64::try_from(db).unwrap_or(i64::MAX));
+    }
+    let tcp = address.tcp_settings().clone().set_nodelay(true);
+    Ok(address.set_redis_settings(redis).set_tcp_settings(tcp))
+}
+
+fn plain(options: &Options, address: ConnectionAddr) -> Result<ConnectionInfo> {
+    address
+        .into_connection_info()
+        .map_err(|why| options.error(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(options: &str) -> String {
+        Config::new(options).expect_err("a bad option").message
+    }
+
+    #[test]
+    fn a_classic_set_of_options() {
+        let given =
+            r#"{"host":"10.0.0.1","port":6380,"prefix":"","ttl":60,"db":3,"pass":"secret"}"#;
+        let config = Config::new(given).expect("good options");
+        assert_eq!(
+            config.address.addr(),
+            &ConnectionAddr::Tcp("10.0.0.1".into(), 6380)
+        );
+        assert_eq!(
+            (
+                config.address.redis_settings().db(),
+                config.ttl,
+                config.prefix.as_str()
+            ),
+            (3, Some(60_000), "")
+        );
+        assert_eq!(config.address.redis_settings().password(), Some("secret"));
+    }
+
+    #[test]
+    fn a_url_and_what_is_given_besides() {
+        let config =
+            Config::new(r#"{"url":"redis://u:p@[::1]:7000/2","db":5}"#).expect("good options");
+        assert_eq!(config.address.redis_settings().username(), Some("u"));
+        assert_eq!(config.address.redis_settings().db(), 5);
+    }
+
+    #[test]
+    fn bad_options_say_what_is_wrong() {
+        assert!(message(r#"{"url":"http://x"}"#).contains("`url` must look like redis://"));
+        assert!(message(r#"{"url":"redis://x","host":"y"}"#).contains("either `url`"));
+        assert!(message(r#"{"url":"rediss://x"}"#).contains("TLS"));
+        assert!(message(r#"{"db":-1}"#).contains("`db` must be a whole number"));
+        assert!(message(r#"{"name":"two words"}"#).contains("`name`"));
+        assert!(message(r#"{"ttl":0}"#).contains("`ttl`"));
+        assert!(message(r#"{"pass":"a","password":"b"}"#).contains("`pass`"));
+        assert!(message(r#"{"client":{}}"#).contains("there is no option `client`"));
+    }
+}

@@ -1,0 +1,177 @@
+//! What the hashes mean that sessions are stored in; `docs/storage.md` has it for people. The scripts know it too.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use redis::Value;
+
+use crate::error::{Error, Result};
+use crate::fields;
+use crate::store::Stored;
+
+/// What is stored under the name of a key.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing that this key leads to.
+    Nothing,
+    /// The key's session.
+    Session(Box<Stored>),
+    /// The place in Redis where the key's session lives.
+    Elsewhere(String),
+}
+
+/// Milliseconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The value of the field `ttl`: how long, and since when.
+pub fn ttl_field(ttl: u64) -> String {
+    format!("{ttl}@{}", now())
+}
+
+fn is_ageing(field: &str) -> bool {
+    let numbers = field
+        .split_once('@')
+        .and_then(|(ttl, at)| Some((ttl.parse::<u64>().ok()?, at.parse::<u64>().ok()?)));
+    numbers.is_some_and(|(ttl, at)| ttl > 0 && now().saturating_sub(at) > ttl / 2)
+}
+
+/// Reads the reply to an `HGETALL` of the place of the key `name`. `home` is where a pointer led from there.
+///
+/// # Errors
+/// When it is neither nothing, nor a pointer, nor a session.
+pub fn read(name: &str, home: Option<&str>, reply: Value) -> Result<Found> {
+    let place = home.unwrap_or(name);
+    let mut session = Stored {
+        uuid: String::new(),
+        home: place.to_owned(),
+        keys: Vec::new(),
+        text: String::new(),
+        version: 0,
+        ageing: false,
+    };
+    let mut properties = Vec::with_capacity(16);
+    let mut pointer = None;
+    for (field, value) in pairs(reply, place)? {
+        match field.as_bytes().first() {
+            Some(b'.') => properties.push((field, value)),
+            Some(b'@') => session
+                .keys
+                .push((field[1..].to_owned(), (!value.is_empty()).then_some(value))),
+            _ => match field.as_str() {
+                "->" => pointer = Some(value),
+                "uuid" => session.uuid = value,
+                "version" => {
+                    session.version = value.parse().map_err(|why| Error::corrupt(place, why))?
+                }
+                "ttl" => session.ageing = is_ageing(&value),
+                _ => {}
+            },
+        }
+    }
+    if let (Some(pointer), None) = (pointer, home) {
+        return Ok(Found::Elsewhere(pointer));
+    }
+    if session.uuid.is_empty() {
+        return if properties.is_empty() && session.keys.is_empty() {
+            Ok(Found::Nothing)
+        } else {
+            Err(Error::corrupt(place, "the hash has no field `uuid`"))
+        };
+    }
+    if !session.keys.iter().any(|(key, _)| key == name) {
+        return Ok(Found::Nothing);
+    }
+    session.text = fields::join(
+        properties
+            .iter()
+            .map(|(field, value)| (&field[1..], value.as_str())),
+    );
+    // What a person wrote by hand may be anything; one look at the whole finds it.
+    fields::split(&session.text).map_err(|why| Error::corrupt(place, why))?;
+    Ok(Found::Session(Box::new(session)))
+}
+
+fn pairs(reply: Value, place: &str) -> Result<Vec<(String, String)>> {
+    let strange = || Error::corrupt(place, "it is not a hash of text");
+    let text = |value: Value| match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes).map_err(|_| strange()),
+        Value::SimpleString(text) => Ok(text),
+        _ => Err(strange()),
+    };
+    match reply {
+        Value::Map(entries) => entries
+            .into_iter()
+            .map(|(field, value)| Ok((text(field)?, text(value)?)))
+            .collect(),
+        Value::Nil => Ok(Vec::new()),
+        _ => Err(strange()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(entries: &[(&str, &str)]) -> Value {
+        let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        Value::Map(
+            entries
+                .iter()
+                .map(|(field, value)| (bulk(field), bulk(value)))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn a_session_a_pointer_and_nothing() {
+        let session = hash(&[
+            ("uuid", "u"),
+            ("version", "3"),
+            ("@mks:a", ""),
+            (".x", "1"),
+            (".y", r#"{"z":[]}"#),
+        ]);
+        let Ok(Found::Session(found)) = read("mks:a", None, session.clone()) else {
+            panic!("no session")
+        };
+        assert_eq!(
+            (found.text.as_str(), found.version),
+            (r#"{"x":1,"y":{"z":[]}}"#, 3)
+        );
+        assert_eq!(
+            read("mks:b", Some("mks:a"), session),
+            Ok(Found::Nothing),
+            "it does not have that key"
+        );
+        assert_eq!(
+            read("mks:b", None, hash(&[("->", "mks:a")])),
+            Ok(Found::Elsewhere("mks:a".into()))
+        );
+        assert_eq!(read("mks:b", None, hash(&[])), Ok(Found::Nothing));
+    }
+
+    #[test]
+    fn what_is_no_session_is_an_error_that_names_the_place() {
+        for bad in [
+            hash(&[(".x", "1")]),
+            hash(&[("uuid", "u"), ("@mks:a", ""), (".x", "{")]),
+            hash(&[("uuid", "u"), ("@mks:a", ""), (".x\"", "1")]),
+            hash(&[("uuid", "u"), ("version", "many")]),
+            Value::Int(1),
+            Value::Map(vec![(Value::BulkString(vec![0xff]), Value::Nil)]),
+        ] {
+            let error = read("mks:a", None, bad).expect_err("no session");
+            assert!(error.message.contains("mks:a"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_session_ages_when_half_of_its_time_has_passed() {
+        assert!(!is_ageing(&ttl_field(60_000)));
+        assert!(is_ageing(&format!("60000@{}", now() - 31_000)));
+        assert!(!is_ageing("0@1") && !is_ageing("") && !is_ageing("x@y"));
+    }
+}

@@ -1,0 +1,279 @@
+//! One connection to Redis: commands are collected into pipelines, and a lost connection is made anew.
+//!
+//! While it connects, commands wait; when an attempt has failed they are refused at once until the next one begins.
+//! Commands of one link are executed in the order in which they were given to it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, PushInfo, PushKind, RedisError, Value,
+};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::config::Config;
+use crate::error::{Error, Kind};
+
+/// How many commands go into one pipeline.
+const BATCH: usize = 256;
+
+/// How many pipelines may be on their way; fewer than redis-rs buffers (50), so that handing one over never waits.
+const FLIGHTS: usize = 32;
+
+/// Why a command has no reply.
+#[derive(Debug, Clone)]
+pub enum Failure {
+    /// It was never sent.
+    Refused(Error),
+    /// It was sent, and nobody knows what became of it.
+    Lost(Error),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let (Failure::Refused(error) | Failure::Lost(error)) = failure;
+        error
+    }
+}
+
+/// How a link stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// The first attempt, or the first one after a loss, is under way.
+    Connecting,
+    /// Commands are executed.
+    Up,
+    /// The last attempt failed.
+    Down(Error),
+}
+
+type Answer = oneshot::Sender<Result<Value, Failure>>;
+
+/// See the module.
+pub struct Link {
+    config: Rc<Config>,
+    queue: RefCell<VecDeque<(Cmd, Answer)>>,
+    standing: RefCell<Standing>,
+    work: Notify,
+    changed: Rc<Notify>,
+    stopping: Cell<bool>,
+}
+
+impl Link {
+    /// A link that is not driven yet; `changed` is told when its standing changes.
+    pub fn new(config: Rc<Config>, changed: Rc<Notify>) -> Self {
+        Self {
+            config,
+            queue: RefCell::default(),
+            standing: RefCell::new(Standing::Connecting),
+            work: Notify::new(),
+            changed,
+            stopping: Cell::new(false),
+        }
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Lets [`Link::drive`] end.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+        self.work.notify_one();
+    }
+
+    /// Executes a command.
+    pub async fn request(&self, command: Cmd) -> Result<Value, Failure> {
+        if let Standing::Down(error) = &*self.standing.borrow() {
+            return Err(Failure::Refused(error.clone()));
+        }
+        let (sender, answer) = oneshot::channel();
+        self.queue.borrow_mut().push_back((command, sender));
+        self.work.notify_one();
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Failure::Refused(stopped())))
+    }
+
+    /// Connects, executes what is asked for, connects again: until it is stopped.
+    pub async fn drive(&self) {
+        let mut failures = 0;
+        while !self.stopping.get() {
+            match self.connect().await {
+                Ok((connection, pushes)) => {
+                    failures = 0;
+                    self.stand(Standing::Up);
+                    self.serve(connection, pushes).await;
+                    self.stand(Standing::Connecting);
+                }
+                Err(error) => {
+                    let error = explain(&error, &self.config);
+                    self.stand(Standing::Down(error.clone()));
+                    for (_, answer) in self.queue.borrow_mut().drain(..) {
+                        let _ = answer.send(Err(Failure::Refused(error.clone())));
+                    }
+                    failures += 1;
+                    let pause = tokio::time::sleep(pause_after(failures));
+                    tokio::pin!(pause);
+                    while !self.stopping.get() {
+                        tokio::select! {
+                            () = &mut pause => break,
+                            () = self.work.notified() => {}
+                        }
+                    }
+                    // What comes during the attempt waits for its outcome.
+                    self.standing.replace(Standing::Connecting);
+                }
+            }
+        }
+    }
+
+    fn stand(&self, standing: Standing) {
+        self.standing.replace(standing);
+        self.changed.notify_one();
+    }
+
+    async fn connect(
+        &self,
+    ) -> Result<(MultiplexedConnection, mpsc::UnboundedReceiver<PushInfo>), RedisError> {
+        let (sender, pushes) = mpsc::unbounded_channel();
+        let settings = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.config.connect_timeout))
+            .set_response_timeout(Some(self.config.command_timeout))
+            .set_push_sender(sender);
+        let client = Client::open(self.config.address.clone())?;
+        let mut connection = client
+            .get_multiplexed_async_connection_with_config(&settings)
+            .await?;
+        if let Some(name) = &self.config.name {
+            let _: () = redis::cmd("CLIENT")
+                .arg("SETNAME")
+                .arg(name)
+                .query_async(&mut connection)
+                .await?;
+        }
+        Ok((connection, pushes))
+    }
+
+    /// Executes commands until the connection is lost or the link is stopped.
+    async fn serve(
+        &self,
+        connection: MultiplexedConnection,
+        mut pushes: mpsc::UnboundedReceiver<PushInfo>,
+    ) {
+        let mut flights = FuturesUnordered::new();
+        loop {
+            while flights.len() < FLIGHTS && !self.queue.borrow().is_empty() {
+                let mut flight = Box::pin(self.fly(connection.clone()));
+                // Polled here, in order: the first poll hands the pipeline over.
+                match poll_fn(|context| Poll::Ready(flight.as_mut().poll(context))).await {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(())) => return,
+                    Poll::Pending => flights.push(flight),
+                }
+            }
+            if self.stopping.get() && flights.is_empty() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                Some(landed) = flights.next() => if landed.is_err() { return },
+                push = pushes.recv() => match push {
+                    Some(PushInfo { kind: PushKind::Disconnection, .. }) | None => break,
+                    Some(_) => {}
+                },
+                () = self.work.notified(), if flights.len() < FLIGHTS => {}
+            }
+        }
+        // The connection is gone: what was on its way fails by itself.
+        while flights.next().await.is_some() {}
+    }
+
+    /// Sends what is queued as one pipeline and hands the replies out. An error means: the connection is of no use.
+    async fn fly(&self, mut connection: MultiplexedConnection) -> Result<(), ()> {
+        let mut pipeline = Pipeline::with_capacity(1);
+        let mut answers = Vec::new();
+        {
+            let mut queue = self.queue.borrow_mut();
+            let count = queue.len().min(BATCH);
+            for (command, answer) in queue.drain(..count) {
+                pipeline.add_command(command);
+                answers.push(answer);
+            }
+        }
+        match connection
+            .send_packed_commands(&pipeline, 0, answers.len())
+            .await
+        {
+            Ok(replies) => {
+                for (answer, reply) in answers.into_iter().zip(replies) {
+                    let _ = answer.send(Ok(reply));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let failure = Failure::Lost(explain(&error, &self.config));
+                for answer in answers {
+                    let _ = answer.send(Err(failure.clone()));
+                }
+                Err(())
+            }
+        }
+    }
+}
+
+/// 50 ms, doubled with every failure up to 2 s, and up to half of that again, so that processes don't knock in step.
+fn pause_after(failures: u32) -> Duration {
+    let base = 50 * 2_u64.pow(failures.min(6) - 1).min(40);
+    let [byte, ..] = uuid::Uuid::new_v4().into_bytes();
+    Duration::from_millis(base + base * u64::from(byte) / 512)
+}
+
+fn stopped() -> Error {
+    Error::new(Kind::Closed, "the store was closed: make a new one")
+}
+
+/// What an error of the connection means, in words that say what to do.
+fn explain(error: &RedisError, config: &Config) -> Error {
+    let place = config.address.addr();
+    let said = error.to_string();
+    if said.contains("WRONGPASS")
+        || said.contains("NOAUTH")
+        || error.kind() == ErrorKind::AuthenticationFailed
+    {
+        let message = format!(
+            "Redis at {place} rejected the user name or password; check `username`, `password`: {said}"
+        );
+        return Error::new(Kind::Auth, message);
+    }
+    if said.contains("DB index") {
+        let db = config.address.redis_settings().db();
+        return Error::new(
+            Kind::Option,
+            format!("Redis at {place} has no database {db}; check `db`: {said}"),
+        );
+    }
+    if error.kind() == ErrorKind::RESP3NotSupported {
+        return Error::new(
+            Kind::Unavailable,
+            format!("Redis at {place} is older than 6.0, which is needed"),
+        );
+    }
+    if error.is_timeout() {
+        return Error::new(
+            Kind::Timeout,
+            format!("Redis at {place} did not answer in time: {said}"),
+        );
+    }
+    Error::new(
+        Kind::Unavailable,
+        format!("Redis at {place} cannot be reached: {said}"),
+    )
+}

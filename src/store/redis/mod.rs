@@ -1,0 +1,73 @@
+//! Sessions in Redis, over multiplexed connections that a thread of our own drives.
+//!
+//! - [`config`] reads the options;
+//! - [`worker`] is the thread: operations in, answers out, one wake-up for many;
+//! - [`link`] is one connection: it collects commands into pipelines and connects again when it is lost;
+//! - [`perform`] is each operation as commands, [`layout`] what the stored hashes mean; the scripts are beside them.
+
+mod config;
+mod layout;
+mod link;
+mod perform;
+mod scan;
+mod worker;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+pub use config::{Config, DEFAULT_TTL};
+use worker::Desk;
+
+use super::{Answers, Backend, Op, Reply};
+use crate::error::{Error, Kind, Result};
+
+/// The JavaScript thread's side of the store.
+pub struct RedisStore {
+    desk: Arc<Desk>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl RedisStore {
+    /// Starts the thread, which connects at once. `wake` is called from it when there is something to take.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn new(config: Config, wake: impl Fn() + Send + Sync + 'static) -> Result<Self> {
+        let desk = Arc::new(Desk::new(wake));
+        let theirs = Arc::clone(&desk);
+        let thread = std::thread::Builder::new()
+            .name("drachtio-session".into())
+            .spawn(move || worker::run(&theirs, config))
+            .map_err(|why| {
+                Error::new(
+                    Kind::Unavailable,
+                    format!("no thread for the connections to Redis: {why}"),
+                )
+            })?;
+        Ok(Self {
+            desk,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Backend for RedisStore {
+    fn submit(&mut self, ticket: u32, op: Op) -> Option<Result<Reply>> {
+        self.desk.submit(ticket, op);
+        None
+    }
+
+    fn take(&mut self) -> Answers {
+        self.desk.take()
+    }
+}
+
+impl Drop for RedisStore {
+    /// Stops the thread and waits for it: its code may be unloaded with the environment.
+    fn drop(&mut self) {
+        self.desk.stop();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! Each operation as Redis commands. One round trip each, but for what is rare; `docs/storage.md` lists them.
+
+use std::sync::{Arc, LazyLock};
+
+use redis::{Cmd, Script, ServerErrorKind, Value};
+
+use super::layout::{self, Found};
+use super::link::Failure;
+use super::scan;
+use super::worker::Links;
+use crate::error::{Error, Kind, Result};
+use crate::fields::{self, Changes};
+use crate::store::{Create, Destroy, Op, RemoveKey, Reply, Saved, Stored, Update};
+
+/// How often a command is repeated whose connection was lost. Only what may be done twice is.
+const ATTEMPTS: usize = 3;
+
+/// A script: its text, and the digest that the server knows it by.
+struct Known {
+    text: &'static str,
+    digest: String,
+}
+
+macro_rules! script {
+    ($file:literal) => {
+        LazyLock::new(|| {
+            let text = concat!(include_str!("shared.lua"), include_str!($file));
+            Known {
+                text,
+                digest: Script::new(text).get_hash().to_owned(),
+            }
+        })
+    };
+}
+
+static SAVE: LazyLock<Known> = script!("save.lua");
+static REMOVE: LazyLock<Known> = script!("remove.lua");
+static DESTROY: LazyLock<Known> = script!("destroy.lua");
+
+/// Does `op`.
+pub async fn perform(links: &Links, op: Op) -> Result<Reply> {
+    match op {
+        Op::Load { name } => load(links, &name)
+            .await
+            .map(|found| Reply::Loaded(found.map(Box::new))),
+        Op::Create(create) => self::create(links, &create).await.map(Reply::Saved),
+        Op::Update(update) => self::update(links, &update).await.map(Reply::Saved),
+        Op::RemoveKey(remove) => remove_key(links, &remove)
+            .await
+            .map(|left| Reply::Removed { left }),
+        Op::Destroy(destroy) => self::destroy(links, &destroy)
+            .await
+            .map(|()| Reply::Removed { left: 0 }),
+        Op::Get { name } => get(links, &name).await.map(Reply::Text),
+        Op::Set { name, text, ttl } => {
+            let mut command = redis::cmd("SET");
+            command.arg(links.place(&name)).arg(text);
+            if let Some(ttl) = ttl {
+                command.arg("PX").arg(ttl);
+            }
+            links.one(&name, command).await.map(|_| Reply::Done)
+        }
+        Op::Delete { name } => delete(links, &name).await.map(|()| Reply::Done),
+        Op::Touch { name, ttl } => {
+            let mut command = redis::cmd("PEXPIRE");
+            match ttl {
+                Some(ttl) => command.arg(links.place(&name)).arg(ttl),
+                None => return Ok(Reply::Done),
+            };
+            links.one(&name, command).await.map(|_| Reply::Done)
+        }
+        Op::Ids => scan::ids(links).await.map(Reply::Texts),
+        Op::All => scan::all(links).await.map(Reply::Texts),
+        Op::Length => scan::ids(links)
+            .await
+            .map(|ids| Reply::Count(ids.len() as u64)),
+        Op::Clear => scan::clear(links).await.map(|()| Reply::Done),
+        Op::Close => Ok(Reply::Done),
+    }
+}
+
+impl Links {
+    /// Where `name` is in Redis.
+    pub fn place(&self, name: &str) -> String {
+        format!("{}{name}", self.config.prefix)
+    }
+
+    /// The name that is stored at `place`.
+    pub fn name<'a>(&self, place: &'a str) -> &'a str {
+        place
+            .strip_prefix(self.config.prefix.as_str())
+            .unwrap_or(place)
+    }
+
+    /// One command on the connection of `name`.
+    pub async fn one(&self, name: &str, command: Cmd) -> Result<Value> {
+        checked(name, self.of(name).request(command).await?)
+    }
+
+    /// One command that may be done twice: it is repeated when its connection is lost.
+    pub async fn surely(&self, name: &str, command: Cmd) -> Result<Value> {
+        let mut attempt = 1;
+        loop {
+            match self.of(name).request(command.clone()).await {
+                Err(Failure::Lost(error))
+                    if attempt < ATTEMPTS && error.kind == Kind::Unavailable =>
+                {
+                    attempt += 1
+                }
+                reply => return checked(name, reply?),
+            }
+        }
+    }
+
+    /// A script, by its digest; with its text where the server does not know it (any more).
+    async fn script(
+        &self,
+        script: &Known,
+        home: &str,
+        keys: &[String],
+        arguments: &[&str],
+        twice: bool,
+    ) -> Result<Value> {
+        let command = |verb: &str, body: &str| {
+            let mut command = redis::cmd(verb);
+            command
+                .arg(body)
+                .arg(keys.len() + 1)
+                .arg(self.place(home))
+                .arg(keys)
+                .arg(arguments);
+            command
+        };
+        let ask = async |command| {
+            if twice {
+                self.surely(home, command).await
+            } else {
+                self.one(home, command).await
+            }
+        };
+        match ask(command("EVALSHA", &script.digest)).await {
+            Err(error) if error.kind == Kind::Store && error.message.starts_with("NOSCRIPT") => {
+                ask(command("EVAL", script.text)).await
+            }
+            reply => reply,
+        }
+    }
+}
+
+/// An error that the server answered with, as ours.
+pub fn checked(name: &str, reply: Value) -> Result<Value> {
+    let Value::ServerError(error) = reply else {
+        return Ok(reply);
+    };
+    let said = format!("{} {}", error.code(), error.details().unwrap_or_default());
+    Err(match error.kind() {
+        _ if said.contains("WRONGTYPE") => {
+            Error::corrupt(name, "another type of value is stored there")
+        }
+        Some(ServerErrorKind::NoPerm) => Error::new(Kind::Auth, said),
+        _ if error.code() == "NOAUTH" => Error::new(Kind::Auth, said),
+        _ => Error::new(Kind::Store, said),
+    })
+}
+
+fn hgetall(place: &str) -> Cmd {
+    let mut command = redis::cmd("HGETALL");
+    command.arg(place);
+    command
+}
+
+/// The session that has the key `name`.
+pub async fn load(links: &Links, name: &str) -> Result<Option<Stored>> {
+    let reply = links.surely(name, hgetall(&links.place(name))).await?;
+    match layout::read(name, None, reply)? {
+        Found::Nothing => Ok(None),
+        Found::Session(found) => Ok(Some(*found)),
+        Found::Elsewhere(place) => {
+            let home = links.name(&place);
+            let reply = links.surely(home, hgetall(&place)).await?;
+            match layout::read(name, Some(home), reply)? {
+                Found::Session(found) => Ok(Some(*found)),
+                Found::Nothing | Found::Elsewhere(_) => Ok(None),
+            }
+        }
+    }
+}
+
+/// What a save sends: the fields, then the fields to be deleted, as `write()` of the scripts takes them.
+struct Fields(Vec<String>);
+
+impl Fields {
+    fn new(
+        changes: &Changes<'_>,
+        keys: &[(String, Option<String>)],
+        uuid: Option<&str>,
+        ttl: Option<u64>,
+    ) -> Self {
+        let mut set = vec!["ttl".to_owned(), layout::ttl_field(ttl.unwrap_or(0))];
+        if let Some(uuid) = uuid {
+            set.extend(["uuid".to_owned(), uuid.to_owned()]);
+        }
+        for (name, resource) in keys {
+            set.extend([format!("@{name}"), resource.clone().unwrap_or_default()]);
+        }
+        for (name, value) in &changes.set {
+            set.extend([format!(".{name}"), (*value).to_owned()]);
+        }
+        let mut all = vec![set.len().to_string()];
+        all.append(&mut set);
+        all.extend(changes.removed.iter().map(|name| format!(".{name}")));
+        Self(all)
+    }
+}
+
+async fn save(
+    links: &Links,
+    (uuid, home, mode): (&str, &str, &str),
+    added: &[(String, Option<String>)],
+    known: &[String],
+    ttl: Option<u64>,
+    fields: &Fields,
+) -> Result<Value> {
+    let others = known
+        .iter()
+        .filter(|name| *name != home && !added.iter().any(|(new, _)| new == *name));
+    let keys: Vec<String> = added
+        .iter()
+        .map(|(name, _)| name)
+        .chain(others)
+        .map(|name| links.place(name))
+        .collect();
+    let (ttl, count) = (ttl.unwrap_or(0).to_string(), added.len().to_string());
+    let mut arguments = vec![uuid, mode, &ttl, &count];
+    arguments.extend(added.iter().map(|(name, _)| name.as_str()));
+    arguments.extend(fields.0.iter().map(String::as_str));
+    links.script(&SAVE, home, &keys, &arguments, false).await
+}
+
+async fn create(links: &Links, create: &Create) -> Result<Saved> {
+    let unreadable = |why| Error::corrupt(&create.home, why);
+    let changes = Changes {
+        set: fields::split(&create.text).map_err(unreadable)?,
+        removed: Vec::new(),
+    };
+    let fields = Fields::new(&changes, &create.keys, Some(&create.uuid), create.ttl);
+    let mode = if create.adopt { "adopt" } else { "create" };
+    let reply = save(
+        links,
+        (&create.uuid, &create.home, mode),
+        &create.keys,
+        &[],
+        create.ttl,
+        &fields,
+    )
+    .await?;
+    if reply == Value::Int(-1) {
+        // Another session lives there that has other keys. Its own place has its uuid in the name.
+        let home = format!("{}#{}", create.home, create.uuid);
+        let reply = save(
+            links,
+            (&create.uuid, &home, "create"),
+            &create.keys,
+            &[],
+            create.ttl,
+            &fields,
+        )
+        .await?;
+        return Ok(Saved {
+            home: Some(home),
+            ..saved(reply, &create.uuid)?
+        });
+    }
+    saved(reply, &create.uuid)
+}
+
+async fn update(links: &Links, update: &Update) -> Result<Saved> {
+    let unreadable = |why| Error::corrupt(&update.home, why);
+    let base = fields::split(&update.base).map_err(unreadable)?;
+    let now = fields::split(&update.text).map_err(unreadable)?;
+    let doubt = update
+        .doubt
+        .iter()
+        .map(|text| fields::split(text))
+        .collect::<std::result::Result<Vec<_>, _>>();
+    let changes = fields::diff_any(&base, &doubt.map_err(unreadable)?, &now);
+    let fields = Fields::new(&changes, &update.added, None, update.ttl);
+    let what = (&*update.uuid, update.home.as_str(), "update");
+    saved(
+        save(
+            links,
+            what,
+            &update.added,
+            &update.known,
+            update.ttl,
+            &fields,
+        )
+        .await?,
+        &update.uuid,
+    )
+}
+
+fn saved(reply: Value, uuid: &str) -> Result<Saved> {
+    let strange =
+        |reply: &Value| Error::new(Kind::Store, format!("Redis answered a save with {reply:?}"));
+    match &reply {
+        Value::Int(0) => Err(Error::gone(uuid)),
+        Value::Int(version) => Ok(Saved {
+            version: version.unsigned_abs(),
+            ..Saved::default()
+        }),
+        Value::Array(parts) => match parts.as_slice() {
+            [Value::Int(version), Value::BulkString(uuid)] => Ok(Saved {
+                version: version.unsigned_abs(),
+                uuid: Some(String::from_utf8_lossy(uuid).into_owned()),
+                home: None,
+            }),
+            _ => Err(strange(&reply)),
+        },
+        _ => Err(strange(&reply)),
+    }
+}
+
+async fn remove_key(links: &Links, remove: &RemoveKey) -> Result<u64> {
+    let (uuid, home) = match &remove.of {
+        Some((uuid, home)) => (Arc::clone(uuid), home.clone()),
+        None => match load(links, &remove.name).await? {
+            Some(found) => (found.uuid.into(), found.home),
+            None => return Ok(0),
+        },
+    };
+    let mut arguments = vec![
+        uuid.to_string(),
+        remove.name.clone(),
+        remove.ttl.unwrap_or(0).to_string(),
+    ];
+    if let Some((base, text)) = &remove.data {
+        let unreadable = |why| Error::corrupt(&home, why);
+        let changes = fields::diff(
+            &fields::split(base).map_err(unreadable)?,
+            &fields::split(text).map_err(unreadable)?,
+        );
+        arguments.append(&mut Fields::new(&changes, &[], None, remove.ttl).0);
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match links
+        .script(
+            &REMOVE,
+            &home,
+            &[links.place(&remove.name)],
+            &arguments,
+            true,
+        )
+        .await?
+    {
+        Value::Int(left) => Ok(left.unsigned_abs()),
+        other => Err(Error::new(
+            Kind::Store,
+            format!("Redis answered a removal with {other:?}"),
+        )),
+    }
+}
+
+async fn destroy(links: &Links, destroy: &Destroy) -> Result<()> {
+    let places: Vec<String> = destroy.known.iter().map(|name| links.place(name)).collect();
+    let reply = links
+        .script(&DESTROY, &destroy.home, &places, &[&destroy.uuid], true)
+        .await?;
+    let Value::Array(fields) = reply else {
+        return Ok(());
+    };
+    for field in fields {
+        // Keys that another process has added since this one looked.
+        let Value::BulkString(field) = field else {
+            continue;
+        };
+        let name = String::from_utf8_lossy(&field[1..]).into_owned();
+        if !destroy.known.contains(&name) {
+            let arguments = [&*destroy.uuid, name.as_str(), "0"];
+            links
+                .script(
+                    &REMOVE,
+                    &destroy.home,
+                    &[links.place(&name)],
+                    &arguments,
+                    true,
+                )
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn get(links: &Links, name: &str) -> Result<Option<String>> {
+    let mut command = redis::cmd("GET");
+    command.arg(links.place(name));
+    match links.surely(name, command).await {
+        Ok(Value::BulkString(text)) => String::from_utf8(text)
+            .ok()
+            .filter(|text| fields::check(text).is_ok())
+            .map(Some)
+            .ok_or_else(|| Error::corrupt(name, "it is not JSON text")),
+        Ok(_) => Ok(None),
+        // A hash: a session, or the pointer to one.
+        Err(error) if error.kind == Kind::Corrupt => {
+            Ok(load(links, name).await?.map(|found| found.envelope()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn delete(links: &Links, name: &str) -> Result<()> {
+    match load(links, name).await {
+        Ok(Some(found)) => {
+            let known = found.keys.into_iter().map(|(name, _)| name).collect();
+            let destroy = Destroy {
+                uuid: found.uuid.into(),
+                home: found.home,
+                known,
+            };
+            self::destroy(links, &destroy).await
+        }
+        Err(error) if error.kind != Kind::Corrupt => Err(error),
+        _ => {
+            let mut command = redis::cmd("UNLINK");
+            command.arg(links.place(name));
+            links.surely(name, command).await.map(|_| ())
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The thread that drives the connections. Operations come in by one buffer, answers go out by another; either
+//! side is woken only when the buffer it waits for was empty.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::Notify;
+
+use super::config::Config;
+use super::link::{Link, Standing};
+use super::perform::perform;
+use crate::error::{Error, Kind, Result};
+use crate::store::{Answers, Event, Op, Reply};
+
+/// What the two threads share.
+pub struct Desk {
+    inbox: Mutex<Inbox>,
+    arrived: Notify,
+    outbox: Mutex<Answers>,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    ops: Vec<(u32, Op)>,
+    stopped: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere must not take the others down with it; the buffers are valid at any moment.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Desk {
+    /// Empty buffers; `wake` is called when answers wait to be taken.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self {
+            inbox: Mutex::default(),
+            arrived: Notify::new(),
+            outbox: Mutex::new(Answers {
+                replies: Vec::new(),
+                events: Vec::new(),
+            }),
+            wake: Box::new(wake),
+        }
+    }
+
+    /// Hands an operation over.
+    pub fn submit(&self, ticket: u32, op: Op) {
+        let mut inbox = lock(&self.inbox);
+        inbox.ops.push((ticket, op));
+        if inbox.ops.len() == 1 {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Takes what was answered.
+    pub fn take(&self) -> Answers {
+        let mut outbox = lock(&self.outbox);
+        Answers {
+            replies: std::mem::take(&mut outbox.replies),
+            events: std::mem::take(&mut outbox.events),
+        }
+    }
+
+    /// Ends the thread, whatever it is at.
+    pub fn stop(&self) {
+        lock(&self.inbox).stopped = true;
+        self.arrived.notify_one();
+    }
+
+    fn post(
+        &self,
+        replies: impl IntoIterator<Item = (u32, Result<Reply>)>,
+        events: impl IntoIterator<Item = Event>,
+    ) {
+        let mut outbox = lock(&self.outbox);
+        let was_empty = outbox.replies.is_empty() && outbox.events.is_empty();
+        outbox.replies.extend(replies);
+        outbox.events.extend(events);
+        let wake = was_empty && !(outbox.replies.is_empty() && outbox.events.is_empty());
+        drop(outbox);
+        if wake {
+            (self.wake)();
+        }
+    }
+}
+
+/// The connections, and which of them a place in Redis belongs to.
+pub struct Links {
+    /// Settings.
+    pub config: Rc<Config>,
+    all: Vec<Rc<Link>>,
+}
+
+impl Links {
+    /// The link for a place: always the same one.
+    pub fn of(&self, place: &str) -> &Link {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        place.hash(&mut hasher);
+        let index = usize::try_from(hasher.finish() % self.all.len() as u64).unwrap_or(0);
+        &self.all[index]
+    }
+}
+
+/// Runs until the store is closed or dropped.
+pub fn run(desk: &Arc<Desk>, config: Config) {
+    match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, work(desk, config)),
+        Err(why) => {
+            let error = Error::new(
+                Kind::Unavailable,
+                format!("no runtime for the connections to Redis: {why}"),
+            );
+            desk.post([], [Event::Error(error)]);
+        }
+    }
+}
+
+async fn work(desk: &Arc<Desk>, config: Config) {
+    let config = Rc::new(config);
+    let changed = Rc::new(Notify::new());
+    let make = |_| Rc::new(Link::new(Rc::clone(&config), Rc::clone(&changed)));
+    let links = Rc::new(Links {
+        all: (0..config.pool_size).map(make).collect(),
+        config,
+    });
+    let mut drivers = FuturesUnordered::new();
+    for link in &links.all {
+        let link = Rc::clone(link);
+        drivers.push(tokio::task::spawn_local(async move { link.drive().await }));
+    }
+    let mut told = Told::default();
+    let mut running = FuturesUnordered::new();
+    loop {
+        let mut close = None;
+        tokio::select! {
+            biased;
+            Some(answered) = running.next() => {
+                let mut replies = vec![answered];
+                while let Some(Some(more)) = running.next().now_or_never() {
+                    replies.push(more);
+                }
+                desk.post(replies, []);
+            }
+            () = desk.arrived.notified() => {
+                let mut inbox = lock(&desk.inbox);
+                if inbox.stopped {
+                    return;
+                }
+                for (ticket, op) in inbox.ops.drain(..) {
+                    if matches!(op, Op::Close) {
+                        close = Some(ticket);
+                    } else {
+                        let links = Rc::clone(&links);
+                        running.push(async move { (ticket, perform(&links, op).await) });
+                    }
+                }
+            }
+            () = changed.notified() => desk.post([], told.news(&links)),
+        }
+        if let Some(ticket) = close {
+            // The engine closes when nothing else is under way.
+            links.all.iter().for_each(|link| link.stop());
+            while drivers.next().await.is_some() {}
+            desk.post([(ticket, Ok(Reply::Done))], []);
+            return;
+        }
+    }
+}
+
+/// What the application has been told of the connections, so that each change is told once.
+#[derive(Default)]
+struct Told {
+    up: bool,
+    errors: HashMap<&'static str, String>,
+}
+
+impl Told {
+    fn news(&mut self, links: &Links) -> Vec<Event> {
+        let standings: Vec<Standing> = links.all.iter().map(|link| link.standing()).collect();
+        let up = standings.iter().all(|standing| *standing == Standing::Up);
+        let mut news = Vec::new();
+        if self.up && !up {
+            let why = Error::new(
+                Kind::Unavailable,
+                "the connection to Redis was lost; it is being made anew",
+            );
+            news.push(Event::Disconnect(why));
+        }
+        for standing in standings {
+            if let Standing::Down(error) = standing
+                && self
+                    .errors
+                    .insert(error.kind.code(), error.message.clone())
+                    .as_ref()
+                    != Some(&error.message)
+            {
+                news.push(Event::Error(error));
+            }
+        }
+        if up && !self.up {
+            self.errors.clear();
+            news.push(Event::Connect);
+        }
+        self.up = up;
+        news
+    }
+}
