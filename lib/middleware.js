@@ -225,14 +225,12 @@ class Message {
     if (typeof ack !== 'function') return this.over();
     res.ack = (...args) => {
       res.ack = ack;
-      let turn = true;
       let sent;
-      this.mks.write(native.finish(this.plan, this.facts, 200), (err) => {
+      this.mks.write(native.finish(this.plan, this.facts, statusOf(res)), (err) => {
         this.over(err);
         sent = ack.apply(res, args);
       });
-      turn = false;
-      return turn ? undefined : sent;
+      return sent;
     };
     return undefined;
   }

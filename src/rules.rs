@@ -1,7 +1,7 @@
 //! Which SIP message creates, loads, saves or removes what. Facts in, a plan out; nothing here touches anything.
 //!
 //! Two questions are asked: [`plan`] when a message reaches the application, and [`finish`] when it sends a final
-//! response. The specification is the table in `docs/rules.md`; dialogs are RFC 3261, section 12.
+//! response or an ACK. `docs/rules.md` has them as a table; dialogs are RFC 3261, section 12.
 
 use bitflags::bitflags;
 
@@ -34,7 +34,7 @@ bitflags! {
         const LOAD = 1 << 1;
         /// Ask [`finish`] when the application sends a final response.
         const ON_FINAL = 1 << 2;
-        /// Save when the application acknowledges the response.
+        /// Ask [`finish`] when the application acknowledges the response.
         const ON_ACK = 1 << 3;
         /// Save when the handlers have returned: no response will follow.
         const AFTER_HANDLER = 1 << 4;
@@ -107,7 +107,8 @@ fn plan_response(method: &str, facts: Facts, status: u16) -> Plan {
         Plan::LOAD
     };
     match (method, status) {
-        ("INVITE", 200..300) => load | Plan::ON_ACK,
+        ("INVITE", 200..300) if facts.contains(Facts::TO_TAG) => load | Plan::ON_ACK,
+        ("INVITE", 200..300) => load | Plan::ON_ACK | Plan::FORMS_DIALOG,
         // The far end refused: that leg never became a dialog.
         ("INVITE", 300..) if !facts.contains(Facts::TO_TAG) => load | Plan::REMOVE_FIRST,
         // A challenged BYE is sent again; any other answer ends the dialog (RFC 3261, 15.1.1).
@@ -223,8 +224,18 @@ mod tests {
     fn responses_to_the_applications_own_requests() {
         let sent = Facts::empty();
         assert_eq!(plan("INVITE", sent, 180), Plan::LOAD);
-        assert_eq!(plan("INVITE", sent, 200), Plan::LOAD | Plan::ON_ACK);
-        assert_eq!(plan("INVITE", sent | Facts::ATTACHED, 200), Plan::ON_ACK);
+        let accepted = plan("INVITE", sent, 200);
+        assert_eq!(accepted, Plan::LOAD | Plan::ON_ACK | Plan::FORMS_DIALOG);
+        assert_eq!(finish(accepted, sent, 200), Finish::SaveDialog);
+        assert_eq!(
+            plan("INVITE", sent | Facts::ATTACHED, 200),
+            Plan::ON_ACK | Plan::FORMS_DIALOG
+        );
+        let again = plan("INVITE", sent | Facts::TO_TAG, 200);
+        assert_eq!(
+            (again, finish(again, sent, 200)),
+            (Plan::LOAD | Plan::ON_ACK, Finish::SaveChanges)
+        );
         assert_eq!(
             plan("INVITE", sent | Facts::ATTACHED, 486),
             Plan::REMOVE_FIRST

@@ -8,6 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use lru::LruCache;
@@ -90,7 +91,7 @@ impl MemoryStore {
             )),
             Op::Set { name, text, ttl } => {
                 self.remove(&name);
-                self.insert(name.as_str().into(), Body::Value(text.into()), ttl, now);
+                self.insert(&name.as_str().into(), Body::Value(text.into()), ttl, now);
                 Ok(Reply::Done)
             }
             Op::Delete { name } => {
@@ -175,7 +176,7 @@ impl MemoryStore {
         let keys = create
             .keys
             .iter()
-            .map(|(key, resource)| (self.claim(key, &home), boxed(resource)))
+            .map(|(key, resource)| (self.claim(key, &home), boxed(resource.as_ref())))
             .collect();
         let uuid = parse_uuid(&create.uuid);
         let session = Session {
@@ -184,7 +185,7 @@ impl MemoryStore {
             text: (*create.text).into(),
             keys,
         };
-        self.insert(home, Body::Session(session), create.ttl, now);
+        self.insert(&home, Body::Session(session), create.ttl, now);
         Ok(saved)
     }
 
@@ -203,7 +204,7 @@ impl MemoryStore {
             home: create.home.clone(),
             base: fields::EMPTY.into(),
             doubt: None,
-            text: create.text.clone(),
+            text: Arc::clone(&create.text),
             known: vec![create.home.clone()],
             added: create.keys.clone(),
             ttl: create.ttl,
@@ -243,7 +244,7 @@ impl MemoryStore {
             let name = self.claim(key, &home);
             if let Some(session) = self.session(&home, &update.uuid) {
                 session.keys.retain(|(known, _)| *known != name);
-                session.keys.push((name, boxed(resource)));
+                session.keys.push((name, boxed(resource.as_ref())));
             }
         }
         self.touch(&home, update.ttl, now);
@@ -297,11 +298,11 @@ impl MemoryStore {
         if let (Some((uuid, home)), Some((base, text)), true) = (&remove.of, &remove.data, left > 0)
         {
             let update = Update {
-                uuid: uuid.clone(),
+                uuid: Arc::clone(uuid),
                 home: home.clone(),
-                base: base.clone(),
+                base: Arc::clone(base),
                 doubt: None,
-                text: text.clone(),
+                text: Arc::clone(text),
                 known: Vec::new(),
                 added: Vec::new(),
                 ttl: remove.ttl,
@@ -311,9 +312,9 @@ impl MemoryStore {
         Ok(left)
     }
 
-    fn insert(&mut self, name: Rc<str>, body: Body, ttl: Option<u64>, now: u64) {
+    fn insert(&mut self, name: &Rc<str>, body: Body, ttl: Option<u64>, now: u64) {
         self.entries.put(
-            Rc::clone(&name),
+            Rc::clone(name),
             Entry {
                 body,
                 written: now,
@@ -321,7 +322,7 @@ impl MemoryStore {
                 looked_at: NEVER,
             },
         );
-        self.touch(&name, ttl, now);
+        self.touch(name, ttl, now);
         if self.max.is_some_and(|max| self.entries.len() > max.get())
             && let Some((name, entry)) = self.entries.pop_lru()
         {
@@ -411,8 +412,8 @@ fn parse_uuid(uuid: &str) -> Uuid {
         .unwrap_or_default()
 }
 
-fn boxed(text: &Option<String>) -> Option<Box<str>> {
-    text.as_deref().map(Into::into)
+fn boxed(text: Option<&String>) -> Option<Box<str>> {
+    text.map(|text| text.as_str().into())
 }
 
 fn stored(home: &str, session: &Session, ageing: bool) -> Stored {
@@ -438,161 +439,4 @@ fn text_of(name: &str, entry: &Entry) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn uuid() -> std::sync::Arc<str> {
-        crate::record::Record::new().uuid
-    }
-
-    fn create(uuid: &std::sync::Arc<str>, keys: &[&str], text: &str, ttl: Option<u64>) -> Op {
-        Op::Create(Create {
-            uuid: uuid.clone(),
-            home: keys[0].into(),
-            text: text.into(),
-            keys: keys.iter().map(|key| ((*key).to_owned(), None)).collect(),
-            adopt: false,
-            ttl,
-        })
-    }
-
-    fn load(store: &mut MemoryStore, name: &str) -> Option<Stored> {
-        match store.perform(Op::Load { name: name.into() }) {
-            Ok(Reply::Loaded(found)) => found.map(|found| *found),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn remove(
-        store: &mut MemoryStore,
-        of: Option<(&std::sync::Arc<str>, &str)>,
-        name: &str,
-    ) -> u64 {
-        let of = of.map(|(uuid, home)| (uuid.clone(), home.to_owned()));
-        match store.perform(Op::RemoveKey(RemoveKey {
-            of,
-            name: name.into(),
-            data: None,
-            ttl: None,
-        })) {
-            Ok(Reply::Removed { left }) => left,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn is_empty(store: &MemoryStore) -> bool {
-        store.entries.is_empty() && store.pointers.is_empty() && store.deadlines.is_empty()
-    }
-
-    #[test]
-    fn every_key_finds_the_session_and_the_last_one_removes_it() {
-        for last in ["mks:a", "mks:b"] {
-            let (mut store, id) = (MemoryStore::new(None), uuid());
-            store
-                .perform(create(&id, &["mks:a", "mks:b"], r#"{"x":1}"#, Some(1000)))
-                .expect("stored");
-            assert_eq!(
-                load(&mut store, "mks:b").map(|found| found.uuid),
-                Some(id.to_string())
-            );
-            let first = if last == "mks:a" { "mks:b" } else { "mks:a" };
-            assert_eq!(remove(&mut store, Some((&id, "mks:a")), first), 1);
-            assert_eq!(load(&mut store, first), None);
-            assert!(load(&mut store, last).is_some());
-            assert_eq!(remove(&mut store, None, last), 0);
-            assert!(is_empty(&store));
-        }
-    }
-
-    #[test]
-    fn a_removed_session_is_not_brought_back() {
-        let (mut store, id) = (MemoryStore::new(None), uuid());
-        store
-            .perform(create(&id, &["mks:a"], "{}", None))
-            .expect("stored");
-        assert_eq!(remove(&mut store, Some((&id, "mks:a")), "mks:a"), 0);
-        let update = Update {
-            uuid: id.clone(),
-            home: "mks:a".into(),
-            base: "{}".into(),
-            doubt: None,
-            text: r#"{"x":1}"#.into(),
-            known: vec!["mks:a".into()],
-            added: vec![("mks:b".into(), None)],
-            ttl: None,
-        };
-        let error = store.perform(Op::Update(update)).expect_err("gone");
-        assert_eq!(error.kind, crate::error::Kind::Gone);
-        assert!(is_empty(&store));
-    }
-
-    #[test]
-    fn a_new_dialog_takes_its_call_id_over_and_leaves_the_other_leg_alone() {
-        let (mut store, old, new) = (MemoryStore::new(None), uuid(), uuid());
-        store
-            .perform(create(&old, &["mks:a", "mks:b"], r#"{"old":1}"#, None))
-            .expect("stored");
-        store
-            .perform(create(&new, &["mks:a"], r#"{"new":1}"#, None))
-            .expect("stored");
-        let (a, b) = (
-            load(&mut store, "mks:a").expect("new"),
-            load(&mut store, "mks:b").expect("old"),
-        );
-        assert_eq!((a.uuid.as_str(), a.text.as_str()), (&*new, r#"{"new":1}"#));
-        assert_eq!((b.uuid.as_str(), b.text.as_str()), (&*old, r#"{"old":1}"#));
-        assert_eq!(remove(&mut store, Some((&new, &a.home)), "mks:a"), 0);
-        assert_eq!(remove(&mut store, Some((&old, &b.home)), "mks:b"), 0);
-        assert!(is_empty(&store));
-    }
-
-    #[test]
-    fn a_session_outside_dialogs_adopts_what_is_there() {
-        let (mut store, old, new) = (MemoryStore::new(None), uuid(), uuid());
-        store
-            .perform(create(&old, &["mks:a"], r#"{"old":1}"#, None))
-            .expect("stored");
-        let Op::Create(second) = create(&new, &["mks:a"], r#"{"new":1}"#, None) else {
-            unreachable!()
-        };
-        let Ok(Reply::Saved(saved)) = store.perform(Op::Create(Create {
-            adopt: true,
-            ..second
-        })) else {
-            panic!("not saved")
-        };
-        assert_eq!(saved.uuid.as_deref(), Some(&*old));
-        assert_eq!(
-            load(&mut store, "mks:a").map(|found| found.text).as_deref(),
-            Some(r#"{"old":1,"new":1}"#)
-        );
-    }
-
-    #[test]
-    fn what_has_expired_is_gone_with_its_keys() {
-        let (mut store, id) = (MemoryStore::new(None), uuid());
-        store
-            .perform(create(&id, &["mks:a", "mks:b"], "{}", Some(0)))
-            .expect("stored");
-        assert_eq!(load(&mut store, "mks:a"), None);
-        assert!(is_empty(&store));
-    }
-
-    #[test]
-    fn beyond_max_the_one_used_longest_ago_is_dropped_and_told_of() {
-        let mut store = MemoryStore::new(NonZeroUsize::new(2));
-        for key in ["mks:a", "mks:b"] {
-            store
-                .perform(create(&uuid(), &[key], "{}", None))
-                .expect("stored");
-        }
-        load(&mut store, "mks:a");
-        store
-            .perform(create(&uuid(), &["mks:c"], "{}", None))
-            .expect("stored");
-        assert!(load(&mut store, "mks:b").is_none() && load(&mut store, "mks:a").is_some());
-        assert!(
-            matches!(store.take().events.as_slice(), [Event::Evict(name, _)] if name == "mks:b")
-        );
-    }
-}
+mod tests;

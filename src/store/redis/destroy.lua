@@ -8,7 +8,7 @@ if redis.call('HGET', home, 'uuid') == ARGV[1] then
   for _, field in ipairs(redis.call('HKEYS', home)) do
     if string.sub(field, 1, 1) == '@' then fields[#fields + 1] = field end
   end
-  vacate(home)
+  vacate(home, redis.call('HGET', home, '->'))
 end
 for i = 2, #KEYS do
   if KEYS[i] ~= home and redis.call('HGET', KEYS[i], '->') == home then redis.call('HDEL', KEYS[i], '->') end

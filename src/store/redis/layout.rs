@@ -64,7 +64,7 @@ pub fn read(name: &str, home: Option<&str>, reply: Value) -> Result<Found> {
                 "->" => pointer = Some(value),
                 "uuid" => session.uuid = value,
                 "version" => {
-                    session.version = value.parse().map_err(|why| Error::corrupt(place, why))?
+                    session.version = value.parse().map_err(|why| Error::corrupt(place, why))?;
                 }
                 "ttl" => session.ageing = is_ageing(&value),
                 _ => {}

@@ -1,9 +1,9 @@
 //! Sessions in Redis, over multiplexed connections that a thread of our own drives.
 //!
-//! - [`config`] reads the options;
-//! - [`worker`] is the thread: operations in, answers out, one wake-up for many;
-//! - [`link`] is one connection: it collects commands into pipelines and connects again when it is lost;
-//! - [`perform`] is each operation as commands, [`layout`] what the stored hashes mean; the scripts are beside them.
+//! - `config` reads the options;
+//! - `worker` is the thread: operations in, answers out, one wake-up for many;
+//! - `link` is one connection: it collects commands into pipelines and connects again when it is lost;
+//! - `perform` is each operation as commands, `layout` what the stored hashes mean; the scripts are beside them.
 
 mod config;
 mod layout;

@@ -105,7 +105,7 @@ impl Links {
                 Err(Failure::Lost(error))
                     if attempt < ATTEMPTS && error.kind == Kind::Unavailable =>
                 {
-                    attempt += 1
+                    attempt += 1;
                 }
                 reply => return checked(name, reply?),
             }
@@ -268,10 +268,10 @@ async fn create(links: &Links, create: &Create) -> Result<Saved> {
         .await?;
         return Ok(Saved {
             home: Some(home),
-            ..saved(reply, &create.uuid)?
+            ..saved(&reply, &create.uuid)?
         });
     }
-    saved(reply, &create.uuid)
+    saved(&reply, &create.uuid)
 }
 
 async fn update(links: &Links, update: &Update) -> Result<Saved> {
@@ -287,7 +287,7 @@ async fn update(links: &Links, update: &Update) -> Result<Saved> {
     let fields = Fields::new(&changes, &update.added, None, update.ttl);
     let what = (&*update.uuid, update.home.as_str(), "update");
     saved(
-        save(
+        &save(
             links,
             what,
             &update.added,
@@ -300,10 +300,10 @@ async fn update(links: &Links, update: &Update) -> Result<Saved> {
     )
 }
 
-fn saved(reply: Value, uuid: &str) -> Result<Saved> {
+fn saved(reply: &Value, uuid: &str) -> Result<Saved> {
     let strange =
         |reply: &Value| Error::new(Kind::Store, format!("Redis answered a save with {reply:?}"));
-    match &reply {
+    match reply {
         Value::Int(0) => Err(Error::gone(uuid)),
         Value::Int(version) => Ok(Saved {
             version: version.unsigned_abs(),
@@ -315,9 +315,9 @@ fn saved(reply: Value, uuid: &str) -> Result<Saved> {
                 uuid: Some(String::from_utf8_lossy(uuid).into_owned()),
                 home: None,
             }),
-            _ => Err(strange(&reply)),
+            _ => Err(strange(reply)),
         },
-        _ => Err(strange(&reply)),
+        _ => Err(strange(reply)),
     }
 }
 

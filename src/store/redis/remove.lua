@@ -4,18 +4,15 @@
 -- Gives how many keys are left.
 local home, place, uuid, ttl = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[3])
 if place ~= home and redis.call('HGET', place, '->') == home then redis.call('HDEL', place, '->') end
-if redis.call('HGET', home, 'uuid') ~= uuid then return 0 end
+local resident, left, leads = unpack(redis.call('HMGET', home, 'uuid', 'keys', '->'))
+if resident ~= uuid then return 0 end
 
-local left
-if redis.call('HDEL', home, '@' .. ARGV[2]) == 1 then
-  left = redis.call('HINCRBY', home, 'keys', -1)
-else
-  left = tonumber(redis.call('HGET', home, 'keys'))
-end
+left = tonumber(left) - redis.call('HDEL', home, '@' .. ARGV[2])
 if left <= 0 then
-  vacate(home)
+  vacate(home, leads)
   return 0
 end
+redis.call('HSET', home, 'keys', left)
 if #ARGV > 4 then
   write(home, 4)
   redis.call('HINCRBY', home, 'version', 1)

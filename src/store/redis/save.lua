@@ -5,45 +5,53 @@
 -- Gives the version written, with the uuid of the session that was adopted; 0 if the session is gone; -1 if home is
 -- taken by a session that has other keys.
 local home, uuid, mode, ttl, added = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local resident = redis.call('HGET', home, 'uuid')
-local adopted = false
+local resident, leads = unpack(redis.call('HMGET', home, 'uuid', '->'))
+local fresh, adopted = false, false
 
 if mode == 'update' then
   if resident ~= uuid then return 0 end
-elseif resident == uuid then
-  redis.call('DEL', home) -- the same first save once more: nobody has heard of the one before
-elseif resident then
-  local own = redis.call('HEXISTS', home, '@' .. ARGV[5])
-  if mode == 'adopt' and own == 1 then
-    adopted = resident
-  elseif tonumber(redis.call('HGET', home, 'keys')) > own then
-    return -1
-  else
-    redis.call('DEL', home)
-  end
+elseif not resident then
+  fresh = true
+elseif resident ~= uuid and mode == 'adopt' and redis.call('HEXISTS', home, '@' .. ARGV[5]) == 1 then
+  adopted = resident
+elseif
+  resident ~= uuid
+  and tonumber(redis.call('HGET', home, 'keys')) > redis.call('HEXISTS', home, '@' .. ARGV[5])
+then
+  return -1
+else
+  -- a session that had only this key; or the same first save once more, and nobody has heard of the one before
+  redis.call('DEL', home)
+  fresh = true
 end
 
 local new = 0
 for i = 1, added do
   local place, field = KEYS[1 + i], '@' .. ARGV[4 + i]
+  local to = leads
+  if place ~= home then to = redis.call('HGET', place, '->') or place end
   -- Whoever else has this key loses it. That session may live in another slot of a cluster: then it keeps a key that
   -- leads nowhere, until it expires.
-  local to = redis.call('HGET', place, '->') or place
-  if to ~= home and redis.pcall('HDEL', to, field) == 1 and redis.pcall('HINCRBY', to, 'keys', -1) == 0 then
-    vacate(to)
+  if to and to ~= home and redis.pcall('HDEL', to, field) == 1 and redis.pcall('HINCRBY', to, 'keys', -1) == 0 then
+    vacate(to, redis.call('HGET', to, '->'))
   end
-  if place == home then
-    redis.call('HDEL', place, '->')
-  else
+  if place ~= home then
     redis.call('HSET', place, '->', home)
+  elseif leads then
+    redis.call('HDEL', place, '->')
   end
-  new = new + 1 - redis.call('HEXISTS', home, field)
+  if fresh or redis.call('HEXISTS', home, field) == 0 then new = new + 1 end
 end
 
 write(home, 5 + added)
-if adopted then redis.call('HSET', home, 'uuid', adopted) end
-if new > 0 then redis.call('HINCRBY', home, 'keys', new) end
-local version = redis.call('HINCRBY', home, 'version', 1)
+local version = 1
+if fresh then
+  redis.call('HSET', home, 'keys', new, 'version', version)
+else
+  if adopted then redis.call('HSET', home, 'uuid', adopted) end
+  if new > 0 then redis.call('HINCRBY', home, 'keys', new) end
+  version = redis.call('HINCRBY', home, 'version', 1)
+end
 expire(home, ttl)
 for i = 2, #KEYS do
   if KEYS[i] ~= home then expire(KEYS[i], ttl) end

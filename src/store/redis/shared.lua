@@ -3,9 +3,8 @@
 --   'uuid', 'keys', 'version', ...  the session that lives here, if there is one
 -- docs/storage.md has the whole layout.
 
--- Removes the session that lives at a place. Where the place's own key leads to another one, that stays.
-local function vacate(place)
-  local to = redis.call('HGET', place, '->')
+-- Removes the session that lives at a place. `to` is where the place's own key leads instead, if it does: that stays.
+local function vacate(place, to)
   local left = to and redis.call('PTTL', place)
   redis.call('DEL', place)
   if to then

@@ -3,74 +3,20 @@
 //! Each operation has a number of the caller's choice. [`Engine`] answers it at once when it can (an unchanged save,
 //! anything in memory), otherwise with [`Engine::drain`]. A lane exists while something is on its way to the store
 //! or waits behind it; loads by any key of that session join it, so that they see what was asked for before them.
-//! Saves that wait are merged when they come from the same [`Record`]: the newest text has all of its changes.
+//! Saves that wait are merged when they come from the same [`Record`](crate::record::Record): the newest text has all of its changes.
 
-use std::cell::RefCell;
+mod task;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use task::{Extent, Shared, Value};
+use task::{Job, Prepared, Task, Written, coalesce, value_of};
+
 use crate::error::{Error, Kind, Result};
-use crate::record::{Record, State};
-use crate::rules::RETRY_SECONDS;
-use crate::store::{Backend, Destroy, Event, Op, RemoveKey, Reply, Stored};
-
-/// A session, shared by the caller and the operations on it.
-pub type Shared = Rc<RefCell<Record>>;
-
-/// What an operation gives when it succeeds.
-#[derive(Debug, Clone)]
-pub enum Value {
-    /// Nothing to tell; for a load: there is no such session.
-    Nothing,
-    /// A session that was loaded.
-    Session(Shared),
-    /// The session at hand is what the store has (`true`), or has to be merged with it first (`false`).
-    Current(bool),
-    /// A text.
-    Text(String),
-    /// Several texts.
-    Texts(Vec<String>),
-    /// A number.
-    Count(u64),
-}
-
-/// How much a save writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
-    /// What has changed; a new session only if there is something in it.
-    Changes,
-    /// A new session even if it is empty, and the time to live of any.
-    Always,
-    /// As `Changes`, for the short time until a challenged request comes again.
-    ForRetry,
-}
-
-/// Something to be done to a session, in its turn.
-#[derive(Debug)]
-enum Task {
-    Load {
-        name: String,
-    },
-    Save {
-        text: Option<Arc<str>>,
-        extent: Extent,
-        ttl: Option<u64>,
-    },
-    RemoveKey {
-        name: String,
-        text: Option<Arc<str>>,
-        ttl: Option<u64>,
-    },
-    Destroy,
-}
-
-struct Job {
-    record: Option<Shared>,
-    task: Task,
-    waiters: Vec<u32>,
-}
+use crate::record::State;
+use crate::store::{Backend, Event, Op, Reply};
 
 /// What is on its way to the store: everything needed when the answer comes.
 enum Sent {
@@ -82,12 +28,6 @@ enum Sent {
         job: Job,
         written: Option<Written>,
     },
-}
-
-/// What a save is writing.
-struct Written {
-    text: Arc<str>,
-    keys: Vec<(String, Option<String>)>,
 }
 
 #[derive(Default)]
@@ -172,7 +112,7 @@ impl<B: Backend> Engine<B> {
             waiters: vec![op],
         };
         match lane {
-            Some(lane) => self.enqueue(op, lane, job),
+            Some(lane) => self.enqueue(op, &lane, job),
             None => self.plain(
                 op,
                 Op::Load {
@@ -191,7 +131,7 @@ impl<B: Backend> Engine<B> {
         extent: Extent,
         ttl: Option<u64>,
     ) -> Option<Result<Value>> {
-        let text = text.map(Arc::from);
+        let text = text.map(Into::into);
         self.on_session(op, record, Task::Save { text, extent, ttl })
     }
 
@@ -204,7 +144,7 @@ impl<B: Backend> Engine<B> {
         text: Option<String>,
         ttl: Option<u64>,
     ) -> Option<Result<Value>> {
-        let text = text.map(Arc::from);
+        let text = text.map(Into::into);
         self.on_session(
             op,
             record,
@@ -295,10 +235,9 @@ impl<B: Backend> Engine<B> {
         }
         if self.sent.is_empty()
             && let Some(op) = self.closing.take()
+            && let Some(result) = self.submit_close(op)
         {
-            if let Some(result) = self.submit_close(op) {
-                self.done.push((op, result));
-            }
+            self.done.push((op, result));
         }
         (
             std::mem::take(&mut self.done),
@@ -358,29 +297,31 @@ impl<B: Backend> Engine<B> {
 
     fn on_session(&mut self, op: u32, record: &Shared, task: Task) -> Option<Result<Value>> {
         let lane = Rc::from(&*record.borrow().uuid);
+        let record = Some(Rc::clone(record));
+        let waiters = vec![op];
         self.enqueue(
             op,
-            lane,
+            &lane,
             Job {
-                record: Some(Rc::clone(record)),
+                record,
                 task,
-                waiters: vec![op],
+                waiters,
             },
         )
     }
 
-    fn enqueue(&mut self, op: u32, lane: Rc<str>, job: Job) -> Option<Result<Value>> {
+    fn enqueue(&mut self, op: u32, lane: &Rc<str>, job: Job) -> Option<Result<Value>> {
         if self.closed {
             return Some(Err(closed()));
         }
-        if let Some(waiting) = self.lanes.get_mut(&lane).map(|lane| &mut lane.waiting) {
+        if let Some(waiting) = self.lanes.get_mut(lane).map(|lane| &mut lane.waiting) {
             if let Some(job) = coalesce(waiting.back_mut(), job) {
                 waiting.push_back(job);
             }
             self.wait(op);
             return None;
         }
-        let answer = self.start(&lane, job);
+        let answer = self.start(lane, job);
         if answer.is_none() {
             self.wait(op);
         }
@@ -389,141 +330,19 @@ impl<B: Backend> Engine<B> {
 
     /// Starts a job on a lane that has nothing at the store. Answers it if it is done at once.
     fn start(&mut self, lane: &Rc<str>, job: Job) -> Option<Result<Value>> {
-        let (what, written) = match self.prepare(&job) {
+        let (what, written) = match task::prepare(&job, self.default_ttl) {
             Ok(Prepared::Done(value)) => return Some(Ok(value)),
             Ok(Prepared::Send(what, written)) => (what, written),
             Err(error) => return Some(Err(error)),
         };
         let ticket = self.ticket();
-        match self.backend.submit(ticket, what) {
-            Some(reply) => Some(apply(&job, written, reply)),
-            None => {
-                self.occupy(lane, &job);
-                self.sent.insert(
-                    ticket,
-                    Sent::Lane {
-                        lane: Rc::clone(lane),
-                        job,
-                        written,
-                    },
-                );
-                None
-            }
+        if let Some(reply) = self.backend.submit(ticket, what) {
+            return Some(task::apply(&job, written, reply));
         }
-    }
-
-    /// What a job means for a record as it is now.
-    fn prepare(&self, job: &Job) -> Result<Prepared> {
-        let Some(shared) = &job.record else {
-            let Task::Load { name } = &job.task else {
-                return Ok(Prepared::Done(Value::Nothing));
-            };
-            return Ok(Prepared::Send(Op::Load { name: name.clone() }, None));
-        };
-        let mut record = shared.borrow_mut();
-        match &job.task {
-            Task::Load { name } => Ok(Prepared::Send(Op::Load { name: name.clone() }, None)),
-            Task::Save { text, extent, ttl } => {
-                self.prepare_save(&mut record, text.as_ref(), *extent, *ttl)
-            }
-            Task::RemoveKey { name, text, ttl } => {
-                match record.state {
-                    State::Removed => return Ok(Prepared::Done(Value::Count(0))),
-                    State::New => {
-                        record.drop_key(name);
-                        if record.keys.is_empty() {
-                            record.state = State::Removed;
-                        }
-                        return Ok(Prepared::Done(Value::Count(record.keys.len() as u64)));
-                    }
-                    State::Stored | State::Unknown => {}
-                }
-                let known = record.state == State::Stored;
-                let changed = text
-                    .as_ref()
-                    .filter(|text| known && ***text != *record.text);
-                let remove = RemoveKey {
-                    of: known.then(|| (Arc::clone(&record.uuid), record.home.clone())),
-                    name: name.clone(),
-                    data: changed.map(|text| (Arc::clone(&record.text), Arc::clone(text))),
-                    ttl: ttl.or(self.default_ttl),
-                };
-                let written = changed.map(|text| Written {
-                    text: Arc::clone(text),
-                    keys: Vec::new(),
-                });
-                Ok(Prepared::Send(Op::RemoveKey(remove), written))
-            }
-            Task::Destroy => match record.state {
-                State::Stored => {
-                    let (uuid, home) = (Arc::clone(&record.uuid), record.home.clone());
-                    Ok(Prepared::Send(
-                        Op::Destroy(Destroy {
-                            uuid,
-                            home,
-                            known: record.known(),
-                        }),
-                        None,
-                    ))
-                }
-                _ => {
-                    record.state = State::Removed;
-                    Ok(Prepared::Done(Value::Nothing))
-                }
-            },
-        }
-    }
-
-    fn prepare_save(
-        &self,
-        record: &mut Record,
-        text: Option<&Arc<str>>,
-        extent: Extent,
-        ttl: Option<u64>,
-    ) -> Result<Prepared> {
-        let dirty = record.is_dirty(text.map(AsRef::as_ref));
-        let now = Arc::clone(text.unwrap_or(&record.text));
-        let always = extent == Extent::Always;
-        let mut ttl = ttl.or(self.default_ttl);
-        if extent == Extent::ForRetry {
-            let short = u64::from(RETRY_SECONDS) * 1000;
-            ttl = Some(ttl.map_or(short, |ttl| ttl.min(short)));
-        }
-        match record.state {
-            State::Removed => Err(Error::gone(&record.uuid)),
-            State::Unknown => Err(Error::new(
-                Kind::Unavailable,
-                "this session could not be loaded, so what was put into it can't be saved; see the earlier error",
-            )),
-            State::New
-                if !always
-                    && now.len() == 2
-                    && record.keys.iter().all(|key| key.resource.is_none()) =>
-            {
-                Ok(Prepared::Done(Value::Nothing))
-            }
-            State::New if record.keys.is_empty() => Err(Error::new(
-                Kind::Argument,
-                "a session without keys can't be found again: add one with set(id)",
-            )),
-            State::New => {
-                let create = record.create(&now, ttl);
-                let written = Written {
-                    text: now,
-                    keys: create.keys.clone(),
-                };
-                Ok(Prepared::Send(Op::Create(create), Some(written)))
-            }
-            State::Stored if !dirty && !always => Ok(Prepared::Done(Value::Nothing)),
-            State::Stored => {
-                let update = record.update(&now, ttl);
-                let written = Written {
-                    text: now,
-                    keys: update.added.clone(),
-                };
-                Ok(Prepared::Send(Op::Update(update), Some(written)))
-            }
-        }
+        self.occupy(lane, &job);
+        let lane = Rc::clone(lane);
+        self.sent.insert(ticket, Sent::Lane { lane, job, written });
+        None
     }
 
     fn occupy(&mut self, lane: &Rc<str>, job: &Job) {
@@ -545,7 +364,7 @@ impl<B: Backend> Engine<B> {
         reply: Result<Reply>,
     ) {
         let waiters = std::mem::take(&mut job.waiters);
-        let result = apply(&job, written, reply);
+        let result = task::apply(&job, written, reply);
         debug_assert!(
             self.lanes.contains_key(lane),
             "an answer comes to a lane that waits for it"
@@ -583,104 +402,9 @@ impl<B: Backend> Engine<B> {
     }
 }
 
-enum Prepared {
-    Done(Value),
-    Send(Op, Option<Written>),
-}
-
 fn closed() -> Error {
     Error::new(Kind::Closed, "the store was closed: make a new one")
 }
 
-/// Merges a save into one that waits already; gives back what has to wait by itself.
-fn coalesce(last: Option<&mut Job>, mut job: Job) -> Option<Job> {
-    let Some(last) = last else { return Some(job) };
-    let same = matches!((&last.record, &job.record), (Some(a), Some(b)) if Rc::ptr_eq(a, b));
-    match (&mut last.task, &mut job.task) {
-        (
-            Task::Save { text, extent, ttl },
-            Task::Save {
-                text: newer,
-                extent: now,
-                ttl: newer_ttl,
-            },
-        ) if same && *extent == *now => {
-            if newer.is_some() {
-                *text = newer.take();
-            }
-            *ttl = *newer_ttl;
-            last.waiters.append(&mut job.waiters);
-            None
-        }
-        _ => Some(job),
-    }
-}
-
-/// What a reply means for the record of a job, and for those who wait for it.
-fn apply(job: &Job, written: Option<Written>, reply: Result<Reply>) -> Result<Value> {
-    let Some(shared) = &job.record else {
-        return reply.map(value_of);
-    };
-    let mut record = shared.borrow_mut();
-    match reply {
-        Ok(Reply::Saved(saved)) => {
-            if let Some(written) = written {
-                record.saved(&written.text, &written.keys, saved);
-            }
-            Ok(Value::Nothing)
-        }
-        Ok(Reply::Removed { left }) => {
-            if let Task::RemoveKey { name, .. } = &job.task {
-                record.drop_key(name);
-            }
-            if left == 0 {
-                record.state = State::Removed;
-            } else if let Some(written) = written {
-                record.text = written.text;
-            }
-            Ok(Value::Count(left))
-        }
-        Ok(Reply::Loaded(found)) => Ok(found_again(&mut record, found)),
-        Ok(other) => Ok(value_of(other)),
-        Err(error) => {
-            match error.kind {
-                Kind::Gone => record.state = State::Removed,
-                Kind::Timeout | Kind::Unavailable => {
-                    // It may have been done all the same.
-                    if let Some(written) = written
-                        && record.state == State::Stored
-                    {
-                        record.doubt = Some(written.text);
-                    }
-                }
-                _ => {}
-            }
-            Err(error)
-        }
-    }
-}
-
-/// What a load means for a session that this process has already.
-fn found_again(record: &mut Record, found: Option<Box<Stored>>) -> Value {
-    match found {
-        Some(stored) if *stored.uuid == *record.uuid => Value::Current(!record.absorb(*stored)),
-        Some(other) => Value::Session(Rc::new(RefCell::new(Record::loaded(*other)))),
-        None => {
-            record.state = State::Removed;
-            Value::Nothing
-        }
-    }
-}
-
-fn value_of(reply: Reply) -> Value {
-    match reply {
-        Reply::Loaded(Some(stored)) => {
-            Value::Session(Rc::new(RefCell::new(Record::loaded(*stored))))
-        }
-        Reply::Text(Some(text)) => Value::Text(text),
-        Reply::Texts(texts) => Value::Texts(texts),
-        Reply::Count(count) => Value::Count(count),
-        Reply::Removed { left } => Value::Count(left),
-        Reply::Loaded(None) | Reply::Text(None) | Reply::Saved(_) | Reply::Done => Value::Nothing,
-    }
-}
+#[cfg(test)]
+mod tests;

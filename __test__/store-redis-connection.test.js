@@ -1,0 +1,335 @@
+'use strict';
+// RedisStore: where it connects to, what it says of that, and what becomes of operations when the server goes.
+
+const assert = require('node:assert/strict');
+const path = require('node:path');
+const test = require('node:test');
+const session = require('..');
+const { called, connect, save, startRedis, stored, until, within } = require('./support/tools');
+const { freePort } = require('./support/redis');
+
+const { RedisStore, Session, SessionError } = session;
+
+// The events of a store, in their order.
+function listen(store) {
+  const heard = [];
+  for (const name of ['connect', 'disconnect', 'error']) {
+    store.on(name, (err) => heard.push({ name, err }));
+  }
+  return heard;
+}
+const names = (heard) => heard.map(({ name }) => name);
+const heardOf = (heard, name) => until(() => heard.some((event) => event.name === name), name);
+
+async function clients(server) {
+  const lines = (await server.cli('CLIENT', 'LIST')).split('\n');
+  return lines.filter((line) => !line.includes('cmd=client'));
+}
+
+// Stores a value by the options and finds it by redis-cli.
+async function works(t, server, options, ...cli) {
+  const store = connect(t, options);
+  await store.set('n', { a: 1 });
+  assert.deepEqual(await store.get('n'), { a: 1 });
+  assert.equal(await server.cli(...cli, 'GET', 'sess:n'), '{"a":1}', JSON.stringify(options));
+  await store.clear();
+  return store;
+}
+
+test('by host and port, by port alone, by url', async (t) => {
+  const server = await startRedis(t);
+  const { host, port } = server;
+  await works(t, server, { host, port });
+  await works(t, server, { host, port: String(port) });
+  await works(t, server, { port });
+  await works(t, server, { url: `redis://${host}:${port}` });
+  await works(t, server, { url: `redis://${host}:${port}/3` }, '-n', '3');
+  await works(t, server, { url: `redis://${host}:${port}/3`, db: 4 }, '-n', '4');
+  await works(t, server, { host, port, db: 5 }, '-n', '5');
+});
+
+test('by the path of a socket', async (t) => {
+  const server = await startRedis(t);
+  const socket = path.join(server.folder, 'redis.sock');
+  const other = await startRedis(t, '--unixsocket', socket);
+  await works(t, other, { socket });
+  await works(t, other, { socket, db: 2 }, '-n', '2');
+  assert.equal(await server.size(), 0);
+});
+
+test('with a password, and as a user of an ACL', async (t) => {
+  const server = await startRedis(t, '--requirepass', 'sec ret');
+  const { host, port } = server;
+  const auth = ['--no-auth-warning', '-a', 'sec ret'];
+  await works(t, server, { host, port, pass: 'sec ret' }, ...auth);
+  await works(t, server, { host, port, password: 'sec ret' }, ...auth);
+  await works(t, server, { url: `redis://:sec%20ret@${host}:${port}` }, ...auth);
+  assert.equal(await server.cli(...auth, 'ACL', 'SETUSER', 'jack', 'on', '>p@ss', '~*', '&*', '+@all'), 'OK');
+  await works(t, server, { host, port, username: 'jack', password: 'p@ss' }, ...auth);
+  await works(t, server, { url: `redis://jack:p%40ss@${host}:${port}` }, ...auth);
+  const list = await server.cli(...auth, 'CLIENT', 'LIST');
+  assert.match(list, /user=jack/);
+});
+
+test('a user who may not do what is needed is told so', async (t) => {
+  const server = await startRedis(t);
+  await server.cli('ACL', 'SETUSER', 'reader', 'on', '>x', '~sess:*', '&*', '+@read', '+@connection');
+  const store = connect(t, { host: server.host, port: server.port, username: 'reader', password: 'x' });
+  assert.equal(await store.get('n'), null);
+  await assert.rejects(store.set('n', 1), { code: 'ERR_SESSION_STORE_AUTH', message: /NOPERM/ });
+});
+
+test('name and poolSize show in CLIENT LIST', async (t) => {
+  const server = await startRedis(t);
+  const { host, port } = server;
+  for (const poolSize of [1, 2, 5]) {
+    const store = new RedisStore({ host, port, poolSize, name: `phones-${poolSize}` });
+    const heard = listen(store);
+    await heardOf(heard, 'connect');
+    const ours = (await clients(server)).filter((line) => line.includes(`name=phones-${poolSize} `));
+    assert.equal(ours.length, poolSize);
+    await store.close();
+  }
+  await until(async () => (await clients(server)).every((line) => !line.includes('phones')), 'the connections to go');
+});
+
+test('wrong options are errors that name the option', () => {
+  const circular = {};
+  circular.self = circular;
+  const wrong = [
+    [{ port: 0 }, 'port'], [{ port: 65536 }, 'port'], [{ port: 'x' }, 'port'], [{ port: NaN }, 'port'],
+    [{ port: 1.5 }, 'port'], [{ host: '' }, 'host'], [{ host: 5 }, 'host'], [{ url: 5 }, 'url'],
+    [{ url: 'http://x' }, 'url'], [{ url: 'redis://x', host: 'y' }, 'url'], [{ socket: '', port: 1 }, 'socket'],
+    [{ socket: '/x', port: 1 }, 'socket'], [{ db: -1 }, 'db'], [{ db: 'x' }, 'db'], [{ db: 0.5 }, 'db'],
+    [{ pass: 'a', password: 'b' }, 'pass'], [{ pass: 5 }, 'pass'], [{ username: '' }, 'username'],
+    [{ prefix: 5 }, 'prefix'], [{ prefix: () => 'x' }, 'prefix'], [{ ttl: 0 }, 'ttl'], [{ ttl: -5 }, 'ttl'],
+    [{ ttl: 'soon' }, 'ttl'], [{ ttl: NaN }, 'ttl'], [{ ttl: Infinity }, 'ttl'], [{ poolSize: 0 }, 'poolSize'],
+    [{ poolSize: 65 }, 'poolSize'], [{ connectTimeout: 0 }, 'connectTimeout'], [{ connectTimeout: '5s' }, 'connectTimeout'],
+    [{ commandTimeout: -1 }, 'commandTimeout'], [{ name: '' }, 'name'], [{ name: 'two words' }, 'name'],
+    [{ hots: 'x' }, 'hots'], [{ client: {} }, 'client'], [{ client: circular }, 'client'], [{ db: 1n }, 'db'],
+    [{ retry_strategy: () => 1 }, 'retry_strategy'], [{ url: 'redis://x/many' }, 'url']
+  ]; // prettier-ignore
+  const missed = [];
+  for (const [options, name] of wrong) {
+    try {
+      missed.push([options, name]);
+      new RedisStore(options).on('error', () => undefined).close();
+    } catch (err) {
+      if (err.code === 'ERR_SESSION_OPTION' && err.message.includes(`\`${name}\``)) missed.pop();
+    }
+  }
+  assert.deepEqual(missed, []);
+});
+
+test('wrong options of the middleware are errors that name the option', () => {
+  const wrong = [
+    [{ stor: {} }, 'stor'], [{ resolvers: {} }, 'resolvers'], [{ resolvers: [5] }, 'class'], [{ timeout: 0 }, 'timeout'],
+    [{ timeout: 'x' }, 'timeout'], [{ timeout: 1.5 }, 'timeout'], [{ store: null }, 'store'], [{ store: 5 }, 'store'],
+    [{ store: {} }, 'get'], [{ store: 'redis' }, 'store'], [{ resolvers: null }, 'resolvers']
+  ]; // prettier-ignore
+  const missed = wrong.filter(([options, name]) => {
+    try {
+      session(options);
+      return true;
+    } catch (err) {
+      const known = ['ERR_SESSION_OPTION', 'ERR_SESSION_ARGUMENT'].includes(err.code);
+      return !(err instanceof SessionError && known && err.message.includes(name));
+    }
+  });
+  assert.deepEqual(missed, []);
+  assert.throws(() => session(null), { code: 'ERR_SESSION_OPTION' });
+});
+
+test('connect comes once, and operations asked for before it succeed', async (t) => {
+  const server = await startRedis(t);
+  const store = connect(t, { host: server.host, port: server.port });
+  const heard = listen(store);
+  const values = Array.from({ length: 1000 }, (_, i) => i);
+  const sets = values.map((i) => store.set(`n${i}`, i));
+  const got = values.map((i) => store.get(`n${i}`));
+  assert.deepEqual(heard, []);
+  await Promise.all(sets);
+  assert.deepEqual(await Promise.all(got), values);
+  await heardOf(heard, 'connect');
+  await store.length();
+  assert.deepEqual(names(heard), ['connect']);
+});
+
+// What a store with these options says, as event and to a get() that waits.
+async function failure(t, options) {
+  const store = connect(t, options);
+  const heard = listen(store);
+  const [err, value] = await called(store, 'get', 'n');
+  assert.equal(value, undefined);
+  await heardOf(heard, 'error');
+  // several attempts later it has still been said once
+  const again = await store.get('n').catch((thrown) => thrown);
+  assert.equal(again.code, err.code);
+  await until(() => store.get('n').then(() => false, () => true), 'the next error'); // prettier-ignore
+  assert.deepEqual(names(heard), ['error']);
+  assert.equal(heard[0].err.code, err.code);
+  assert.equal(heard[0].err.message, err.message);
+  assert.ok(heard[0].err instanceof SessionError);
+  return err;
+}
+
+test('a wrong password, and none where one is needed', async (t) => {
+  const { host, port } = await startRedis(t, '--requirepass', 'secret');
+  for (const options of [{ password: 'wrong' }, { pass: 'wrong' }, { username: 'jack', password: 'secret' }, {}]) {
+    const err = await failure(t, { host, port, ...options });
+    assert.equal(err.code, 'ERR_SESSION_STORE_AUTH', `${err}`);
+    assert.match(err.message, /password/);
+    assert.ok(err.message.includes(`${host}:${port}`) && !err.message.includes('secret'), err.message);
+  }
+});
+
+test('a database that is not there', async (t) => {
+  const { host, port } = await startRedis(t);
+  const err = await failure(t, { host, port, db: 99 });
+  assert.equal(err.code, 'ERR_SESSION_OPTION');
+  assert.match(err.message, /`db`/);
+  assert.match(err.message, /99/);
+});
+
+test('a port where nobody listens, a host that does not exist, a socket that is not there', async (t) => {
+  const port = await freePort();
+  for (const [options, place] of [
+    [{ host: '127.0.0.1', port }, `127.0.0.1:${port}`],
+    [{ host: 'no-such-host.invalid', port }, 'no-such-host.invalid'],
+    [{ socket: '/nowhere/redis.sock' }, '/nowhere/redis.sock'],
+    [{ url: `redis://127.0.0.1:${port}` }, `127.0.0.1:${port}`]
+  ]) {
+    const err = await failure(t, options);
+    assert.equal(err.code, 'ERR_SESSION_STORE_UNAVAILABLE', `${err}`);
+    assert.ok(err.message.includes(place), err.message);
+  }
+});
+
+test('a server that is killed and started again: each change is told once, and it works again', async (t) => {
+  const server = await startRedis(t);
+  const store = connect(t, { host: server.host, port: server.port });
+  const heard = listen(store);
+  await store.set('n', 1);
+  await heardOf(heard, 'connect');
+  for (let round = 1; round <= 3; round++) {
+    heard.length = 0;
+    await server.kill();
+    await heardOf(heard, 'error');
+    const err = await store.get('n').catch((thrown) => thrown);
+    assert.equal(err.code, 'ERR_SESSION_STORE_UNAVAILABLE', `${err}`);
+    assert.deepEqual(names(heard), ['disconnect', 'error']);
+    assert.equal(heard[0].err.code, 'ERR_SESSION_STORE_UNAVAILABLE');
+    await server.run();
+    await heardOf(heard, 'connect');
+    assert.deepEqual(names(heard), ['disconnect', 'error', 'connect']);
+    await store.set('n', round);
+    assert.equal(await store.get('n'), round);
+    await save(store, `call-${round}`, { round });
+    assert.deepEqual(await stored(store, `call-${round}`), { round });
+  }
+});
+
+test('a connection that the server ends is made anew, and nothing that may be repeated fails', async (t) => {
+  const server = await startRedis(t);
+  const store = connect(t, { host: server.host, port: server.port });
+  const heard = listen(store);
+  await save(store, 'call', { a: 1 });
+  await heardOf(heard, 'connect');
+  for (let round = 0; round < 5; round++) {
+    heard.length = 0;
+    await server.cli('CLIENT', 'KILL', 'TYPE', 'normal');
+    const loads = Array.from({ length: 50 }, () => stored(store, 'call'));
+    for (const data of await Promise.all(loads)) assert.deepEqual(data, { a: 1 });
+    await heardOf(heard, 'connect');
+    assert.deepEqual(names(heard), ['disconnect', 'connect']);
+  }
+});
+
+test('killed with 1,000 saves in flight: every callback comes once, and says what is known', async (t) => {
+  const server = await startRedis(t);
+  const store = connect(t, { host: server.host, port: server.port });
+  const sessions = await Promise.all(Array.from({ length: 1000 }, (_, i) => save(store, `call-${i}`, { n: 0 })));
+  for (const pause of [true, false]) {
+    const calls = sessions.map(() => 0);
+    const codes = new Map();
+    // a server that is stopped takes commands and answers none: all of them are on their way when it dies
+    if (pause) server.process.kill('SIGSTOP');
+    const ended = Promise.all(
+      sessions.map((mks, i) => {
+        mks.session.n++;
+        return new Promise((resolve) => {
+          mks.save((err) => {
+            calls[i]++;
+            const code = err ? err.code : 'saved';
+            codes.set(code, (codes.get(code) || 0) + 1);
+            resolve();
+          });
+        });
+      })
+    );
+    await new Promise((resolve) => setImmediate(resolve));
+    await server.kill();
+    await within(ended, 'the callbacks');
+    if (pause) assert.equal(codes.get('saved'), undefined);
+    codes.delete('saved');
+    codes.delete('ERR_SESSION_STORE_UNAVAILABLE');
+    assert.deepEqual([...codes], [], 'nothing was closed, gone or corrupt');
+    await server.run();
+    await until(() => store.get('n').then(() => true, () => false), 'the store to work again'); // prettier-ignore
+    assert.deepEqual(calls.filter((count) => count !== 1), []); // prettier-ignore
+    const fresh = await Promise.all(sessions.map((_, i) => save(store, `call-${i}`, { n: 0 })));
+    sessions.splice(0, sessions.length, ...fresh);
+  }
+});
+
+test('a save of which nobody knows what became is written again', async (t) => {
+  const server = await startRedis(t, '--appendonly', 'yes', '--appendfsync', 'always');
+  const store = connect(t, { host: server.host, port: server.port, poolSize: 1, commandTimeout: 300 });
+  const others = await Promise.all(Array.from({ length: 600 }, (_, i) => save(store, `other-${i}`, { n: 0 })));
+  const mks = await save(store, 'call', { state: 'old' });
+  // Stopped after it has the command, before it answers: executed, but nobody hears of it.
+  server.process.kill('SIGSTOP');
+  others.forEach((other) => (other.session.n = 1));
+  mks.session.state = 'new';
+  const saves = [...others, mks].map((one) => one.save().then(() => null, (err) => err)); // prettier-ignore
+  const errors = await within(Promise.all(saves), 'the saves to fail');
+  assert.ok(errors.every((err) => err), 'none can have been answered');
+  server.process.kill('SIGCONT');
+  await until(() => store.get('n').then(() => true, () => false), 'the store to work again'); // prettier-ignore
+  await until(async () => (await stored(store, 'call')).state === 'new', 'the server to execute what it had');
+  mks.session.state = 'old';
+  await mks.save();
+  assert.deepEqual(await stored(store, 'call'), { state: 'old' });
+});
+
+test('close ends what was asked for, then refuses everything', async (t) => {
+  const server = await startRedis(t);
+  for (const end of ['close', 'quit']) {
+    const store = new RedisStore({ host: server.host, port: server.port });
+    const sets = Array.from({ length: 100 }, (_, i) => store.set(`${end}-${i}`, i));
+    const mks = new Session({ store });
+    mks.set(`${end}-call`);
+    const saved = mks.save();
+    assert.deepEqual(await called(store, end), [null, undefined]);
+    await Promise.all([...sets, saved]);
+    const closed = { code: 'ERR_SESSION_STORE_CLOSED' };
+    for (const [method, ...args] of [['get', 'a'], ['set', 'a', 1], ['ids'], ['clear'], ['touch', 'a'], ['destroy', 'a']]) {
+      await assert.rejects(store[method](...args), closed, method);
+    }
+    mks.session.a = 1;
+    await assert.rejects(mks.save(), closed);
+    assert.equal(await store[end](), undefined, 'closing twice is no error');
+  }
+  assert.equal(await server.size(), 202);
+  await until(async () => (await clients(server)).length === 0, 'the connections to go');
+});
+
+test('close before the connection is up, and while nobody listens there', async (t) => {
+  const server = await startRedis(t);
+  for (const port of [server.port, await freePort()]) {
+    const store = new RedisStore({ host: '127.0.0.1', port });
+    store.on('error', () => undefined);
+    await within(store.close(), 'close()');
+    await assert.rejects(store.get('a'), { code: 'ERR_SESSION_STORE_CLOSED' });
+  }
+});

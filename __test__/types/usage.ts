@@ -1,0 +1,66 @@
+// What applications write, checked by `tsc`; nothing here is run.
+
+import session = require('../../index');
+import redis = require('../../redis');
+
+interface CallData {
+  user?: string;
+  legs: string[];
+}
+
+class Recording {
+  constructor(public readonly data: { id: string }) {}
+}
+
+const store = new session.RedisStore({ host: 'localhost', ttl: (data: CallData) => (data.user ? 3600 : 60) });
+store.on('connect', () => undefined);
+store.on('error', (err) => err.code === 'ERR_SESSION_STORE_AUTH');
+// @ts-expect-error there is no such option
+new session.RedisStore({ hots: 'localhost' });
+// @ts-expect-error a port is a number
+new session.RedisStore({ port: true });
+
+const app = { use(layer: (req: any, res: any, next: () => void) => void) {} };
+app.use(session<CallData>({ store, app, resolvers: [Recording], timeout: 500 }));
+app.use(session());
+// @ts-expect-error there is no such option
+app.use(session({ stroe: store }));
+
+export async function handler(req: session.SessionFields<CallData>): Promise<string | undefined> {
+  req.session.user = 'jack jones';
+  req.session.legs.push(req.sessionID);
+  req.session = { legs: [] };
+  // @ts-expect-error a user is a string
+  req.session.user = 1;
+  await req.session.save();
+  req.session.save((err) => err?.message);
+  const mks: session.Session<CallData> = req.mks.set('a').set('b', new Recording({ id: '1' }));
+  await mks.del('a');
+  const found = await session.Session.loadFromStorage<CallData>({ store }, 'a');
+  return found?.session.user;
+}
+
+export async function stores(): Promise<number> {
+  const memory = new session.MemoryStore({ max: 10, ttl: 60 });
+  memory.on('evict', (sid, value) => [sid.length, value]);
+  await memory.set('a', { x: 1 });
+  memory.get('a', (err, value) => [err, value]);
+  const ids: string[] = await memory.ids();
+  await store.quit();
+  return ids.length + (await memory.length());
+}
+
+// stores of applications
+class Mine extends session.Store {
+  get(sid: string, callback: (err: any, value?: any) => void) {
+    callback(null, sid);
+  }
+}
+session({ store: new Mine() });
+session({ store: { get: async (sid: string) => sid, set: async () => undefined, destroy: async () => undefined } });
+
+new session.Event({ target: 1, mks: new session.Session({ store }), more: true }).emit(process, 'x');
+const Store: typeof session.RedisStore = redis();
+session.addClass(Recording);
+session.Session.resolvers.push(Recording);
+export { Store };

@@ -1,0 +1,126 @@
+//! Functions on one session as this process knows it; JavaScript holds it as an `External`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use napi::bindgen_prelude::External;
+use napi_derive::napi;
+
+use super::{Result, name_of, thrown};
+use crate::engine::Shared;
+use crate::error::Error;
+use crate::record::{Record, State};
+
+/// A session that nobody has seen yet; `adopt`: stored for the first time, it joins the one that has its key already.
+#[napi]
+#[must_use]
+pub fn new_record(adopt: bool) -> External<Shared> {
+    External::new(Rc::new(RefCell::new(Record {
+        adopt,
+        ..Record::new()
+    })))
+}
+
+/// A session that could not be loaded: it is never created, its keys can be removed.
+#[napi]
+#[must_use]
+pub fn unknown_record() -> External<Shared> {
+    External::new(Rc::new(RefCell::new(Record::unknown())))
+}
+
+/// Who it is.
+#[napi]
+#[must_use]
+pub fn record_uuid(record: &External<Shared>) -> String {
+    record.borrow().uuid.to_string()
+}
+
+/// The text last stored or loaded.
+#[napi]
+#[must_use]
+pub fn record_text(record: &External<Shared>) -> String {
+    record.borrow().text.to_string()
+}
+
+/// The names of its keys.
+#[napi]
+#[must_use]
+pub fn record_keys(record: &External<Shared>) -> Vec<String> {
+    record
+        .borrow()
+        .keys
+        .iter()
+        .map(|key| key.name.clone())
+        .collect()
+}
+
+/// The JSON text of what is kept with a key, given by its name.
+#[napi]
+#[must_use]
+pub fn record_resource(record: &External<Shared>, name: String) -> Option<String> {
+    record
+        .borrow()
+        .keys
+        .iter()
+        .find(|key| key.name == name)
+        .and_then(|key| key.resource.clone())
+}
+
+/// Adds a key, or gives the one there is another resource; it is stored with the next save.
+#[napi]
+pub fn record_add_key(
+    record: &External<Shared>,
+    id: String,
+    resource: Option<String>,
+) -> Result<()> {
+    let name = name_of(&id)?;
+    let mut record = record.borrow_mut();
+    if record.state == State::Removed {
+        return Err(thrown(Error::gone(&record.uuid)));
+    }
+    record.add_key(&name, resource);
+    Ok(())
+}
+
+/// Whether a save of `text` (absent: nobody has read the data) would write anything.
+#[napi]
+#[must_use]
+pub fn record_is_dirty(record: &External<Shared>, text: Option<String>) -> bool {
+    record.borrow().is_dirty(text.as_deref())
+}
+
+/// Whether it was removed or has expired.
+#[napi]
+#[must_use]
+pub fn record_is_removed(record: &External<Shared>) -> bool {
+    record.borrow().state == State::Removed
+}
+
+/// Whether it could not be loaded.
+#[napi]
+#[must_use]
+pub fn record_is_unknown(record: &External<Shared>) -> bool {
+    record.borrow().state == State::Unknown
+}
+
+/// Takes over what a load brought for a session that is here already: `null` if it is another session, otherwise
+/// whether there is something to merge.
+#[napi]
+#[must_use]
+pub fn record_absorb(record: &External<Shared>, fresh: &External<Shared>) -> Option<bool> {
+    if Rc::ptr_eq(record, fresh) {
+        return Some(false);
+    }
+    let (mut record, fresh) = (record.borrow_mut(), fresh.borrow());
+    (record.uuid == fresh.uuid && record.state == State::Stored)
+        .then(|| record.absorb(fresh.stored()))
+}
+
+/// Merges what a load has brought; `text` is that of the data object, absent while nobody has read it. Gives what is
+/// to be done to the object, as `{"set":{...},"removed":[...]}`, or `null`.
+#[napi]
+pub fn record_merge(record: &External<Shared>, text: Option<String>) -> Result<Option<String>> {
+    let mut record = record.borrow_mut();
+    let merged = record.merge(text.as_deref());
+    merged.map_err(|why| thrown(Error::corrupt(&record.home, why)))
+}

@@ -1,0 +1,303 @@
+//! What is done to a session: a [`Task`] becomes an operation of the store for the record as it is when its turn
+//! comes, and what the store answers changes the record.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result};
+use crate::fields;
+use crate::record::{Record, State};
+use crate::rules::RETRY_SECONDS;
+use crate::store::{Destroy, Op, RemoveKey, Reply, Stored};
+
+/// A session, shared by the caller and the operations on it.
+pub type Shared = Rc<RefCell<Record>>;
+
+/// What an operation gives when it succeeds.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// Nothing to tell; for a load: there is no such session.
+    Nothing,
+    /// A session that was loaded.
+    Session(Shared),
+    /// The session at hand is what the store has (`true`), or has to be merged with it first (`false`).
+    Current(bool),
+    /// A text.
+    Text(String),
+    /// Several texts.
+    Texts(Vec<String>),
+    /// A number.
+    Count(u64),
+}
+
+/// How much a save writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What has changed; a new session only if there is something in it.
+    Changes,
+    /// A new session even if it is empty, and the time to live of any.
+    Always,
+    /// As `Changes`, for the short time until a challenged request comes again.
+    ForRetry,
+}
+
+/// Something to be done to a session, in its turn.
+#[derive(Debug)]
+pub enum Task {
+    /// Look up who has a key.
+    Load {
+        /// The key's name.
+        name: String,
+    },
+    /// Save the data.
+    Save {
+        /// Its text; absent while nobody has read it.
+        text: Option<Arc<str>>,
+        /// How much.
+        extent: Extent,
+        /// The time to live asked for, ms.
+        ttl: Option<u64>,
+    },
+    /// Take a key away.
+    RemoveKey {
+        /// The key's name.
+        name: String,
+        /// The data, to be saved if the session stays.
+        text: Option<Arc<str>>,
+        /// The time to live asked for, ms.
+        ttl: Option<u64>,
+    },
+    /// Remove the session.
+    Destroy,
+}
+
+/// A task, whose, and who waits for it.
+pub struct Job {
+    /// The session; absent for a load that waits behind operations on one.
+    pub record: Option<Shared>,
+    /// What to do.
+    pub task: Task,
+    /// The callers' numbers.
+    pub waiters: Vec<u32>,
+}
+
+/// What a save is writing.
+pub struct Written {
+    text: Arc<str>,
+    keys: Vec<(String, Option<String>)>,
+}
+
+/// What a job comes to.
+pub enum Prepared {
+    /// There is nothing to ask the store for.
+    Done(Value),
+    /// This is to be asked, and that is what a save is writing.
+    Send(Op, Option<Written>),
+}
+
+/// What a job means for its record as it is now; `default_ttl` in ms.
+pub fn prepare(job: &Job, default_ttl: Option<u64>) -> Result<Prepared> {
+    let Some(shared) = &job.record else {
+        return Ok(match &job.task {
+            Task::Load { name } => Prepared::Send(Op::Load { name: name.clone() }, None),
+            _ => Prepared::Done(Value::Nothing),
+        });
+    };
+    let mut record = shared.borrow_mut();
+    match &job.task {
+        Task::Load { name } => Ok(Prepared::Send(Op::Load { name: name.clone() }, None)),
+        Task::Save { text, extent, ttl } => {
+            prepare_save(&mut record, text.as_ref(), *extent, ttl.or(default_ttl))
+        }
+        Task::RemoveKey { name, text, ttl } => Ok(prepare_removal(
+            &mut record,
+            name,
+            text.as_ref(),
+            ttl.or(default_ttl),
+        )),
+        Task::Destroy if record.state == State::Stored || record.doubt.is_some() => {
+            let (uuid, home) = (Arc::clone(&record.uuid), record.home.clone());
+            let known = record.keys.iter().map(|key| key.name.clone()).collect();
+            Ok(Prepared::Send(
+                Op::Destroy(Destroy { uuid, home, known }),
+                None,
+            ))
+        }
+        Task::Destroy => {
+            record.state = State::Removed;
+            Ok(Prepared::Done(Value::Nothing))
+        }
+    }
+}
+
+fn prepare_save(
+    record: &mut Record,
+    text: Option<&Arc<str>>,
+    extent: Extent,
+    ttl: Option<u64>,
+) -> Result<Prepared> {
+    let dirty = record.is_dirty(text.map(AsRef::as_ref));
+    let now = Arc::clone(text.unwrap_or(&record.text));
+    let ttl = match extent {
+        Extent::ForRetry => {
+            let short = u64::from(RETRY_SECONDS) * 1000;
+            Some(ttl.map_or(short, |ttl| ttl.min(short)))
+        }
+        Extent::Changes | Extent::Always => ttl,
+    };
+    let always = extent == Extent::Always;
+    let empty = *now == *fields::EMPTY && record.keys.iter().all(|key| key.resource.is_none());
+    match record.state {
+        State::Removed => Err(Error::gone(&record.uuid)),
+        State::Unknown => Err(Error::new(
+            Kind::Unavailable,
+            "this session could not be loaded, so what was put into it can't be saved; see the earlier error",
+        )),
+        State::New if empty && !always => Ok(Prepared::Done(Value::Nothing)),
+        State::New if record.keys.is_empty() => Err(Error::new(
+            Kind::Argument,
+            "a session without keys can't be found again: add one with set(id)",
+        )),
+        State::New => {
+            let create = record.create(&now, ttl);
+            let keys = create.keys.clone();
+            Ok(Prepared::Send(
+                Op::Create(create),
+                Some(Written { text: now, keys }),
+            ))
+        }
+        State::Stored if !dirty && !always => Ok(Prepared::Done(Value::Nothing)),
+        State::Stored => {
+            let update = record.update(&now, ttl);
+            let keys = update.added.clone();
+            Ok(Prepared::Send(
+                Op::Update(update),
+                Some(Written { text: now, keys }),
+            ))
+        }
+    }
+}
+
+fn prepare_removal(
+    record: &mut Record,
+    name: &str,
+    text: Option<&Arc<str>>,
+    ttl: Option<u64>,
+) -> Prepared {
+    // A first save whose outcome nobody knows may have stored it.
+    let stored = record.state == State::Stored || record.doubt.is_some();
+    match record.state {
+        State::Removed => return Prepared::Done(Value::Count(0)),
+        State::New if !stored => {
+            record.drop_key(name);
+            if record.keys.is_empty() {
+                record.state = State::Removed;
+            }
+            return Prepared::Done(Value::Count(record.keys.len() as u64));
+        }
+        State::New | State::Stored | State::Unknown => {}
+    }
+    let changed = text.filter(|text| stored && ***text != *record.text);
+    let remove = RemoveKey {
+        of: stored.then(|| (Arc::clone(&record.uuid), record.home.clone())),
+        name: name.to_owned(),
+        data: changed.map(|text| (Arc::clone(&record.text), Arc::clone(text))),
+        ttl,
+    };
+    let written = changed.map(|text| Written {
+        text: Arc::clone(text),
+        keys: Vec::new(),
+    });
+    Prepared::Send(Op::RemoveKey(remove), written)
+}
+
+/// Merges a save into one that waits already; gives back what has to wait by itself.
+pub fn coalesce(last: Option<&mut Job>, mut job: Job) -> Option<Job> {
+    let Some(last) = last else { return Some(job) };
+    let same = matches!((&last.record, &job.record), (Some(a), Some(b)) if Rc::ptr_eq(a, b));
+    match (&mut last.task, &mut job.task) {
+        (
+            Task::Save { text, extent, ttl },
+            Task::Save {
+                text: newer,
+                extent: now,
+                ttl: newer_ttl,
+            },
+        ) if same && *extent == *now => {
+            if newer.is_some() {
+                *text = newer.take();
+            }
+            *ttl = *newer_ttl;
+            last.waiters.append(&mut job.waiters);
+            None
+        }
+        _ => Some(job),
+    }
+}
+
+/// What a reply means for the record of a job, and for those who wait for it.
+pub fn apply(job: &Job, written: Option<Written>, reply: Result<Reply>) -> Result<Value> {
+    let Some(shared) = &job.record else {
+        return reply.map(value_of);
+    };
+    let mut record = shared.borrow_mut();
+    match reply {
+        Ok(Reply::Saved(saved)) => {
+            if let Some(written) = written {
+                record.saved(&written.text, &written.keys, saved);
+            }
+            Ok(Value::Nothing)
+        }
+        Ok(Reply::Removed { left }) => {
+            if let Task::RemoveKey { name, .. } = &job.task {
+                record.drop_key(name);
+            }
+            if left == 0 {
+                record.state = State::Removed;
+            } else if let Some(written) = written {
+                record.text = written.text;
+            }
+            Ok(Value::Count(left))
+        }
+        Ok(Reply::Loaded(found)) => Ok(found_again(&mut record, found)),
+        Ok(other) => Ok(value_of(other)),
+        Err(error) => {
+            match error.kind {
+                Kind::Gone => record.state = State::Removed,
+                Kind::Timeout | Kind::Unavailable => {
+                    // It may have been done all the same.
+                    record.doubt = written.map(|written| written.text).or(record.doubt.take());
+                }
+                _ => {}
+            }
+            Err(error)
+        }
+    }
+}
+
+/// What a load means for a session that this process has already.
+fn found_again(record: &mut Record, found: Option<Box<Stored>>) -> Value {
+    match found {
+        Some(stored) if *stored.uuid == *record.uuid => Value::Current(!record.absorb(*stored)),
+        Some(other) => Value::Session(Rc::new(RefCell::new(Record::loaded(*other)))),
+        None => {
+            record.state = State::Removed;
+            Value::Nothing
+        }
+    }
+}
+
+/// What a reply gives to the one who asked.
+pub fn value_of(reply: Reply) -> Value {
+    match reply {
+        Reply::Loaded(Some(stored)) => {
+            Value::Session(Rc::new(RefCell::new(Record::loaded(*stored))))
+        }
+        Reply::Text(Some(text)) => Value::Text(text),
+        Reply::Texts(texts) => Value::Texts(texts),
+        Reply::Count(count) => Value::Count(count),
+        Reply::Removed { left } => Value::Count(left),
+        Reply::Loaded(None) | Reply::Text(None) | Reply::Saved(_) | Reply::Done => Value::Nothing,
+    }
+}

@@ -1,0 +1,282 @@
+use std::collections::HashMap;
+
+use super::*;
+use crate::store::{Answers, Saved, Stored};
+
+/// A store that answers when the test says so.
+#[derive(Default)]
+struct Slow {
+    asked: VecDeque<(u32, Op)>,
+    answers: Vec<(u32, Result<Reply>)>,
+}
+
+impl Backend for Slow {
+    fn submit(&mut self, ticket: u32, op: Op) -> Option<Result<Reply>> {
+        self.asked.push_back((ticket, op));
+        None
+    }
+
+    fn take(&mut self) -> Answers {
+        Answers {
+            replies: std::mem::take(&mut self.answers),
+            events: Vec::new(),
+        }
+    }
+}
+
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+fn engine() -> Engine<Slow> {
+    Engine::new(Slow::default(), Some(1000), TIMEOUT)
+}
+
+fn session(key: &str) -> Shared {
+    let mut record = crate::record::Record::new();
+    record.add_key(key, None);
+    Rc::new(std::cell::RefCell::new(record))
+}
+
+/// A reply, or an error.
+struct Answer(Result<Reply>);
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self(Ok(reply))
+    }
+}
+
+impl From<Error> for Answer {
+    fn from(error: Error) -> Self {
+        Self(Err(error))
+    }
+}
+
+/// What the store is asked next; answers it with `reply`.
+fn serve(engine: &mut Engine<Slow>, reply: impl Into<Answer>) -> Op {
+    let (ticket, op) = engine
+        .backend
+        .asked
+        .pop_front()
+        .expect("the store is asked something");
+    engine.backend.answers.push((ticket, reply.into().0));
+    op
+}
+
+fn saved() -> Reply {
+    Reply::Saved(Saved {
+        version: 1,
+        ..Saved::default()
+    })
+}
+
+fn save(engine: &mut Engine<Slow>, op: u32, record: &Shared, text: &str) -> Option<Result<Value>> {
+    engine.save(op, record, Some(text.into()), Extent::Changes, None)
+}
+
+/// The numbers of what was completed, each with whether it succeeded.
+fn done(engine: &mut Engine<Slow>) -> HashMap<u32, bool> {
+    engine
+        .drain()
+        .0
+        .into_iter()
+        .map(|(op, result)| (op, result.is_ok()))
+        .collect()
+}
+
+#[test]
+fn saves_of_one_session_go_one_after_the_other_and_those_that_wait_go_together() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    for op in 1..=4 {
+        assert!(save(&mut engine, op, &record, &format!(r#"{{"n":{op}}}"#)).is_none());
+    }
+    assert_eq!(engine.backend.asked.len(), 1);
+    let Op::Create(first) = serve(&mut engine, saved()) else {
+        panic!("a new session is created")
+    };
+    assert_eq!(&*first.text, r#"{"n":1}"#);
+    assert_eq!(done(&mut engine), HashMap::from([(1, true)]));
+    let Op::Update(second) = serve(&mut engine, saved()) else {
+        panic!("then it is updated")
+    };
+    assert_eq!((&*second.base, &*second.text), (r#"{"n":1}"#, r#"{"n":4}"#));
+    assert_eq!(
+        done(&mut engine),
+        HashMap::from([(2, true), (3, true), (4, true)])
+    );
+    assert_eq!(engine.pending(), 0);
+}
+
+#[test]
+fn an_unchanged_session_is_not_written() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    // While the first save is on its way nobody knows yet that this one has nothing to do.
+    assert!(save(&mut engine, 2, &record, r#"{"n":1}"#).is_none());
+    serve(&mut engine, saved());
+    assert_eq!(done(&mut engine), HashMap::from([(1, true), (2, true)]));
+    assert!(matches!(
+        save(&mut engine, 3, &record, r#"{"n":1}"#),
+        Some(Ok(Value::Nothing))
+    ));
+    assert!(engine.backend.asked.is_empty());
+}
+
+#[test]
+fn a_save_after_the_removal_is_refused_and_asks_nothing() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    engine.remove_key(2, &record, "mks:a", None, None);
+    save(&mut engine, 3, &record, r#"{"n":2}"#);
+    serve(&mut engine, saved());
+    done(&mut engine);
+    assert!(matches!(
+        serve(&mut engine, Reply::Removed { left: 0 }),
+        Op::RemoveKey(_)
+    ));
+    assert_eq!(done(&mut engine), HashMap::from([(2, true), (3, false)]));
+    assert!(engine.backend.asked.is_empty());
+}
+
+#[test]
+fn a_load_by_any_key_waits_for_what_is_under_way() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    record.borrow_mut().add_key("mks:b", None);
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    assert!(engine.load(2, "mks:b", None).is_none());
+    assert_eq!(
+        engine.backend.asked.len(),
+        1,
+        "the load is not at the store yet"
+    );
+    serve(&mut engine, saved());
+    done(&mut engine);
+    assert!(
+        matches!(serve(&mut engine, Reply::Loaded(None)), Op::Load { name } if name == "mks:b")
+    );
+    assert_eq!(done(&mut engine), HashMap::from([(2, true)]));
+    assert!(engine.lanes.is_empty() && engine.lane_of.is_empty());
+}
+
+#[test]
+fn a_session_that_is_new_here_needs_no_load() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    assert!(matches!(
+        engine.load(1, "mks:a", Some(&record)),
+        Some(Ok(Value::Current(true)))
+    ));
+}
+
+#[test]
+fn a_load_for_a_live_session_says_whether_there_is_something_to_merge() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    serve(&mut engine, saved());
+    done(&mut engine);
+    let stored = |text: &str, version| Stored {
+        text: text.into(),
+        version,
+        ..record.borrow().stored()
+    };
+    for (op, reply, current) in [
+        (2, stored(r#"{"n":1}"#, 1), true),
+        (3, stored(r#"{"n":2}"#, 2), false),
+    ] {
+        engine.load(op, "mks:a", Some(&record));
+        serve(&mut engine, Reply::Loaded(Some(Box::new(reply))));
+        let completed = engine.drain().0;
+        assert!(
+            matches!(completed.as_slice(), [(_, Ok(Value::Current(is)))] if *is == current),
+            "{completed:?}"
+        );
+    }
+}
+
+#[test]
+fn who_has_waited_too_long_is_told_once_and_the_lane_goes_on() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    let late = engine.expire(Instant::now() + 2 * TIMEOUT);
+    assert_eq!(late.len(), 1);
+    assert_eq!(done(&mut engine), HashMap::from([(1, false)]));
+    save(&mut engine, 2, &record, r#"{"n":2}"#);
+    serve(&mut engine, saved());
+    assert!(
+        done(&mut engine).is_empty(),
+        "the late answer is for the lane only"
+    );
+    assert!(
+        matches!(serve(&mut engine, saved()), Op::Update(_)),
+        "it knows that the session is stored"
+    );
+    assert_eq!(done(&mut engine), HashMap::from([(2, true)]));
+}
+
+#[test]
+fn a_failure_that_nobody_waits_for_is_told_as_an_event() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    engine.expire(Instant::now() + 2 * TIMEOUT);
+    serve(&mut engine, Error::new(Kind::Store, "OOM"));
+    assert!(matches!(engine.drain().1.as_slice(), [Event::Error(error)] if error.message == "OOM"));
+}
+
+#[test]
+fn after_a_save_in_doubt_the_key_is_still_removed_from_the_store() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    serve(&mut engine, Error::new(Kind::Unavailable, "reset"));
+    assert_eq!(done(&mut engine), HashMap::from([(1, false)]));
+    engine.remove_key(2, &record, "mks:a", None, None);
+    assert!(matches!(
+        serve(&mut engine, Reply::Removed { left: 0 }),
+        Op::RemoveKey(_)
+    ));
+}
+
+#[test]
+fn what_was_never_stored_is_removed_without_the_store() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    assert!(matches!(
+        engine.remove_key(1, &record, "mks:a", None, None),
+        Some(Ok(Value::Count(0)))
+    ));
+    assert!(
+        matches!(save(&mut engine, 2, &record, r#"{"n":1}"#), Some(Err(error)) if error.kind == Kind::Gone)
+    );
+}
+
+#[test]
+fn an_empty_new_session_is_stored_only_when_its_dialog_begins() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    assert!(matches!(
+        engine.save(1, &record, None, Extent::Changes, None),
+        Some(Ok(_))
+    ));
+    assert!(matches!(
+        engine.save(2, &record, None, Extent::ForRetry, None),
+        Some(Ok(_))
+    ));
+    assert!(
+        engine
+            .save(3, &record, None, Extent::Always, None)
+            .is_none()
+    );
+    assert!(matches!(serve(&mut engine, saved()), Op::Create(create) if create.ttl == Some(1000)));
+}
+
+#[test]
+fn a_close_waits_for_what_was_asked_for_and_refuses_the_rest() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    save(&mut engine, 2, &record, r#"{"n":2}"#);
+    assert!(engine.close(3).is_none());
+    assert!(
+        matches!(save(&mut engine, 4, &record, "{}"), Some(Err(error)) if error.kind == Kind::Closed)
+    );
+    serve(&mut engine, saved());
+    assert_eq!(done(&mut engine), HashMap::from([(1, true)]));
+    serve(&mut engine, saved());
+    assert_eq!(done(&mut engine), HashMap::from([(2, true)]));
+    assert!(matches!(serve(&mut engine, Reply::Done), Op::Close));
+    assert_eq!(done(&mut engine), HashMap::from([(3, true)]));
+}

@@ -1,0 +1,103 @@
+use super::*;
+
+/// Answers every call from a map, as a JavaScript store would.
+fn serve(
+    store: &mut ForeignStore,
+    entries: &mut HashMap<String, String>,
+) -> Vec<(u32, Result<Reply>)> {
+    loop {
+        let calls = store.calls();
+        if calls.is_empty() {
+            return store.take().replies;
+        }
+        for call in calls {
+            let answer = match call.method {
+                "get" => entries.get(&call.name).cloned(),
+                "set" => entries
+                    .insert(call.name, call.text.expect("a value"))
+                    .and(None),
+                _ => entries.remove(&call.name).and(None),
+            };
+            store.answer(call.id, Ok(answer));
+        }
+    }
+}
+
+fn create() -> Create {
+    Create {
+        uuid: "mks:session:1".into(),
+        home: "mks:a".into(),
+        text: r#"{"x":1}"#.into(),
+        keys: vec![("mks:a".into(), None), ("mks:b".into(), Some("[1]".into()))],
+        adopt: false,
+        ttl: None,
+    }
+}
+
+#[test]
+fn two_kinds_of_entry_and_none_is_left() {
+    let (mut store, mut entries) = (ForeignStore::new(), HashMap::new());
+    assert!(store.submit(1, Op::Create(create())).is_none());
+    assert!(matches!(
+        serve(&mut store, &mut entries).as_slice(),
+        [(1, Ok(Reply::Saved(_)))]
+    ));
+    assert_eq!(entries["mks:a"], r#""mks:session:1""#);
+    assert_eq!(
+        entries["mks:session:1"],
+        r#"{"keys":{"mks:a":null,"mks:b":[1]},"session":{"x":1}}"#
+    );
+    for (ticket, name, left) in [(2, "mks:a", 1), (3, "mks:b", 0)] {
+        store.submit(
+            ticket,
+            Op::RemoveKey(RemoveKey {
+                of: None,
+                name: name.into(),
+                data: None,
+                ttl: None,
+            }),
+        );
+        assert_eq!(
+            serve(&mut store, &mut entries),
+            [(ticket, Ok(Reply::Removed { left }))]
+        );
+    }
+    assert!(entries.is_empty());
+}
+
+#[test]
+fn what_is_no_session_is_an_error_that_says_where() {
+    let (mut store, mut entries) = (ForeignStore::new(), HashMap::new());
+    entries.insert("mks:a".to_owned(), r#""mks:session:1""#.to_owned());
+    entries.insert("mks:session:1".to_owned(), r#"{"cookie":{}}"#.to_owned());
+    store.submit(
+        1,
+        Op::Load {
+            name: "mks:a".into(),
+        },
+    );
+    let replies = serve(&mut store, &mut entries);
+    let [(1, Err(error))] = replies.as_slice() else {
+        panic!("{replies:?}")
+    };
+    assert_eq!(error.kind, Kind::Corrupt);
+    assert!(error.message.contains("mks:session:1"));
+}
+
+#[test]
+fn an_operation_that_was_given_up_ignores_a_late_answer() {
+    let mut store = ForeignStore::new();
+    store.submit(
+        7,
+        Op::Load {
+            name: "mks:a".into(),
+        },
+    );
+    let call = store.calls().remove(0);
+    store.give_up(&[7]);
+    assert!(
+        matches!(store.take().replies.as_slice(), [(7, Err(error))] if error.kind == Kind::Timeout)
+    );
+    store.answer(call.id, Ok(None));
+    assert!(store.take().replies.is_empty());
+}
