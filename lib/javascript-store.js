@@ -10,7 +10,10 @@ class JavaScriptStore extends Engine {
   constructor(store) {
     for (const method of ['get', 'set', 'destroy']) {
       if (typeof store[method] !== 'function') {
-        throw new SessionError('ERR_SESSION_OPTION', `the store has no method ${method}(): it must have get, set, destroy`);
+        throw new SessionError(
+          'ERR_SESSION_OPTION',
+          `the store has no method ${method}(): it must have get, set, destroy`
+        );
       }
     }
     super(store, () => NativeEngine.foreign());

@@ -63,7 +63,7 @@ function session(options = {}) {
     mks.attachTo(req);
   };
 
-  return function session(req, res, next) {
+  return function attachSession(req, res, next) {
     const id = idOf(req);
     if (!id) {
       debug('%s without a Call-ID: no session', req.method);
@@ -121,7 +121,9 @@ class Message {
   withoutStore(why) {
     debug('%s %s: degraded, %s', this.req.method, this.id, why);
     const forms = this.plan & Plan.FORMS_DIALOG;
-    const mks = forms ? this.fresh(true) : new Session({ store: this.engine.store }, native.unknownRecord()).set(this.id);
+    const mks = forms
+      ? this.fresh(true)
+      : new Session({ store: this.engine.store }, native.unknownRecord()).set(this.id);
     mks.degraded = true;
     return mks;
   }
@@ -196,8 +198,8 @@ class Message {
       send.apply(this.res, args);
     } catch (err) {
       const callback = args.find((arg) => typeof arg === 'function');
-      if (callback) callback(err);
-      else this.engine.report(new SessionError('ERR_SESSION_RESPONSE', `the response was refused: ${err.message}`, err));
+      if (callback) return callback(err);
+      this.engine.report(new SessionError('ERR_SESSION_RESPONSE', `the response was refused: ${err.message}`, err));
     }
   }
 
@@ -206,7 +208,8 @@ class Message {
     const end = native.finish(this.plan, this.facts | (canceled ? Facts.CANCELED : 0), status);
     debug('%s %s: %d, %s', this.req.method, this.id, status, end === REMOVE ? 'key removed' : 'saved');
     const done = (err) => {
-      if (this.mks.pending === this.id && this.plan & (Plan.FORMS_DIALOG | Plan.ENDS_DIALOG)) this.mks.pending = undefined;
+      const decided = this.plan & (Plan.FORMS_DIALOG | Plan.ENDS_DIALOG);
+      if (decided && this.mks.pending === this.id) this.mks.pending = undefined;
       if (end !== REMOVE && !canceled && this.plan & Plan.FORMS_DIALOG && isCanceled(this.req)) {
         // canceled while it was being saved
         this.mks.removeKey(this.id, (late) => this.engine.report(late));

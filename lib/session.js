@@ -11,7 +11,17 @@ const PREFIX = 'mks:';
 // extents of a save, as NativeEngine#save has them
 const ALWAYS = 1;
 
-const ignore = () => undefined;
+// `session` of an object that has `mks`
+const SESSION_OF_MKS = {
+  get() {
+    return this.mks.session;
+  },
+  set(content) {
+    this.mks.session = content;
+  },
+  configurable: true,
+  enumerable: false
+};
 
 // The class of the data object. What it has besides the application's properties is not enumerable.
 class SessionData {
@@ -31,20 +41,53 @@ class SessionData {
 }
 
 class Session {
+  #store;
+  #engine;
+  #record;
+  #names = null;
   #data;
   #resources = null;
   #reference;
   #held = 0;
+  // the id under which an INVITE waits for its final response
+  #pending;
+  #degraded = false;
 
-  constructor(options, record) {
+  constructor(options, record = native.newRecord(false)) {
     if (!options || !options.store) {
       throw new SessionError('ERR_SESSION_ARGUMENT', 'new Session({store}) needs a store');
     }
-    this.store = options.store;
-    this.engine = Engine.of(options.store);
-    this.record = record || native.newRecord(false);
-    this.degraded = false;
-    for (const key of ['store', 'engine', 'record']) Object.defineProperty(this, key, { enumerable: false });
+    this.#store = options.store;
+    this.#engine = Engine.of(options.store);
+    this.#record = record;
+  }
+
+  get store() {
+    return this.#store;
+  }
+
+  get engine() {
+    return this.#engine;
+  }
+
+  get record() {
+    return this.#record;
+  }
+
+  get degraded() {
+    return this.#degraded;
+  }
+
+  set degraded(degraded) {
+    this.#degraded = degraded;
+  }
+
+  get pending() {
+    return this.#pending;
+  }
+
+  set pending(id) {
+    this.#pending = id;
   }
 
   get uuid() {
@@ -52,15 +95,20 @@ class Session {
   }
 
   get keys() {
-    return native.recordKeys(this.record);
+    return [...this.#keys];
+  }
+
+  // asked for once, until they may have changed
+  get #keys() {
+    return (this.#names ??= native.recordKeys(this.#record));
   }
 
   get keyCount() {
-    return this.keys.length;
+    return this.#keys.length;
   }
 
   get keyData() {
-    return Object.fromEntries(this.keys.map((name) => [name, this.get(name.slice(PREFIX.length)) ?? null]));
+    return Object.fromEntries(this.#keys.map((name) => [name, this.get(name.slice(PREFIX.length)) ?? null]));
   }
 
   // whether it was removed or has expired
@@ -97,9 +145,13 @@ class Session {
       id = id.sessionID;
     }
     if (typeof id !== 'string' || id === '') {
-      throw new SessionError('ERR_SESSION_ARGUMENT', 'the key of a session is a string that is not empty, or has one as sessionID');
+      throw new SessionError(
+        'ERR_SESSION_ARGUMENT',
+        'the key of a session is a string that is not empty, or has one as sessionID'
+      );
     }
     const name = PREFIX + id;
+    this.#names = null;
     if (resource === undefined || resource === null) native.recordAddKey(this.record, id);
     else {
       native.recordAddKey(this.record, id, codec.encode(resource, `the resource of key ${id}`));
@@ -144,7 +196,8 @@ class Session {
   // Removes the session with all of its keys.
   destroy(callback) {
     return promised(callback, (done) => {
-      const names = this.keys;
+      const names = this.#keys;
+      this.#names = null;
       this.engine.run(
         (err) => {
           names.forEach((name) => this.engine.strike(name, this));
@@ -160,7 +213,7 @@ class Session {
   close(callback) {
     return promised(callback, (done) =>
       this.write(0, (err) => {
-        this.keys.forEach((name) => this.engine.strike(name, this));
+        this.#keys.forEach((name) => this.engine.strike(name, this));
         done(err);
       })
     );
@@ -168,15 +221,8 @@ class Session {
 
   // Gives any object `mks` and `session`.
   attachTo(object) {
-    Object.defineProperties(object, {
-      mks: { value: this, configurable: true, writable: true, enumerable: false },
-      session: {
-        get: () => this.session,
-        set: (content) => (this.session = content),
-        configurable: true,
-        enumerable: false
-      }
-    });
+    Object.defineProperty(object, 'mks', { value: this, configurable: true, writable: true, enumerable: false });
+    Object.defineProperty(object, 'session', SESSION_OF_MKS);
     return this;
   }
 
@@ -186,7 +232,8 @@ class Session {
   text() {
     this.#resources?.forEach((resource, name) => {
       const id = name.slice(PREFIX.length);
-      if (this.keys.includes(name)) native.recordAddKey(this.record, id, codec.encode(resource, `the resource of key ${id}`));
+      if (this.#keys.includes(name))
+        native.recordAddKey(this.record, id, codec.encode(resource, `the resource of key ${id}`));
     });
     return this.#data && codec.encode(this.#data);
   }
@@ -211,6 +258,7 @@ class Session {
       this.engine.report(err);
     }
     const over = (err) => {
+      this.#names = null;
       this.#resources?.delete(PREFIX + id);
       this.engine.strike(PREFIX + id, this);
       done(err);
@@ -220,6 +268,7 @@ class Session {
 
   // Brings what others have stored meanwhile into the data object.
   merge() {
+    this.#names = null;
     const patch = native.recordMerge(this.record, this.text());
     if (patch === null) return;
     const instances = [];
@@ -232,11 +281,11 @@ class Session {
 
   // A request holds the session: whoever comes by one of its keys meanwhile gets this object.
   hold() {
-    if (this.#held++ === 0) this.keys.forEach((name) => this.engine.enlist(name, this));
+    if (this.#held++ === 0) this.#keys.forEach((name) => this.engine.enlist(name, this));
   }
 
   release() {
-    if (--this.#held === 0) this.keys.forEach((name) => this.engine.strike(name, this));
+    if (--this.#held === 0) this.#keys.forEach((name) => this.engine.strike(name, this));
   }
 
   get reference() {
@@ -267,7 +316,9 @@ class Session {
       throw new SessionError('ERR_SESSION_ARGUMENT', 'Session.loadFromStorage({store}, id) needs a store');
     }
     if (options.resolvers) codec.addClasses(options.resolvers);
-    return promised(callback, (done) => Session.find(options.store, id, (err, mks) => (err ? done(err) : done(null, mks))));
+    return promised(callback, (done) =>
+      Session.find(options.store, id, (err, mks) => (err ? done(err) : done(null, mks)))
+    );
   }
 
   static addResolvers(classes) {
@@ -300,7 +351,9 @@ function isStorable(object) {
 // Calls back in a later turn, or gives a promise.
 function promised(callback, start) {
   if (typeof callback !== 'function') {
-    return new Promise((resolve, reject) => start((err, value) => (err ? reject(err) : resolve(value))));
+    return new Promise((resolve, reject) => {
+      start((err, value) => (err ? reject(err) : resolve(value)));
+    });
   }
   let later = true;
   start((err, value) => (later ? process.nextTick(callback, err || null, value) : callback(err || null, value)));
@@ -308,4 +361,4 @@ function promised(callback, start) {
   return undefined;
 }
 
-module.exports = { Session, ignore, promised };
+module.exports = { Session, promised };

@@ -39,10 +39,13 @@ class NativeStore extends Store {
   // the option `ttl`, when it is a function of the data
   #ttl = null;
 
-  constructor(options, name) {
+  constructor(options, className) {
     super();
     if (options === null || typeof options !== 'object') {
-      throw new SessionError('ERR_SESSION_OPTION', `${name}: the options must be an object, not ${String(options)}`);
+      throw new SessionError(
+        'ERR_SESSION_OPTION',
+        `${className}: the options must be an object, not ${String(options)}`
+      );
     }
     if (typeof options.ttl === 'function') this.#ttl = options.ttl;
   }
@@ -64,7 +67,10 @@ class NativeStore extends Store {
   #seconds(value) {
     const seconds = this.#ttl(value);
     if (typeof seconds !== 'number' || !(seconds > 0) || seconds > 3.2e9) {
-      throw new SessionError('ERR_SESSION_OPTION', `ttl() must give a number of seconds greater than 0, not ${seconds}`);
+      throw new SessionError(
+        'ERR_SESSION_OPTION',
+        `ttl() must give a number of seconds greater than 0, not ${seconds}`
+      );
     }
     return seconds;
   }
@@ -74,7 +80,7 @@ class NativeStore extends Store {
   }
 
   get(sid, callback) {
-    return this.engine.ask(callback, valueOf, 'get', name(sid));
+    return this.engine.ask(callback, valueOf, 'get', checked(sid));
   }
 
   set(sid, value, callback) {
@@ -83,7 +89,7 @@ class NativeStore extends Store {
       try {
         text = codec.encode(value, 'the value');
         ttl = this.#ttlOfValue(value);
-        name(sid);
+        checked(sid);
       } catch (err) {
         return done(err);
       }
@@ -92,12 +98,12 @@ class NativeStore extends Store {
   }
 
   destroy(sid, callback) {
-    return this.engine.ask(callback, nothing, 'delete', name(sid));
+    return this.engine.ask(callback, nothing, 'delete', checked(sid));
   }
 
   touch(sid, value, callback) {
     if (typeof value === 'function') [value, callback] = [undefined, value];
-    return this.engine.ask(callback, nothing, 'touch', name(sid), value && this.#ttlOfValue(value));
+    return this.engine.ask(callback, nothing, 'touch', checked(sid), value && this.#ttlOfValue(value));
   }
 
   all(callback) {
@@ -122,7 +128,7 @@ class NativeStore extends Store {
   }
 }
 
-function name(sid) {
+function checked(sid) {
   if (typeof sid !== 'string' || sid === '') {
     throw new SessionError('ERR_SESSION_ARGUMENT', `a session id is a string that is not empty, not ${String(sid)}`);
   }

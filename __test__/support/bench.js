@@ -4,6 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { after, before, describe, it } = require('node:test');
+const { setTimeout: sleep } = require('node:timers/promises');
 const session = require('../..');
 const host = require('../../examples/classic-host');
 const { RedisServer } = require('./redis');
@@ -45,6 +46,12 @@ class Bench {
 
   async assertEmpty(message = 'nothing is left in the store') {
     assert.equal(await this.size(), 0, message);
+  }
+
+  // For what nobody answers: looks again and again until the store is empty.
+  async becomesEmpty(message) {
+    for (let looks = 0; looks < 100 && !(await this.isEmpty()); looks++) await sleep(10);
+    await this.assertEmpty(message);
   }
 
   // The data under a key, as another process reads it: undefined if there is no session.

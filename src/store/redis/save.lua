@@ -8,6 +8,13 @@ local home, uuid, mode, ttl, added = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]
 local resident, leads = unpack(redis.call('HMGET', home, 'uuid', '->'))
 local fresh, adopted = false, false
 
+-- Where the keys lead now. All reads come before the first write: one that fails must leave nothing half done.
+local leads_to = {}
+for i = 1, added do
+  local place = KEYS[1 + i]
+  leads_to[i] = place == home and leads or place ~= home and (redis.call('HGET', place, '->') or place)
+end
+
 if mode == 'update' then
   if resident ~= uuid then return 0 end
 elseif not resident then
@@ -27,9 +34,7 @@ end
 
 local new = 0
 for i = 1, added do
-  local place, field = KEYS[1 + i], '@' .. ARGV[4 + i]
-  local to = leads
-  if place ~= home then to = redis.call('HGET', place, '->') or place end
+  local place, field, to = KEYS[1 + i], '@' .. ARGV[4 + i], leads_to[i]
   -- Whoever else has this key loses it. That session may live in another slot of a cluster: then it keeps a key that
   -- leads nowhere, until it expires.
   if to and to ~= home and redis.pcall('HDEL', to, field) == 1 and redis.pcall('HINCRBY', to, 'keys', -1) == 0 then
