@@ -3,6 +3,7 @@
 // which sessions are live, that is, held by a request that is being handled.
 
 const debug = require('debug')('drachtio:session');
+const promised = require('./promised');
 const SessionError = require('./errors');
 const { NativeEngine } = require('./native');
 
@@ -55,18 +56,20 @@ class Engine {
     this.work();
   }
 
-  // As run(), for applications: a callback never comes in the same turn, without one there is a promise. `read`
-  // turns the native value into the application's.
+  // As run(), for applications: `read` turns the native value into theirs.
   ask(callback, read, method, ...args) {
-    if (typeof callback !== 'function') {
-      return new Promise((resolve, reject) => {
-        this.run((err, value) => (err ? reject(err) : resolve(read(value))), method, ...args);
-      });
-    }
-    let later = true;
-    const answer = (err, value) => (err ? callback(err) : callback(null, read(value)));
-    this.run((err, value) => (later ? process.nextTick(answer, err, value) : answer(err, value)), method, ...args);
-    later = false;
+    return promised(callback, (done) => {
+      const settle = (err, value) => {
+        let result;
+        try {
+          if (!err) result = read(value);
+        } catch (thrown) {
+          err = thrown;
+        }
+        done(err, result);
+      };
+      this.run(settle, method, ...args);
+    });
   }
 
   nextOp() {

@@ -6,39 +6,12 @@ const codec = require('./codec');
 const native = require('./native');
 const SessionError = require('./errors');
 const { Engine } = require('./engine');
+const { SessionData, attach, fill } = require('./session-data');
+const promised = require('./promised');
 
 const PREFIX = 'mks:';
 // extents of a save, as NativeEngine#save has them
 const ALWAYS = 1;
-
-// `session` of an object that has `mks`
-const SESSION_OF_MKS = {
-  get() {
-    return this.mks.session;
-  },
-  set(content) {
-    this.mks.session = content;
-  },
-  configurable: true,
-  enumerable: false
-};
-
-// The class of the data object. What it has besides the application's properties is not enumerable.
-class SessionData {
-  #mks;
-
-  constructor(mks) {
-    this.#mks = mks;
-  }
-
-  get mks() {
-    return this.#mks;
-  }
-
-  save(callback) {
-    return this.#mks.save(callback);
-  }
-}
 
 class Session {
   #store;
@@ -221,8 +194,7 @@ class Session {
 
   // Gives any object `mks` and `session`.
   attachTo(object) {
-    Object.defineProperty(object, 'mks', { value: this, configurable: true, writable: true, enumerable: false });
-    Object.defineProperty(object, 'session', SESSION_OF_MKS);
+    attach(object, this);
     return this;
   }
 
@@ -338,27 +310,10 @@ function known(engine, record) {
   return null;
 }
 
-function fill(data, content) {
-  Object.keys(content).forEach((key) => codec.put(data, key, content[key]));
-}
-
 // a request or a socket that carries a sessionID is not something to be stored
 function isStorable(object) {
   const proto = Object.getPrototypeOf(object);
   return proto === Object.prototype || proto === null || codec.resolvers.includes(object.constructor);
 }
 
-// Calls back in a later turn, or gives a promise.
-function promised(callback, start) {
-  if (typeof callback !== 'function') {
-    return new Promise((resolve, reject) => {
-      start((err, value) => (err ? reject(err) : resolve(value)));
-    });
-  }
-  let later = true;
-  start((err, value) => (later ? process.nextTick(callback, err || null, value) : callback(err || null, value)));
-  later = false;
-  return undefined;
-}
-
-module.exports = { Session, promised };
+module.exports = { Session };

@@ -5,7 +5,8 @@ const { EventEmitter } = require('node:events');
 const codec = require('./codec');
 const SessionError = require('./errors');
 const { Engine } = require('./engine');
-const { Session, promised } = require('./session');
+const promised = require('./promised');
+const { Session } = require('./session');
 
 // For stores of applications: get(sid, cb), set(sid, value, cb) and destroy(sid, cb) are theirs to add, generate(req)
 // is the middleware's.
