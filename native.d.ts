@@ -79,6 +79,9 @@ export declare class NativeEngine {
   answer(id: number, error?: string | undefined | null, text?: string | undefined | null): void
 }
 
+/** A session that has ended: an empty one in place of one that is not there any more, never stored. */
+export declare function endedRecord(): ExternalObject<Shared>
+
 /** What a final response means for the session of a request that had `plan`: a number of `rules::Finish`. */
 export declare function finish(plan: number, facts: number, status: number): number
 

@@ -31,6 +31,9 @@ class Engine {
 
   // The engine of a store; one is made for a store written in JavaScript.
   static of(store) {
+    if (store === null || typeof store !== 'object') {
+      throw new SessionError('ERR_SESSION_OPTION', `\`store\` must be a store, not ${String(store)}`);
+    }
     const engine = engines.get(store);
     if (engine) return engine;
     const JavaScriptStore = require('./javascript-store');

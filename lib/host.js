@@ -19,7 +19,7 @@ function hasToTag(req) {
     const isNew = typeof req.isNewInvite === 'function' ? req.isNewInvite() : req.isNewInvite;
     return !(isNew || req.canFormDialog);
   }
-  if (!to.includes('tag')) return false;
+  if (!/tag/i.test(to)) return false;
   // a display name or a URI may have the letters too
   const outside = to.replace(/"(?:[^"\\]|\\.)*"/g, '').replace(/<[^>]*>/g, '');
   return /;\s*tag\s*=/i.test(outside);

@@ -32,14 +32,14 @@ class JavaScriptStore extends Engine {
       while (this.again) {
         this.again = false;
         const flat = this.native.calls();
-        for (let i = 0; i < flat.length; i += 5) this.call(flat[i], flat[i + 1], flat[i + 2], flat[i + 3]);
+        for (let i = 0; i < flat.length; i += 5) this.call(...flat.slice(i, i + 5));
       }
     } finally {
       this.working = false;
     }
   }
 
-  call(id, method, name, text) {
+  call(id, method, name, text, ttl) {
     const answer = (err, value) => {
       let found = null;
       if (!err && method === 'get' && value !== undefined && value !== null) {
@@ -51,10 +51,11 @@ class JavaScriptStore extends Engine {
       }
       // what the store says of a missing entry, as express's file stores do
       if (err && err.code === 'ENOENT') err = null;
+      if (!err && typeof args[1] === 'string' && ttl !== null) this.shorten(name, ttl);
       this.native.answer(id, err ? String(err.message || err) : null, found);
       this.drain();
     };
-    const args = text === null ? [name] : [name, JSON.parse(text)];
+    const args = text === null ? [name] : [name, withExpiry(JSON.parse(text), ttl)];
     try {
       // A method that takes a callback answers by it; its promise may say that it has merely begun.
       const byCallback = this.store[method].length > args.length;
@@ -64,6 +65,24 @@ class JavaScriptStore extends Engine {
       answer(err);
     }
   }
+
+  // A key is a string, which has no cookie: only a touch can tell the store. Where it has none, or none for strings, the
+  // key stays for the usual time and leads nowhere.
+  shorten(name, ttl) {
+    if (typeof this.store.touch !== 'function') return;
+    try {
+      this.store.touch(name, { cookie: cookieOf(ttl) }, () => undefined)?.catch?.(() => undefined);
+    } catch {
+      // express-session's MemoryStore: it looks for the session in the string
+    }
+  }
+}
+
+// What such stores go by, where something is to live for less than usual: the cookie of a web session.
+const cookieOf = (ttl) => ({ originalMaxAge: ttl, expires: new Date(Date.now() + ttl) });
+
+function withExpiry(value, ttl) {
+  return ttl === null || typeof value !== 'object' ? value : { ...value, cookie: cookieOf(ttl) };
 }
 
 module.exports = JavaScriptStore;

@@ -21,7 +21,8 @@ const Plan = {
   AFTER_HANDLER: 1 << 4,
   REMOVE_FIRST: 1 << 5,
   FORMS_DIALOG: 1 << 6,
-  ENDS_DIALOG: 1 << 7
+  ENDS_DIALOG: 1 << 7,
+  IN_DIALOG: 1 << 8
 };
 const REMOVE = 3; // Finish::Remove; lower numbers are extents of a save
 
@@ -89,10 +90,18 @@ class Message {
     this.facts = factsOf(req);
     if (req.session) this.facts |= Facts.ATTACHED;
     if (engine.find(`mks:${id}`)?.pending === id) this.facts |= Facts.PENDING;
+    this.mks = null;
+    this.canceledByEvent = false;
+    // whether a final response has been given
+    this.leaving = false;
     this.plan = native.plan(req.method, this.facts, req.source === 'application' ? statusOf(res) : 0);
   }
 
   begin(next) {
+    // drachtio-srf tells of a CANCEL by an event; it may come while the session is still being loaded
+    if (this.plan & Plan.FORMS_DIALOG && typeof this.req.once === 'function') {
+      this.req.once('cancel', () => this.cancel());
+    }
     if (this.plan & Plan.CREATE) this.attach(this.fresh(false), next);
     else if (this.plan & Plan.LOAD) this.load(next);
     else this.attach(this.req.mks, next);
@@ -100,20 +109,25 @@ class Message {
 
   // a new session with this message's key
   fresh(adopt) {
-    const mks = new Session({ store: this.engine.store }, native.newRecord(adopt));
-    return mks.set(this.id);
+    return new Session({ store: this.engine.store }, native.newRecord(adopt)).set(this.id);
+  }
+
+  // what stands in for a session that is not in the store
+  missing() {
+    if (this.plan & Plan.IN_DIALOG) return new Session({ store: this.engine.store }, native.endedRecord());
+    return this.fresh(!(this.plan & Plan.FORMS_DIALOG));
   }
 
   load(next) {
     if (!this.engine.ready) return this.attach(this.withoutStore('the store is disconnected'), next);
     Session.find(this.engine.store, this.id, (err, found) => {
-      if (this.plan & Plan.FORMS_DIALOG && isCanceled(this.req)) return this.canceledMeanwhile(found);
+      if (this.plan & Plan.FORMS_DIALOG && this.canceled) return this.canceledMeanwhile(found);
       if (err) {
         this.engine.report(err);
         return this.attach(this.withoutStore(err.message), next);
       }
       debug('%s %s: %s', this.req.method, this.id, found ? 'loaded' : 'no session, an empty one');
-      this.attach(found || this.fresh(!(this.plan & Plan.FORMS_DIALOG)), next);
+      this.attach(found || this.missing(), next);
     });
   }
 
@@ -126,6 +140,19 @@ class Message {
       : new Session({ store: this.engine.store }, native.unknownRecord()).set(this.id);
     mks.degraded = true;
     return mks;
+  }
+
+  get canceled() {
+    return this.canceledByEvent || isCanceled(this.req);
+  }
+
+  // A CANCEL removes the key of an INVITE that still waits for its final response (RFC 3261, 9.2).
+  cancel() {
+    this.canceledByEvent = true;
+    if (!this.mks || this.leaving) return;
+    debug('%s %s: canceled, key removed', this.req.method, this.id);
+    this.mks.pending = undefined;
+    this.mks.removeKey(this.id, (err) => this.engine.report(err));
   }
 
   // A canceled INVITE does not reach the handlers.
@@ -173,12 +200,14 @@ class Message {
     const { res } = this;
     const { send } = res;
     const own = Object.hasOwn(res, 'send');
-    let leaving = false;
     res.send = (...args) => {
       const [status] = args;
-      if (!(Number.isInteger(status) && status >= 200 && status < 700)) return send.apply(res, args);
-      if (leaving) return debug('%s %s: one final response is on its way, not %d', this.req.method, this.id, status);
-      leaving = true;
+      const known = Number.isInteger(status) && status >= 100 && status < 700;
+      if (!known || (status < 200 && !this.leaving)) return send.apply(res, args);
+      if (this.leaving) {
+        return debug('%s %s: a final response is on its way, %d is not sent', this.req.method, this.id, status);
+      }
+      this.leaving = true;
       let turn = true;
       let sent;
       this.finish(status, () => {
@@ -204,21 +233,23 @@ class Message {
   }
 
   finish(status, leave) {
-    const canceled = isCanceled(this.req);
-    const end = native.finish(this.plan, this.facts | (canceled ? Facts.CANCELED : 0), status);
+    const { canceled, plan } = this;
+    // the handler may have asked for another one (Store#regenerate)
+    const mks = this.req.mks || this.mks;
+    const end = native.finish(plan, this.facts | (canceled ? Facts.CANCELED : 0), status);
     debug('%s %s: %d, %s', this.req.method, this.id, status, end === REMOVE ? 'key removed' : 'saved');
     const done = (err) => {
-      const decided = this.plan & (Plan.FORMS_DIALOG | Plan.ENDS_DIALOG);
-      if (decided && this.mks.pending === this.id) this.mks.pending = undefined;
-      if (end !== REMOVE && !canceled && this.plan & Plan.FORMS_DIALOG && isCanceled(this.req)) {
+      const decided = plan & (Plan.FORMS_DIALOG | Plan.ENDS_DIALOG);
+      if (decided && mks.pending === this.id) mks.pending = undefined;
+      if (end !== REMOVE && !canceled && plan & Plan.FORMS_DIALOG && this.canceled) {
         // canceled while it was being saved
-        this.mks.removeKey(this.id, (late) => this.engine.report(late));
+        mks.removeKey(this.id, (late) => this.engine.report(late));
       }
       this.over(err);
       leave();
     };
-    if (end === REMOVE) this.mks.removeKey(this.id, done);
-    else this.mks.write(end, done);
+    if (end === REMOVE) mks.removeKey(this.id, done);
+    else mks.write(end, done);
   }
 
   // The session is saved before the far end is acknowledged.

@@ -3,7 +3,7 @@
 //! Each operation has a number of the caller's choice. [`Engine`] answers it at once when it can (an unchanged save,
 //! anything in memory), otherwise with [`Engine::drain`]. A lane exists while something is on its way to the store
 //! or waits behind it; loads by any key of that session join it, so that they see what was asked for before them.
-//! Saves that wait are merged when they come from the same [`Record`](crate::record::Record): the newest text has all of its changes.
+//! Saves that wait are merged when they come from the same [`Record`]: the newest text has all of its changes.
 
 mod task;
 
@@ -15,7 +15,7 @@ pub use task::{Extent, Shared, Value};
 use task::{Job, Prepared, Task, Written, coalesce, value_of};
 
 use crate::error::{Error, Kind, Result};
-use crate::record::State;
+use crate::record::{Record, State};
 use crate::store::{Backend, Event, Op, Reply};
 
 /// What is on its way to the store: everything needed when the answer comes.
@@ -103,7 +103,7 @@ impl<B: Backend> Engine<B> {
             name: name.to_owned(),
         };
         let lane = match live {
-            Some(live) => Some(Rc::from(&*live.borrow().uuid)),
+            Some(live) => Some(self.lane(&live.borrow())),
             None => self.lane_of.get(name).map(Rc::clone),
         };
         let job = Job {
@@ -296,7 +296,7 @@ impl<B: Backend> Engine<B> {
     }
 
     fn on_session(&mut self, op: u32, record: &Shared, task: Task) -> Option<Result<Value>> {
-        let lane = Rc::from(&*record.borrow().uuid);
+        let lane = self.lane(&record.borrow());
         let record = Some(Rc::clone(record));
         let waiters = vec![op];
         self.enqueue(
@@ -310,11 +310,24 @@ impl<B: Backend> Engine<B> {
         )
     }
 
+    /// The lane of a session: that of whatever is under way with one of its keys, so that two sessions that are new
+    /// under the same key are stored one after the other.
+    fn lane(&self, record: &Record) -> Rc<str> {
+        let mut busy = record
+            .keys
+            .iter()
+            .filter_map(|key| self.lane_of.get(&key.name));
+        busy.next()
+            .map_or_else(|| Rc::from(&*record.uuid), Rc::clone)
+    }
+
     fn enqueue(&mut self, op: u32, lane: &Rc<str>, job: Job) -> Option<Result<Value>> {
         if self.closed {
             return Some(Err(closed()));
         }
-        if let Some(waiting) = self.lanes.get_mut(lane).map(|lane| &mut lane.waiting) {
+        if self.lanes.contains_key(lane) {
+            self.occupy(lane, &job);
+            let waiting = &mut self.lanes.entry(Rc::clone(lane)).or_default().waiting;
             if let Some(job) = coalesce(waiting.back_mut(), job) {
                 waiting.push_back(job);
             }
@@ -369,7 +382,9 @@ impl<B: Backend> Engine<B> {
             self.lanes.contains_key(lane),
             "an answer comes to a lane that waits for it"
         );
+        // Those who waited too long were told just that; what came of it in the end is news.
         if let Err(error) = &result
+            && error.kind != Kind::Timeout
             && !waiters.iter().any(|op| self.outstanding.contains(op))
         {
             self.events.push(Event::Error(error.clone()));

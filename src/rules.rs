@@ -44,6 +44,8 @@ bitflags! {
         const FORMS_DIALOG = 1 << 6;
         /// The request ends its dialog.
         const ENDS_DIALOG = 1 << 7;
+        /// The request belongs to a dialog: a session that is not there has ended, and does not begin anew.
+        const IN_DIALOG = 1 << 8;
     }
 }
 
@@ -80,9 +82,9 @@ pub fn plan(method: &str, facts: Facts, status: u16) -> Plan {
 }
 
 fn plan_request(method: &str, facts: Facts) -> Plan {
-    let in_dialog = facts.contains(Facts::TO_TAG);
+    let in_dialog = in_dialog(facts);
     match method {
-        "INVITE" | "SUBSCRIBE" if !in_dialog => {
+        "INVITE" | "SUBSCRIBE" if in_dialog.is_empty() => {
             let origin = if facts.contains(Facts::AUTHORIZED) {
                 Plan::LOAD
             } else {
@@ -90,13 +92,22 @@ fn plan_request(method: &str, facts: Facts) -> Plan {
             };
             origin | Plan::ON_FINAL | Plan::FORMS_DIALOG
         }
-        "ACK" => Plan::LOAD | Plan::AFTER_HANDLER,
-        "BYE" => Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG,
+        "ACK" => Plan::LOAD | Plan::AFTER_HANDLER | Plan::IN_DIALOG,
+        "BYE" => Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG | Plan::IN_DIALOG,
         // Once the final response is sent a CANCEL has no effect (RFC 3261, 9.2): the session stays.
         "CANCEL" if facts.contains(Facts::PENDING) => {
             Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG
         }
-        _ => Plan::LOAD | Plan::ON_FINAL,
+        "CANCEL" => Plan::LOAD | Plan::ON_FINAL | Plan::IN_DIALOG,
+        _ => Plan::LOAD | Plan::ON_FINAL | in_dialog,
+    }
+}
+
+fn in_dialog(facts: Facts) -> Plan {
+    if facts.contains(Facts::TO_TAG) {
+        Plan::IN_DIALOG
+    } else {
+        Plan::empty()
     }
 }
 
@@ -104,7 +115,7 @@ fn plan_response(method: &str, facts: Facts, status: u16) -> Plan {
     let load = if facts.contains(Facts::ATTACHED) {
         Plan::empty()
     } else {
-        Plan::LOAD
+        Plan::LOAD | in_dialog(facts)
     };
     match (method, status) {
         ("INVITE", 200..300) if facts.contains(Facts::TO_TAG) => load | Plan::ON_ACK,
@@ -183,7 +194,11 @@ mod tests {
             "SUBSCRIBE",
         ] {
             let it = plan(method, DIALOG, 0);
-            assert_eq!(it, Plan::LOAD | Plan::ON_FINAL, "{method}");
+            assert_eq!(
+                it,
+                Plan::LOAD | Plan::ON_FINAL | Plan::IN_DIALOG,
+                "{method}"
+            );
             for status in [200, 401, 481, 488, 500] {
                 assert_eq!(
                     finish(it, DIALOG, status),
@@ -192,7 +207,10 @@ mod tests {
                 );
             }
         }
-        assert_eq!(plan("ACK", DIALOG, 0), Plan::LOAD | Plan::AFTER_HANDLER);
+        assert_eq!(
+            plan("ACK", DIALOG, 0),
+            Plan::LOAD | Plan::AFTER_HANDLER | Plan::IN_DIALOG
+        );
     }
 
     #[test]
@@ -223,6 +241,7 @@ mod tests {
     #[test]
     fn responses_to_the_applications_own_requests() {
         let sent = Facts::empty();
+        let found = Plan::LOAD | Plan::IN_DIALOG;
         assert_eq!(plan("INVITE", sent, 180), Plan::LOAD);
         let accepted = plan("INVITE", sent, 200);
         assert_eq!(accepted, Plan::LOAD | Plan::ON_ACK | Plan::FORMS_DIALOG);
@@ -234,7 +253,7 @@ mod tests {
         let again = plan("INVITE", sent | Facts::TO_TAG, 200);
         assert_eq!(
             (again, finish(again, sent, 200)),
-            (Plan::LOAD | Plan::ON_ACK, Finish::SaveChanges)
+            (found | Plan::ON_ACK, Finish::SaveChanges)
         );
         assert_eq!(
             plan("INVITE", sent | Facts::ATTACHED, 486),
@@ -242,23 +261,23 @@ mod tests {
         );
         assert_eq!(
             plan("INVITE", sent | Facts::TO_TAG, 488),
-            Plan::LOAD | Plan::AFTER_HANDLER
+            found | Plan::AFTER_HANDLER | Plan::IN_DIALOG
         );
         assert_eq!(
             plan("BYE", sent | Facts::TO_TAG, 200),
-            Plan::LOAD | Plan::REMOVE_FIRST
+            found | Plan::REMOVE_FIRST
         );
         assert_eq!(
             plan("BYE", sent | Facts::TO_TAG, 481),
-            Plan::LOAD | Plan::REMOVE_FIRST
+            found | Plan::REMOVE_FIRST
         );
         assert_eq!(
             plan("BYE", sent | Facts::TO_TAG, 401),
-            Plan::LOAD | Plan::AFTER_HANDLER
+            found | Plan::AFTER_HANDLER | Plan::IN_DIALOG
         );
         assert_eq!(
             plan("INFO", sent | Facts::TO_TAG, 200),
-            Plan::LOAD | Plan::AFTER_HANDLER
+            found | Plan::AFTER_HANDLER | Plan::IN_DIALOG
         );
     }
 

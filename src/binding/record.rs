@@ -28,6 +28,17 @@ pub fn unknown_record() -> External<Shared> {
     External::new(Rc::new(RefCell::new(Record::unknown())))
 }
 
+/// A session that has ended: an empty one in place of one that is not there any more, never stored.
+#[napi]
+#[must_use]
+pub fn ended_record() -> External<Shared> {
+    let state = State::Removed;
+    External::new(Rc::new(RefCell::new(Record {
+        state,
+        ..Record::new()
+    })))
+}
+
 /// Who it is.
 #[napi]
 #[must_use]

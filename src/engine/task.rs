@@ -147,8 +147,10 @@ fn prepare_save(
         Extent::Changes | Extent::Always => ttl,
     };
     let always = extent == Extent::Always;
+    let untouched = !always && *now == *record.text;
     let empty = *now == *fields::EMPTY && record.keys.iter().all(|key| key.resource.is_none());
     match record.state {
+        State::Removed | State::Unknown if untouched => Ok(Prepared::Done(Value::Nothing)),
         State::Removed => Err(Error::gone(&record.uuid)),
         State::Unknown => Err(Error::new(
             Kind::Unavailable,

@@ -218,6 +218,8 @@ async fn read(desk: &RefCell<Desk>, uuid: &str) -> Result<Option<Stored>> {
             Ok((name, (resource != "null").then(|| resource.to_owned())))
         })
         .collect::<Result<_>>()?;
+    // What has a cookie is there for a short time only (lib/javascript-store.js).
+    let ageing = part("cookie").is_ok();
     let (uuid, text) = (uuid.to_owned(), text.to_owned());
     Ok(Some(Stored {
         home: uuid.clone(),
@@ -225,7 +227,7 @@ async fn read(desk: &RefCell<Desk>, uuid: &str) -> Result<Option<Stored>> {
         keys,
         text,
         version: 0,
-        ageing: false,
+        ageing,
     }))
 }
 
@@ -265,6 +267,28 @@ async fn write_keys(
     Ok(())
 }
 
+/// Takes a key from the session that has it, if that is another one than `uuid`.
+async fn claim(desk: &RefCell<Desk>, name: &str, uuid: &str) -> Result<()> {
+    match uuid_of(desk, name).await? {
+        Some(other) if other != uuid => {
+            let of = Some((other.as_str().into(), other));
+            let (name, data, ttl) = (name.to_owned(), None, None);
+            remove_key(
+                desk,
+                RemoveKey {
+                    of,
+                    name,
+                    data,
+                    ttl,
+                },
+            )
+            .await
+            .map(|_| ())
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn create(desk: &RefCell<Desk>, create: Create) -> Result<Saved> {
     if create.adopt
         && let Some(resident) = load(desk, &create.home).await?
@@ -286,6 +310,9 @@ async fn create(desk: &RefCell<Desk>, create: Create) -> Result<Saved> {
         });
     }
     let names: Vec<String> = create.keys.iter().map(|(name, _)| name.clone()).collect();
+    for name in &names {
+        claim(desk, name, &create.uuid).await?;
+    }
     let stored = Stored {
         uuid: create.uuid.to_string(),
         home: create.uuid.to_string(),
@@ -315,8 +342,12 @@ async fn update(desk: &RefCell<Desk>, update: Update) -> Result<Saved> {
         .keys
         .retain(|(known, _)| !update.added.iter().any(|(name, _)| name == known));
     let mut names = update.known;
-    names.retain(|name| update.ttl.is_some() && stored.keys.iter().any(|(known, _)| known == name));
+    let renewed = update.ttl.is_some() || stored.ageing;
+    names.retain(|name| renewed && stored.keys.iter().any(|(known, _)| known == name));
     names.extend(update.added.iter().map(|(name, _)| name.clone()));
+    for (name, _) in &update.added {
+        claim(desk, name, &update.uuid).await?;
+    }
     stored.keys.extend(update.added);
     write(desk, &stored, update.ttl).await?;
     write_keys(desk, &update.uuid, &names, update.ttl).await?;
@@ -357,7 +388,11 @@ async fn remove_key(desk: &RefCell<Desk>, remove: RemoveKey) -> Result<u64> {
         ask(desk, "destroy", &remove.name, None, None).await?;
         return Ok(0);
     };
+    let before = stored.keys.len();
     stored.keys.retain(|(name, _)| *name != remove.name);
+    if stored.keys.len() == before {
+        return Ok(before as u64);
+    }
     if stored.keys.is_empty() {
         remove_session(desk, &uuid, vec![remove.name]).await?;
         return Ok(0);
