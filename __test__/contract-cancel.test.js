@@ -4,9 +4,9 @@
 const assert = require('node:assert/strict');
 const { onEachStore, turn } = require('./support/bench');
 
-onEachStore((test) => {
-  const codes = ({ sent }) => sent.map(({ method, statusCode }) => `${method} ${statusCode}`);
+const codes = ({ sent }) => sent.map(({ method, statusCode }) => `${method} ${statusCode}`);
 
+onEachStore((test) => {
   test('CANCEL before the handler has answered: it finds the session, and the key goes with it', async (bench) => {
     const { app } = bench;
     let pending;
@@ -42,7 +42,9 @@ onEachStore((test) => {
   test('CANCEL of an INVITE whose handler has saved: nothing is left', async (bench) => {
     const { app } = bench;
     let saved;
-    const done = new Promise((resolve) => (saved = resolve));
+    const done = new Promise((resolve) => {
+      saved = resolve;
+    });
     app.invite(async (req, res) => {
       req.session.user = 'jack jones';
       res.send(180);
@@ -169,9 +171,11 @@ onEachStore((test) => {
         req.session.user = 'jack jones';
       });
     });
-    app.cancel((req, res) => {
-      uacReq.cancel();
-      res.send(200);
+    const canceled = new Promise((resolve) => {
+      app.cancel((req, res) => {
+        uacReq.cancel((err, sent, uacRes) => resolve(uacRes.statusCode));
+        res.send(200);
+      });
     });
     const invited = new Promise((resolve) => {
       app.peer.onInvite((uac) => {
@@ -184,7 +188,8 @@ onEachStore((test) => {
     await call.cancel();
     assert.equal((await call.final()).statusCode, 487);
     assert.equal(await ended, 487);
+    assert.equal(await canceled, 200);
     assert.equal(legB.canceled, true);
-    await bench.becomesEmpty();
+    await bench.assertEmpty();
   });
 });

@@ -50,7 +50,7 @@ onEachStore((test) => {
     });
   }
 
-  test('the handler of a new INVITE runs in the same turn of the event loop', async ({ first }) => {
+  test('the handler of a new INVITE runs in the same turn of the event loop', ({ first }) => {
     const middleware = session({ store: first });
     let ran = false;
     const headers = { to: '<sip:b@example>', 'call-id': 'now' };

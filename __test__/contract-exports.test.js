@@ -103,10 +103,10 @@ describe('MemoryStore', () => {
   });
 });
 
-describe('session(options)', () => {
-  const refused = (options, pattern) =>
-    assert.throws(() => session(options), { name: 'SessionError', code: 'ERR_SESSION_OPTION', message: pattern });
+const refused = (options, pattern) =>
+  assert.throws(() => session(options), { name: 'SessionError', code: 'ERR_SESSION_OPTION', message: pattern });
 
+describe('session(options)', () => {
   it('takes store, app and resolvers', () => {
     assert.doesNotThrow(() => session({ store: new session.MemoryStore(), app: host(), resolvers: [Date] }));
     assert.doesNotThrow(() => session());
@@ -150,8 +150,13 @@ describe('addClass', () => {
   });
 });
 
+const regenerate = (store, holder) =>
+  new Promise((resolve, reject) => {
+    store.regenerate(holder, (err) => (err ? reject(err) : resolve()));
+  });
+
 onEachStore((test, kind) => {
-  test('the middleware puts generate(req) on the store it is given', async ({ first: store }) => {
+  test('the middleware puts generate(req) on the store it is given', ({ first: store }) => {
     const req = { sessionID: 'holder-1' };
     assert.equal(typeof store.generate, 'function');
     store.generate(req);
@@ -187,11 +192,6 @@ onEachStore((test, kind) => {
     });
     return;
   }
-
-  const regenerate = (store, holder) =>
-    new Promise((resolve, reject) => {
-      store.regenerate(holder, (err) => (err ? reject(err) : resolve()));
-    });
 
   test('regenerate destroys what holder.sessionID names, then generates a session', async (bench) => {
     const { first: store } = bench;

@@ -10,7 +10,16 @@ const { called, connect, load, run, save, startRedis, stored, until } = require(
 
 const { RedisStore, SessionError } = session;
 
-const VALUES = { text: 'x', empty: '', number: -1.5e-7, zero: 0, yes: true, no: false, list: [1, [null], {}], map: { a: {} } };
+const VALUES = {
+  text: 'x',
+  empty: '',
+  number: -1.5e-7,
+  zero: 0,
+  yes: true,
+  no: false,
+  list: [1, [null], {}],
+  map: { a: {} }
+};
 
 async function open(t, options = {}) {
   const server = await startRedis(t);
@@ -23,6 +32,9 @@ async function hash(server, key) {
   return Object.fromEntries(lines.flatMap((line, i) => (i % 2 ? [] : [[line, lines[i + 1]]])));
 }
 
+const fresh = (ms) => ms > 90000 && ms <= 100000;
+const placeOf = (id) => `p:mks:${id}`;
+const corrupt = (name) => ({ code: 'ERR_SESSION_CORRUPT', message: new RegExp(name) });
 // What the server executes while `work` runs, a line a command.
 async function monitored(server, work) {
   const socket = net.connect(server.port, server.host);
@@ -115,7 +127,6 @@ test('the stored layout can be read by a person', async (t) => {
 test('the time to live is set with every save, on every key, and by touch', async (t) => {
   const { server, store } = await open(t, { ttl: 100, prefix: '' });
   const left = async (key) => Number(await server.cli('PTTL', key));
-  const fresh = (ms) => ms > 90000 && ms <= 100000;
   const mks = await save(store, 'a', { x: 1 });
   mks.set('b');
   await mks.save();
@@ -251,20 +262,22 @@ test('a loaded session that was only read is not dirty, in whatever order its pr
 
 test('a record of others under our key is an error of that session only, and names the key', async (t) => {
   const { server, store } = await open(t, { prefix: 'p:' });
-  const place = (id) => `p:mks:${id}`;
   const make = (id) => save(store, id, { a: 1 });
   for (const id of ['field', 'half', 'good', 'version', 'added']) await make(id);
-  await server.cli('SET', place('string'), 'not ours');
-  await server.cli('RPUSH', place('list'), 'x');
-  await server.cli('HSET', place('property'), '.a', '1');
-  await server.cli('HSET', place('hash'), 'name', 'value');
-  await server.cli('HSET', place('field'), '.a', '{bad');
-  await server.cli('HSET', place('half'), '.a', '');
-  await server.cli('HSET', place('version'), 'version', 'many');
-  await server.cli('HSET', place('added'), '.a', '1,"b":2');
+  await server.cli('SET', placeOf('string'), 'not ours');
+  await server.cli('RPUSH', placeOf('list'), 'x');
+  await server.cli('HSET', placeOf('property'), '.a', '1');
+  await server.cli('HSET', placeOf('hash'), 'name', 'value');
+  await server.cli('HSET', placeOf('field'), '.a', '{bad');
+  await server.cli('HSET', placeOf('half'), '.a', '');
+  await server.cli('HSET', placeOf('version'), 'version', 'many');
+  await server.cli('HSET', placeOf('added'), '.a', '1,"b":2');
   const failures = {};
   for (const id of ['string', 'list', 'property', 'hash', 'field', 'half', 'version', 'added']) {
-    const err = await load(store, id).then(() => null, (thrown) => thrown);
+    const err = await load(store, id).then(
+      () => null,
+      (thrown) => thrown
+    );
     if (!(err instanceof SessionError) || err.code !== 'ERR_SESSION_CORRUPT' || !err.message.includes(`mks:${id}`)) {
       failures[id] = String(err);
     }
@@ -280,7 +293,6 @@ test('get of a record of others is an error, all leaves it out, a new session do
   await server.cli('RPUSH', 'list', 'x');
   await server.cli('HSET', 'mks:hash', 'name', 'value');
   await store.set('ours', { a: 1 });
-  const corrupt = (name) => ({ code: 'ERR_SESSION_CORRUPT', message: new RegExp(name) });
   await assert.rejects(store.get('string'), corrupt('string'));
   await assert.rejects(store.get('list'), corrupt('list'));
   assert.deepEqual(await store.all(), [{ a: 1 }]);

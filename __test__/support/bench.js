@@ -36,8 +36,8 @@ class Bench {
   }
 
   // How many entries are left.
-  size() {
-    return this.content.size();
+  async size() {
+    return await this.content.size();
   }
 
   async isEmpty() {
@@ -104,6 +104,6 @@ function onEachStore(define, wanted = () => true) {
 // The body of a handler that answers 200 with what the session holds, so that a test sees what the handler saw.
 const echo = (req, res) => res.send(200, { body: JSON.stringify(req.session) });
 const told = (response) => JSON.parse(response.body);
-const turn = () => new Promise((resolve) => void setImmediate(resolve));
+const turn = () => new Promise(setImmediate);
 
 module.exports = { Bench, echo, onEachStore, told, turn };

@@ -5,6 +5,7 @@
 // everything left in it, and close(). Kinds marked `ours` have ttl and the whole API; `redis` leads to the server.
 
 const { EventEmitter } = require('node:events');
+const { setImmediate } = require('node:timers/promises');
 const session = require('../..');
 
 // A store as applications write them today: promises, no callbacks. What it is given it keeps as text.
@@ -15,18 +16,18 @@ class PromiseStore extends EventEmitter {
   }
 
   async get(sid) {
-    await null;
+    await setImmediate();
     const text = this.entries.get(sid);
     return text === undefined ? undefined : JSON.parse(text);
   }
 
   async set(sid, value) {
-    await null;
+    await setImmediate();
     this.entries.set(sid, JSON.stringify(value));
   }
 
   async destroy(sid) {
-    await null;
+    await setImmediate();
     this.entries.delete(sid);
   }
 }
@@ -71,8 +72,8 @@ function expressMemory() {
   const store = new MemoryStore();
   let made = 0;
   const make = () => (made++ === 0 ? store : new Sibling(store));
-  const size = async () => Object.keys(store.sessions).length;
-  return { make, size, close: async () => undefined };
+  const size = () => Object.keys(store.sessions).length;
+  return { make, size, close: () => undefined };
 }
 
 function connectRedis(redis) {
@@ -91,7 +92,7 @@ function connectRedis(redis) {
 
 function promises() {
   const entries = new Map();
-  return { make: () => new PromiseStore(entries), size: async () => entries.size, close: async () => undefined };
+  return { make: () => new PromiseStore(entries), size: () => entries.size, close: () => undefined };
 }
 
 const kinds = [

@@ -11,7 +11,7 @@ const root = path.join(__dirname, '..', '..');
 const { MemoryStore, RedisStore, Session } = session;
 
 // Longer than anything here takes: a test that waits in vain fails instead of hanging.
-const PATIENCE_MS = 30000;
+const PATIENCE_MS = 15000;
 
 // Waits until `check` gives something true, and gives that.
 async function until(check, what) {
@@ -79,7 +79,12 @@ async function stored(store, id) {
 
 // Calls a method with a callback and gives what came: [err, value].
 const called = (object, method, ...args) =>
-  within(new Promise((resolve) => void object[method](...args, (...came) => resolve(came))), `${method}() to call back`);
+  within(
+    new Promise((resolve) => {
+      object[method](...args, (...came) => resolve(came));
+    }),
+    `${method}() to call back`
+  );
 
 // Runs JavaScript in a process of its own, in which `session` is the module. -> {code, signal, out, err, stuck}
 function run(code, { env = {}, module = 'commonjs', preamble = true } = {}) {
