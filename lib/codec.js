@@ -17,7 +17,8 @@ const ESCAPED = /^@@+class$/;
 const resolvers = [Date];
 
 let hooks = [];
-let hooked = [];
+// how many stringify() are under way, and how many tags the innermost has written
+let depth = 0;
 let written = 0;
 // the tags of the slower pass, so that they are told from data that looks like one
 let tags = null;
@@ -31,25 +32,33 @@ function tag(name, value) {
 
 function hook(Class) {
   const proto = Class.prototype;
-  const resting = proto.toJSON;
-  if (!Object.hasOwn(proto, 'toJSON')) {
-    Object.defineProperty(proto, 'toJSON', { value: resting, writable: true, configurable: true, enumerable: false });
-  }
-  function toJSON(key) {
+  const made = { Class, proto, resting: undefined };
+  made.toJSON = function toJSON(key) {
     // a subclass that nobody registered is written as it would be without us
     const registered = this.constructor === Class;
+    const { resting } = made;
     const plain = typeof resting === 'function' ? resting.call(this, key) : registered ? { ...this } : this;
     return registered ? tag(Class.name, plain) : plain;
+  };
+  if (!Object.hasOwn(proto, 'toJSON')) {
+    Object.defineProperty(proto, 'toJSON', {
+      value: proto.toJSON,
+      writable: true,
+      configurable: true,
+      enumerable: false
+    });
   }
-  return { proto, resting, toJSON };
+  return made;
 }
 
 function checkClass(Class) {
   if (typeof Class !== 'function' || !Class.name || !Class.prototype) {
     throw new SessionError('ERR_SESSION_ARGUMENT', 'addClass needs a class with a name, to find it again by that name');
   }
-  if (!Object.isExtensible(Class.prototype) && !Object.hasOwn(Class.prototype, 'toJSON')) {
-    throw new SessionError('ERR_SESSION_ARGUMENT', `the prototype of ${Class.name} is frozen: give it a toJSON method`);
+  const own = Object.getOwnPropertyDescriptor(Class.prototype, 'toJSON');
+  if (own ? !own.writable : !Object.isExtensible(Class.prototype)) {
+    const message = `${Class.name} can't be registered: its prototype is frozen, so instances can't be told when saved`;
+    throw new SessionError('ERR_SESSION_ARGUMENT', message);
   }
 }
 
@@ -61,21 +70,26 @@ function addClasses(classes) {
 }
 
 function refreshHooks() {
-  if (hooked.length === resolvers.length && hooked.every((Class, i) => Class === resolvers[i])) return;
+  if (hooks.length === resolvers.length && hooks.every(({ Class }, i) => Class === resolvers[i])) return;
   resolvers.forEach(checkClass);
-  const known = new Map(hooked.map((Class, i) => [Class, hooks[i]]));
-  hooks = resolvers.map((Class) => known.get(Class) || hook(Class));
-  hooked = [...resolvers];
+  hooks = resolvers.map((Class) => hooks.find((known) => known.Class === Class) || hook(Class));
 }
 
+// JSON.stringify with the hooks in place. A toJSON of the application may come here again.
 function stringify(value, replacer) {
-  refreshHooks();
-  written = 0;
-  for (const { proto, toJSON } of hooks) proto.toJSON = toJSON;
+  if (depth === 0) refreshHooks();
+  depth++;
   try {
+    if (depth === 1) {
+      for (const known of hooks) {
+        known.resting = known.proto.toJSON;
+        known.proto.toJSON = known.toJSON;
+      }
+    }
     return JSON.stringify(value, replacer);
   } finally {
-    for (const { proto, resting } of hooks) proto.toJSON = resting;
+    depth--;
+    if (depth === 0) for (const { proto, resting } of hooks) proto.toJSON = resting;
   }
 }
 
@@ -98,6 +112,8 @@ function escapeKeys(key, value) {
 
 // The JSON text of a value; `what` names it in errors.
 function encode(value, what = 'session') {
+  const outer = [written, tags];
+  [written, tags] = [0, null];
   let text;
   try {
     text = stringify(value);
@@ -108,7 +124,7 @@ function encode(value, what = 'session') {
   } catch (err) {
     throw new SessionError('ERR_SESSION_DATA', explain(value, what, err), err);
   } finally {
-    tags = null;
+    [written, tags] = outer;
   }
   if (text === undefined) {
     throw new SessionError('ERR_SESSION_DATA', `${what} is ${typeof value}: only what JSON can hold is stored`);
@@ -154,9 +170,10 @@ function resolve(name, plain) {
   const Class = resolvers.findLast((known) => known.name === name);
   if (!Class) {
     // Not registered here. It goes back into the store as it came, so that another process still knows it.
-    if (plain === null || typeof plain !== 'object') return { [TAG]: name, value: plain };
-    const toJSON = () => tag(name, Array.isArray(plain) ? [...plain] : { ...plain });
-    return Object.defineProperty(plain, 'toJSON', { value: toJSON, enumerable: false, configurable: true });
+    const holder = plain !== null && typeof plain === 'object' ? plain : { [TAG]: name, value: plain };
+    const copy = () => (holder === plain ? (Array.isArray(plain) ? [...plain] : { ...plain }) : plain);
+    const toJSON = () => (depth > 0 ? tag(name, copy()) : copy());
+    return Object.defineProperty(holder, 'toJSON', { value: toJSON, enumerable: false, configurable: true });
   }
   try {
     return new Class(Class === Date && plain === null ? NaN : plain);

@@ -16,7 +16,11 @@ class Engine {
   // `create(wake)` makes the native engine
   constructor(store, create) {
     this.store = store;
-    this.native = create(() => this.drain());
+    try {
+      this.native = create(() => this.drain());
+    } catch (err) {
+      throw SessionError.from(err);
+    }
     this.ready = true;
     this.waiting = new Map();
     this.lastOp = 0;

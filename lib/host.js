@@ -9,7 +9,7 @@ const header = (req, name) => (typeof req.get === 'function' ? req.get(name) : u
 // The key of the dialog: its Call-ID.
 function idOf(req) {
   const id = req.sessionID ?? req.id ?? header(req, 'call-id');
-  return typeof id === 'string' && id !== '' ? id : undefined;
+  return typeof id === 'string' && id !== '' ? id.toWellFormed() : undefined;
 }
 
 // Whether the request belongs to a dialog (RFC 3261, 12.2): by the To tag, which no host tells reliably.

@@ -49,20 +49,21 @@ class JavaScriptStore extends Engine {
           err = thrown;
         }
       }
-      // what the store says of a missing entry, as express's file stores do
-      if (err && err.code === 'ENOENT') err = null;
+      // what a store that keeps files says of an entry that is not there
+      if (err && err.code === 'ENOENT' && method !== 'set') err = null;
       if (!err && typeof args[1] === 'string' && ttl !== null) this.shorten(name, ttl);
       this.native.answer(id, err ? String(err.message || err) : null, found);
       this.drain();
     };
+    const failed = (err) => answer(err || new Error(`${method} failed without a reason`));
     const args = text === null ? [name] : [name, withExpiry(JSON.parse(text), ttl)];
     try {
       // A method that takes a callback answers by it; its promise may say that it has merely begun.
       const byCallback = this.store[method].length > args.length;
       const promise = this.store[method](...args, answer);
-      if (typeof promise?.then === 'function') promise.then((value) => byCallback || answer(null, value), answer);
+      if (typeof promise?.then === 'function') promise.then((value) => byCallback || answer(null, value), failed);
     } catch (err) {
-      answer(err);
+      failed(err);
     }
   }
 

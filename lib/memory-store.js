@@ -1,7 +1,7 @@
 'use strict';
 // MemoryStore, the embedded default: for one process, gone with it.
 
-const { NativeStore } = require('./store');
+const { NativeStore, optionsText } = require('./store');
 const { Engine, NativeEngine } = require('./engine');
 
 let warned = false;
@@ -9,7 +9,7 @@ let warned = false;
 class MemoryStore extends NativeStore {
   constructor(options = {}) {
     super(options, 'MemoryStore');
-    const text = NativeStore.text(options);
+    const text = optionsText(options);
     const engine = new Engine(this, () => NativeEngine.memory(text));
     // only a bounded store has something to tell: what it drops
     engine.eventful = options.max !== undefined;

@@ -1,13 +1,13 @@
 'use strict';
 // RedisStore: sessions in Redis, over connections that the native engine pools and drives.
 
-const { NativeStore } = require('./store');
+const { NativeStore, optionsText } = require('./store');
 const { Engine, NativeEngine } = require('./engine');
 
 class RedisStore extends NativeStore {
   constructor(options = {}) {
     super(options, 'RedisStore');
-    const text = NativeStore.text(options);
+    const text = optionsText(options);
     const engine = new Engine(this, (wake) => NativeEngine.redis(text, wake));
     // The process waits for the outcome of the first attempt to connect, then only for operations.
     engine.connecting = true;

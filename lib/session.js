@@ -117,10 +117,10 @@ class Session {
       resource = isStorable(id) ? id : undefined;
       id = id.sessionID;
     }
-    if (typeof id !== 'string' || id === '') {
+    if (typeof id !== 'string' || id === '' || !id.isWellFormed()) {
       throw new SessionError(
         'ERR_SESSION_ARGUMENT',
-        'the key of a session is a string that is not empty, or has one as sessionID'
+        'the key of a session is a string of Unicode that is not empty, or has one as sessionID'
       );
     }
     const name = PREFIX + id;
@@ -222,12 +222,14 @@ class Session {
   }
 
   removeKey(id, done) {
-    let text;
+    let text, ttl;
     try {
       text = this.text();
+      ttl = this.store.ttlOf?.(this);
     } catch (err) {
       // data that can't be saved must not keep the key alive
       this.engine.report(err);
+      text = undefined;
     }
     const over = (err) => {
       this.#names = null;
@@ -235,7 +237,7 @@ class Session {
       this.engine.strike(PREFIX + id, this);
       done(err);
     };
-    this.engine.run(over, 'removeKey', this.record, id, text, this.store.ttlOf?.(this));
+    this.engine.run(over, 'removeKey', this.record, id, text, ttl);
   }
 
   // Brings what others have stored meanwhile into the data object.

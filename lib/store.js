@@ -32,6 +32,8 @@ class Store extends EventEmitter {
   }
 }
 
+// the data of what get() gave: a session has its keys beside it
+const dataOf = (sid, value) => (sid.startsWith('mks:') && value?.keys && value.session ? value.session : value);
 const nothing = () => undefined;
 const valueOf = (text) => (text === null ? null : codec.decode(text));
 
@@ -49,11 +51,6 @@ class NativeStore extends Store {
       );
     }
     if (typeof options.ttl === 'function') this.#ttl = options.ttl;
-  }
-
-  // The options as text for the native side, which checks them.
-  static text(options) {
-    return JSON.stringify(options, (key, value) => (key === 'ttl' && typeof value === 'function' ? undefined : value));
   }
 
   get engine() {
@@ -81,30 +78,44 @@ class NativeStore extends Store {
   }
 
   get(sid, callback) {
-    return this.engine.ask(callback, valueOf, 'get', checked(sid));
+    return this.#named(sid, callback, valueOf, 'get');
   }
 
   set(sid, value, callback) {
-    return promised(callback, (done) => {
-      let text, ttl;
-      try {
-        text = codec.encode(value, 'the value');
-        ttl = this.#ttlOfValue(value);
-        checked(sid);
-      } catch (err) {
-        return done(err);
-      }
-      this.engine.run((err) => done(err), 'set', sid, text, ttl);
-    });
+    let text, ttl;
+    try {
+      text = codec.encode(value, 'the value');
+      ttl = this.#ttlOfValue(value);
+    } catch (err) {
+      return promised(callback, (done) => done(err));
+    }
+    return this.#named(sid, callback, nothing, 'set', text, ttl);
   }
 
   destroy(sid, callback) {
-    return this.engine.ask(callback, nothing, 'delete', checked(sid));
+    return this.#named(sid, callback, nothing, 'delete');
   }
 
   touch(sid, value, callback) {
     if (typeof value === 'function') [value, callback] = [undefined, value];
-    return this.engine.ask(callback, nothing, 'touch', checked(sid), value && this.#ttlOfValue(value));
+    if (this.#ttl === null) return this.#named(sid, callback, nothing, 'touch');
+    return promised(callback, async (done) => {
+      try {
+        if (value === undefined) value = dataOf(sid, await this.get(sid));
+        if (value !== null) await this.#named(sid, undefined, nothing, 'touch', this.#ttlOfValue(value));
+        done(null);
+      } catch (err) {
+        done(err);
+      }
+    });
+  }
+
+  #named(sid, callback, read, method, ...args) {
+    if (typeof sid === 'string' && sid !== '' && sid.isWellFormed()) {
+      return this.engine.ask(callback, read, method, sid, ...args);
+    }
+    const message = `a session id is a string of Unicode that is not empty, not ${JSON.stringify(sid) ?? String(sid)}`;
+    return promised(callback, (done) => done(new SessionError('ERR_SESSION_ARGUMENT', message)));
   }
 
   all(callback) {
@@ -125,15 +136,23 @@ class NativeStore extends Store {
 
   // Finishes what was asked for, then lets go of everything.
   close(callback) {
-    return this.engine.ask(callback, nothing, 'close');
+    const closed = () => {
+      this.engine.connecting = false;
+    };
+    return this.engine.ask(callback, closed, 'close');
   }
 }
 
-function checked(sid) {
-  if (typeof sid !== 'string' || sid === '') {
-    throw new SessionError('ERR_SESSION_ARGUMENT', `a session id is a string that is not empty, not ${String(sid)}`);
-  }
-  return sid;
+// The options as text for the native side, which checks them. What JSON would leave out or change, such as a function or
+// NaN, is told as text, so that it is refused by its name. A `ttl` that is a function stays here.
+function optionsText(options) {
+  const entries = Object.entries(options).filter(([name, value]) => name !== 'ttl' || typeof value !== 'function');
+  return JSON.stringify(Object.fromEntries(entries.map(([name, value]) => [name, told(value)])));
 }
 
-module.exports = { NativeStore, Store };
+function told(value) {
+  if (value === undefined || value === null || typeof value === 'boolean' || Number.isFinite(value)) return value;
+  return typeof value === 'object' ? Object.prototype.toString.call(value) : String(value);
+}
+
+module.exports = { NativeStore, Store, optionsText };

@@ -69,6 +69,22 @@ pub fn join<'a>(fields: impl IntoIterator<Item = Field<'a>>) -> String {
     text
 }
 
+/// Puts properties in the order in which JavaScript has them: names that are whole numbers first, ascending; so that a
+/// text that a store has put together is the one `JSON.stringify` gives.
+pub fn order(fields: &mut [Field<'_>]) {
+    let index = |name: &str| {
+        let plain = name == "0" || !name.starts_with('0');
+        let digits = plain && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+        digits
+            .then(|| name.parse().ok())
+            .flatten()
+            .filter(|index: &u32| *index < u32::MAX)
+    };
+    if fields.iter().any(|(name, _)| index(name).is_some()) {
+        fields.sort_by_key(|(name, _)| index(name).map_or((1, 0), |index| (0, index)));
+    }
+}
+
 /// What turns one text into another.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes<'a> {
@@ -150,6 +166,7 @@ pub fn apply(base: &[Field<'_>], changes: &Changes<'_>) -> String {
             None => fields.push((name, value)),
         }
     }
+    order(&mut fields);
     join(fields)
 }
 
@@ -239,6 +256,15 @@ mod tests {
         assert_eq!(changes.set, [("a", "2"), ("n", "5")]);
         assert!(changes.removed.is_empty(), "c is mine: it was changed here");
         assert_eq!(apply(&mine, &changes), r#"{"a":2,"b":3,"c":4,"d":1,"n":5}"#);
+    }
+
+    #[test]
+    fn whole_numbers_come_first_as_in_javascript() {
+        let mut out_of_order =
+            fields(r#"{"b":1,"10":2,"9":3,"a":4,"01":5,"-1":6,"4294967295":7,"0":8}"#);
+        order(&mut out_of_order);
+        let names: Vec<&str> = out_of_order.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["0", "9", "10", "b", "a", "01", "-1", "4294967295"]);
     }
 
     prop_compose! {

@@ -86,20 +86,22 @@ impl MemoryStore {
                 }
                 Ok(Reply::Removed { left: 0 })
             }
-            Op::Get { name } => Ok(Reply::Text(
-                self.entries.get(&*name).map(|entry| text_of(&name, entry)),
-            )),
+            Op::Get { name } => {
+                let home = self.home_of(&name);
+                let entry = self.entries.get(&home);
+                Ok(Reply::Text(entry.map(|entry| text_of(&home, entry))))
+            }
             Op::Set { name, text, ttl } => {
                 self.remove(&name);
                 self.insert(&name.as_str().into(), Body::Value(text.into()), ttl, now);
                 Ok(Reply::Done)
             }
             Op::Delete { name } => {
-                self.remove(&name);
+                self.remove(&self.home_of(&name));
                 Ok(Reply::Done)
             }
             Op::Touch { name, ttl } => {
-                self.touch(&name, ttl, now);
+                self.touch(&self.home_of(&name), ttl, now);
                 Ok(Reply::Done)
             }
             Op::All => Ok(Reply::Texts(

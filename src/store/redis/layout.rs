@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use redis::Value;
 
 use crate::error::{Error, Result};
-use crate::fields;
+use crate::fields::{self, Field};
 use crate::store::Stored;
 
 /// What is stored under the name of a key.
@@ -54,7 +54,9 @@ pub fn read(name: &str, home: Option<&str>, reply: Value) -> Result<Found> {
     };
     let mut properties = Vec::with_capacity(16);
     let mut pointer = None;
-    for (field, value) in pairs(reply, place)? {
+    let pairs = pairs(reply, place)?;
+    let is_empty = pairs.is_empty();
+    for (field, value) in pairs {
         match field.as_bytes().first() {
             Some(b'.') => properties.push((field, value)),
             Some(b'@') => session
@@ -71,11 +73,12 @@ pub fn read(name: &str, home: Option<&str>, reply: Value) -> Result<Found> {
             },
         }
     }
+    let leads = pointer.is_some();
     if let (Some(pointer), None) = (pointer, home) {
         return Ok(Found::Elsewhere(pointer));
     }
     if session.uuid.is_empty() {
-        return if properties.is_empty() && session.keys.is_empty() {
+        return if is_empty || leads {
             Ok(Found::Nothing)
         } else {
             Err(Error::corrupt(place, "the hash has no field `uuid`"))
@@ -84,13 +87,20 @@ pub fn read(name: &str, home: Option<&str>, reply: Value) -> Result<Found> {
     if !session.keys.iter().any(|(key, _)| key == name) {
         return Ok(Found::Nothing);
     }
-    session.text = fields::join(
-        properties
-            .iter()
-            .map(|(field, value)| (&field[1..], value.as_str())),
-    );
+    let mut fields: Vec<Field<'_>> = properties
+        .iter()
+        .map(|(field, value)| (&field[1..], value.as_str()))
+        .collect();
+    fields::order(&mut fields);
+    session.text = fields::join(fields.iter().copied());
     // What a person wrote by hand may be anything; one look at the whole finds it.
-    fields::split(&session.text).map_err(|why| Error::corrupt(place, why))?;
+    let parts = fields::split(&session.text).map_err(|why| Error::corrupt(place, why))?;
+    if parts.len() != fields.len() {
+        return Err(Error::corrupt(
+            place,
+            "a field is not the JSON text of one value",
+        ));
+    }
     Ok(Found::Session(Box::new(session)))
 }
 
@@ -157,6 +167,8 @@ mod tests {
     fn what_is_no_session_is_an_error_that_names_the_place() {
         for bad in [
             hash(&[(".x", "1")]),
+            hash(&[("other", "1")]),
+            hash(&[("uuid", "u"), ("@mks:a", ""), (".x", "1,\"y\":2")]),
             hash(&[("uuid", "u"), ("@mks:a", ""), (".x", "{")]),
             hash(&[("uuid", "u"), ("@mks:a", ""), (".x\"", "1")]),
             hash(&[("uuid", "u"), ("version", "many")]),

@@ -61,6 +61,7 @@ pub struct Link {
     queue: RefCell<VecDeque<(Cmd, Answer)>>,
     standing: RefCell<Standing>,
     work: Notify,
+    halt: Notify,
     changed: Rc<Notify>,
     stopping: Cell<bool>,
 }
@@ -73,6 +74,7 @@ impl Link {
             queue: RefCell::default(),
             standing: RefCell::new(Standing::Connecting),
             work: Notify::new(),
+            halt: Notify::new(),
             changed,
             stopping: Cell::new(false),
         }
@@ -87,6 +89,7 @@ impl Link {
     pub fn stop(&self) {
         self.stopping.set(true);
         self.work.notify_one();
+        self.halt.notify_one();
     }
 
     /// Executes a command.
@@ -97,16 +100,25 @@ impl Link {
         let (sender, answer) = oneshot::channel();
         self.queue.borrow_mut().push_back((command, sender));
         self.work.notify_one();
-        answer
-            .await
-            .unwrap_or_else(|_| Err(Failure::Refused(stopped())))
+        // Nobody is left to answer: the link was stopped, or lost the command with its connection.
+        answer.await.unwrap_or_else(|_| {
+            if self.stopping.get() {
+                return Err(Failure::Refused(stopped()));
+            }
+            let lost = Error::new(Kind::Unavailable, "the connection to Redis was lost");
+            Err(Failure::Lost(lost))
+        })
     }
 
     /// Connects, executes what is asked for, connects again: until it is stopped.
     pub async fn drive(&self) {
         let mut failures = 0;
         while !self.stopping.get() {
-            match self.connect().await {
+            let attempt = tokio::select! {
+                attempt = self.connect() => attempt,
+                () = self.halt.notified() => break,
+            };
+            match attempt {
                 Ok((connection, pushes)) => {
                     failures = 0;
                     self.stand(Standing::Up);
@@ -133,6 +145,7 @@ impl Link {
                 }
             }
         }
+        self.queue.borrow_mut().clear();
     }
 
     fn stand(&self, standing: Standing) {
@@ -169,13 +182,13 @@ impl Link {
         mut pushes: mpsc::UnboundedReceiver<PushInfo>,
     ) {
         let mut flights = FuturesUnordered::new();
-        loop {
+        'connected: loop {
             while flights.len() < FLIGHTS && !self.queue.borrow().is_empty() {
                 let mut flight = Box::pin(self.fly(connection.clone()));
                 // Polled here, in order: the first poll hands the pipeline over.
                 match poll_fn(|context| Poll::Ready(flight.as_mut().poll(context))).await {
                     Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(())) => return,
+                    Poll::Ready(Err(())) => break 'connected,
                     Poll::Pending => flights.push(flight),
                 }
             }
@@ -184,7 +197,7 @@ impl Link {
             }
             tokio::select! {
                 biased;
-                Some(landed) = flights.next() => if landed.is_err() { return },
+                Some(landed) = flights.next() => if landed.is_err() { break },
                 push = pushes.recv() => match push {
                     Some(PushInfo { kind: PushKind::Disconnection, .. }) | None => break,
                     Some(_) => {}
@@ -192,7 +205,7 @@ impl Link {
                 () = self.work.notified(), if flights.len() < FLIGHTS => {}
             }
         }
-        // The connection is gone: what was on its way fails by itself.
+        // The connection is of no use any more: what else is on its way fails by itself, at the latest by its deadline.
         while flights.next().await.is_some() {}
     }
 

@@ -61,14 +61,7 @@ pub async fn perform(links: &Links, op: Op) -> Result<Reply> {
             links.one(&name, command).await.map(|_| Reply::Done)
         }
         Op::Delete { name } => delete(links, &name).await.map(|()| Reply::Done),
-        Op::Touch { name, ttl } => {
-            let mut command = redis::cmd("PEXPIRE");
-            match ttl {
-                Some(ttl) => command.arg(links.place(&name)).arg(ttl),
-                None => return Ok(Reply::Done),
-            };
-            links.one(&name, command).await.map(|_| Reply::Done)
-        }
+        Op::Touch { name, ttl } => touch(links, &name, ttl).await.map(|()| Reply::Done),
         Op::Ids => scan::ids(links).await.map(Reply::Texts),
         Op::All => scan::all(links).await.map(Reply::Texts),
         Op::Length => scan::ids(links)
@@ -406,6 +399,32 @@ async fn get(links: &Links, name: &str) -> Result<Option<String>> {
             Ok(load(links, name).await?.map(|found| found.envelope()))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Starts a time to live anew: of a session with all of its keys, or of a value.
+async fn touch(links: &Links, name: &str, ttl: Option<u64>) -> Result<()> {
+    match load(links, name).await {
+        Ok(Some(found)) => {
+            let text: Arc<str> = found.text.into();
+            let unchanged = Update {
+                uuid: found.uuid.into(),
+                home: found.home,
+                base: Arc::clone(&text),
+                doubt: None,
+                text,
+                known: found.keys.into_iter().map(|(name, _)| name).collect(),
+                added: Vec::new(),
+                ttl,
+            };
+            update(links, &unchanged).await.map(|_| ())
+        }
+        Err(error) if error.kind != Kind::Corrupt => Err(error),
+        _ => {
+            let mut command = redis::cmd(if ttl.is_some() { "PEXPIRE" } else { "PERSIST" });
+            command.arg(links.place(name)).arg(ttl);
+            links.surely(name, command).await.map(|_| ())
+        }
     }
 }
 

@@ -18,6 +18,9 @@ end
 if mode == 'update' then
   if resident ~= uuid then return 0 end
 elseif not resident then
+  if not leads and redis.call('EXISTS', home) == 1 then
+    return redis.error_reply('WRONGTYPE a hash of others is stored there')
+  end
   fresh = true
 elseif resident ~= uuid and mode == 'adopt' and redis.call('HEXISTS', home, '@' .. ARGV[5]) == 1 then
   adopted = resident

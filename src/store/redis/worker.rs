@@ -1,9 +1,10 @@
 //! The thread that drives the connections. Operations come in by one buffer, answers go out by another; either
 //! side is woken only when the buffer it waits for was empty.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -113,7 +114,11 @@ pub fn run(desk: &Arc<Desk>, config: Config) {
         .enable_all()
         .build()
     {
-        Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, work(desk, config)),
+        Ok(runtime) => {
+            tokio::task::LocalSet::new().block_on(&runtime, work(desk, config));
+            // A name that is still being looked up must not hold the end of the process up.
+            runtime.shutdown_timeout(Duration::from_millis(200));
+        }
         Err(why) => {
             let error = Error::new(
                 Kind::Unavailable,
@@ -180,7 +185,7 @@ async fn work(desk: &Arc<Desk>, config: Config) {
 #[derive(Default)]
 struct Told {
     up: bool,
-    errors: HashMap<&'static str, String>,
+    errors: HashSet<&'static str>,
 }
 
 impl Told {
@@ -197,11 +202,7 @@ impl Told {
         }
         for standing in standings {
             if let Standing::Down(error) = standing
-                && self
-                    .errors
-                    .insert(error.kind.code(), error.message.clone())
-                    .as_ref()
-                    != Some(&error.message)
+                && self.errors.insert(error.kind.code())
             {
                 news.push(Event::Error(error));
             }
