@@ -1,6 +1,7 @@
 'use strict';
 // RedisStore: where it connects to, what it says of that, and what becomes of operations when the server goes.
 
+const { once } = require('node:events');
 const assert = require('node:assert/strict');
 const path = require('node:path');
 const test = require('node:test');
@@ -282,8 +283,7 @@ test('killed with 1,000 saves in flight: every callback comes once, and says wha
     codes.delete('saved');
     codes.delete('ERR_SESSION_STORE_UNAVAILABLE');
     assert.deepEqual([...codes], [], 'nothing was closed, gone or corrupt');
-    await server.run();
-    await until(() => store.get('n').then(() => true, () => false), 'the store to work again'); // prettier-ignore
+    await Promise.all([within(once(store, 'connect'), 'the connections to be back'), server.run()]);
     assert.deepEqual(calls.filter((count) => count !== 1), []); // prettier-ignore
     const fresh = await Promise.all(sessions.map((_, i) => save(store, `call-${i}`, { n: 0 })));
     sessions.splice(0, sessions.length, ...fresh);

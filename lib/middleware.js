@@ -29,7 +29,7 @@ const REMOVE = 3; // Finish::Remove; lower numbers are extents of a save
 const OPTIONS = ['store', 'app', 'resolvers', 'timeout'];
 
 function checked(options) {
-  if (options === null || typeof options !== 'object') {
+  if (options === null || typeof options !== 'object' || Array.isArray(options)) {
     throw new SessionError('ERR_SESSION_OPTION', `session(options): options must be an object, not ${String(options)}`);
   }
   const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));

@@ -44,7 +44,7 @@ class NativeStore extends Store {
 
   constructor(options, className) {
     super();
-    if (options === null || typeof options !== 'object') {
+    if (options === null || typeof options !== 'object' || Array.isArray(options)) {
       throw new SessionError(
         'ERR_SESSION_OPTION',
         `${className}: the options must be an object, not ${String(options)}`
@@ -144,7 +144,7 @@ class NativeStore extends Store {
 }
 
 // The options as text for the native side, which checks them. What JSON would leave out or change, such as a function or
-// NaN, is told as text, so that it is refused by its name. A `ttl` that is a function stays here.
+// NaN, is told in words, so that it is refused by its name. A `ttl` that is a function stays here.
 function optionsText(options) {
   const entries = Object.entries(options).filter(([name, value]) => name !== 'ttl' || typeof value !== 'function');
   return JSON.stringify(Object.fromEntries(entries.map(([name, value]) => [name, told(value)])));
@@ -152,7 +152,9 @@ function optionsText(options) {
 
 function told(value) {
   if (value === undefined || value === null || typeof value === 'boolean' || Number.isFinite(value)) return value;
-  return typeof value === 'object' ? Object.prototype.toString.call(value) : String(value);
+  if (typeof value === 'string') return value;
+  // in brackets, so that it is no text or number that would do
+  return [typeof value === 'number' || typeof value === 'bigint' ? String(value) : typeof value];
 }
 
 module.exports = { NativeStore, Store, optionsText };

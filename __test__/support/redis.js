@@ -18,6 +18,10 @@ async function freePort() {
   return port;
 }
 
+// also those are stopped that a test has not come to
+const running = new Set();
+process.once('exit', () => running.forEach((server) => server.kill('SIGKILL')));
+
 class RedisServer {
   // `args`: more arguments for redis-server, such as ['--requirepass', 'secret']
   constructor(port, args = []) {
@@ -38,6 +42,7 @@ class RedisServer {
     const args = [...fixed, ...this.args].map(String);
     this.process = spawn('redis-server', args, { stdio: 'ignore' });
     this.process.on('error', () => undefined);
+    running.add(this.process);
     for (let tries = 0; tries < 200; tries++) {
       const reply = await this.raw('PING').catch(() => '');
       if (reply.startsWith('+PONG') || reply.startsWith('-NOAUTH')) return;
@@ -79,6 +84,7 @@ class RedisServer {
     const gone = once(this.process, 'exit');
     this.process.kill(signal);
     await gone;
+    running.delete(this.process);
   }
 
   async stop() {
