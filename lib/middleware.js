@@ -88,13 +88,17 @@ class Message {
     this.res = res;
     this.id = id;
     this.facts = factsOf(req);
-    if (req.session) this.facts |= Facts.ATTACHED;
+    // a look at req.session would parse it
+    const attached = req.mks instanceof Session || req.session;
+    if (attached) this.facts |= Facts.ATTACHED;
     if (engine.find(`mks:${id}`)?.pending === id) this.facts |= Facts.PENDING;
     this.mks = null;
     this.canceledByEvent = false;
     // whether a final response has been given
     this.leaving = false;
-    this.plan = native.plan(req.method, this.facts, req.source === 'application' ? statusOf(res) : 0);
+    // a session that is not ours is left alone
+    const foreign = attached && !(req.mks instanceof Session);
+    this.plan = foreign ? 0 : native.plan(req.method, this.facts, req.source === 'application' ? statusOf(res) : 0);
   }
 
   begin(next) {

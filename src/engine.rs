@@ -284,6 +284,11 @@ impl<B: Backend> Engine<B> {
     }
 
     fn wait(&mut self, op: u32) {
+        while let Some((_, first)) = self.deadlines.front()
+            && !self.outstanding.contains(first)
+        {
+            self.deadlines.pop_front();
+        }
         let at = Instant::now() + self.timeout;
         self.outstanding.insert(op);
         self.deadlines.push_back((at, op));
