@@ -2,65 +2,37 @@
 // Session, the multi-key session ("mks"): one data object, found by any of its keys. The record behind it, what has
 // changed and what is written are the native engine's.
 
+const { inspect } = require('node:util');
 const codec = require('./codec');
 const native = require('./native');
 const SessionError = require('./errors');
 const { Engine } = require('./engine');
+const Keys = require('./session-keys');
 const { SessionData, attach, fill } = require('./session-data');
 const promised = require('./promised');
 
-const PREFIX = 'mks:';
+const { PREFIX } = Keys;
 // extents of a save, as NativeEngine#save has them
 const ALWAYS = 1;
 
 class Session {
-  #store;
-  #engine;
-  #record;
-  #names = null;
+  #keys;
   #data;
-  #resources = null;
   #reference;
   #held = 0;
-  // the id under which an INVITE waits for its final response
-  #pending;
-  #degraded = false;
 
   constructor(options, record = native.newRecord(false)) {
     if (!options || !options.store) {
       throw new SessionError('ERR_SESSION_ARGUMENT', 'new Session({store}) needs a store');
     }
-    this.#store = options.store;
-    this.#engine = Engine.of(options.store);
-    this.#record = record;
-  }
-
-  get store() {
-    return this.#store;
-  }
-
-  get engine() {
-    return this.#engine;
-  }
-
-  get record() {
-    return this.#record;
-  }
-
-  get degraded() {
-    return this.#degraded;
-  }
-
-  set degraded(degraded) {
-    this.#degraded = degraded;
-  }
-
-  get pending() {
-    return this.#pending;
-  }
-
-  set pending(id) {
-    this.#pending = id;
+    this.store = options.store;
+    this.engine = Engine.of(options.store);
+    this.record = record;
+    // whether it stands in for one that could not be loaded
+    this.degraded = false;
+    // the id under which an INVITE waits for its final response
+    this.pending = undefined;
+    this.#keys = new Keys(record, this);
   }
 
   get uuid() {
@@ -68,20 +40,15 @@ class Session {
   }
 
   get keys() {
-    return [...this.#keys];
-  }
-
-  // asked for once, until they may have changed
-  get #keys() {
-    return (this.#names ??= native.recordKeys(this.#record));
+    return [...this.#keys.names];
   }
 
   get keyCount() {
-    return this.#keys.length;
+    return this.#keys.names.length;
   }
 
   get keyData() {
-    return Object.fromEntries(this.#keys.map((name) => [name, this.get(name.slice(PREFIX.length)) ?? null]));
+    return this.#keys.data;
   }
 
   // whether it was removed or has expired
@@ -113,42 +80,14 @@ class Session {
 
   // Adds a key: set(id), set(resource) with a sessionID, set(id, resource).
   set(id, resource) {
-    if (id !== null && typeof id === 'object') {
-      resource = isStorable(id) ? id : undefined;
-      id = id.sessionID;
-    }
-    if (typeof id !== 'string' || id === '' || !id.isWellFormed()) {
-      throw new SessionError(
-        'ERR_SESSION_ARGUMENT',
-        'the key of a session is a string of Unicode that is not empty, or has one as sessionID'
-      );
-    }
-    const name = PREFIX + id;
-    this.#names = null;
-    if (resource === undefined || resource === null) native.recordAddKey(this.record, id);
-    else {
-      native.recordAddKey(this.record, id, codec.encode(resource, `the resource of key ${id}`));
-      this.#resources ??= new Map();
-      this.#resources.set(name, resource);
-    }
+    const name = this.#keys.add(id, resource);
     if (this.#held > 0) this.engine.enlist(name, this);
     return this;
   }
 
   // The resource kept with a key.
   get(id) {
-    const name = PREFIX + id;
-    let resource = this.#resources?.get(name);
-    if (resource === undefined) {
-      const text = native.recordResource(this.record, name);
-      if (text === null) return undefined;
-      const instances = [];
-      resource = codec.decode(text, instances);
-      this.#resources ??= new Map();
-      this.#resources.set(name, resource);
-      instances.forEach((instance) => instance.attachSession(this));
-    }
-    return resource;
+    return this.#keys.resource(id);
   }
 
   // Whether a save would write anything.
@@ -169,8 +108,8 @@ class Session {
   // Removes the session with all of its keys.
   destroy(callback) {
     return promised(callback, (done) => {
-      const names = this.#keys;
-      this.#names = null;
+      const { names } = this.#keys;
+      this.#keys.refresh();
       this.engine.run(
         (err) => {
           names.forEach((name) => this.engine.strike(name, this));
@@ -186,10 +125,19 @@ class Session {
   close(callback) {
     return promised(callback, (done) =>
       this.write(0, (err) => {
-        this.#keys.forEach((name) => this.engine.strike(name, this));
+        this.#keys.names.forEach((name) => this.engine.strike(name, this));
         done(err);
       })
     );
+  }
+
+  // what logs and debuggers show: not the engine behind it
+  toJSON() {
+    return { uuid: this.uuid, keys: this.keys, session: this.session };
+  }
+
+  [inspect.custom](depth, options) {
+    return `Session ${inspect(this.toJSON(), options)}`;
   }
 
   // Gives any object `mks` and `session`.
@@ -200,13 +148,9 @@ class Session {
 
   // For the middleware: as the public methods, but the callback may come in the same turn.
 
-  // The JSON text of the data; nothing while nobody has read it. Resources may have changed as well.
+  // The JSON text of the data; nothing while nobody has read it. The record gets what has changed of the resources.
   text() {
-    this.#resources?.forEach((resource, name) => {
-      const id = name.slice(PREFIX.length);
-      if (this.#keys.includes(name))
-        native.recordAddKey(this.record, id, codec.encode(resource, `the resource of key ${id}`));
-    });
+    this.#keys.write();
     return this.#data && codec.encode(this.#data);
   }
 
@@ -232,8 +176,7 @@ class Session {
       text = undefined;
     }
     const over = (err) => {
-      this.#names = null;
-      this.#resources?.delete(PREFIX + id);
+      this.#keys.forget(id);
       this.engine.strike(PREFIX + id, this);
       done(err);
     };
@@ -242,7 +185,7 @@ class Session {
 
   // Brings what others have stored meanwhile into the data object.
   merge() {
-    this.#names = null;
+    this.#keys.refresh();
     const patch = native.recordMerge(this.record, this.text());
     if (patch === null) return;
     const instances = [];
@@ -255,11 +198,11 @@ class Session {
 
   // A request holds the session: whoever comes by one of its keys meanwhile gets this object.
   hold() {
-    if (this.#held++ === 0) this.#keys.forEach((name) => this.engine.enlist(name, this));
+    if (this.#held++ === 0) this.#keys.names.forEach((name) => this.engine.enlist(name, this));
   }
 
   release() {
-    if (--this.#held === 0) this.#keys.forEach((name) => this.engine.strike(name, this));
+    if (--this.#held === 0) this.#keys.names.forEach((name) => this.engine.strike(name, this));
   }
 
   get reference() {
@@ -310,12 +253,6 @@ function known(engine, record) {
     if (session && native.recordAbsorb(session.record, record) !== null) return session;
   }
   return null;
-}
-
-// a request or a socket that carries a sessionID is not something to be stored
-function isStorable(object) {
-  const proto = Object.getPrototypeOf(object);
-  return proto === Object.prototype || proto === null || codec.resolvers.includes(object.constructor);
 }
 
 module.exports = { Session };

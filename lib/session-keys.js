@@ -1,0 +1,94 @@
+'use strict';
+// The keys of a session: names it is found by, each with a resource of the application if it was given one.
+
+const codec = require('./codec');
+const native = require('./native');
+const SessionError = require('./errors');
+
+const PREFIX = 'mks:';
+
+class Keys {
+  #record;
+  #mks;
+  #names = null;
+  // the live resources by name: those that were given or asked for
+  #resources = null;
+
+  constructor(record, mks) {
+    this.#record = record;
+    this.#mks = mks;
+  }
+
+  // asked for once, until they may have changed
+  get names() {
+    return (this.#names ??= native.recordKeys(this.#record));
+  }
+
+  // each name with its resource, or null
+  get data() {
+    return Object.fromEntries(this.names.map((name) => [name, this.resource(name.slice(PREFIX.length)) ?? null]));
+  }
+
+  refresh() {
+    this.#names = null;
+  }
+
+  // add(id), add(resource) with a sessionID, add(id, resource); gives the name
+  add(id, resource) {
+    if (id !== null && typeof id === 'object') {
+      resource = isStorable(id) ? id : undefined;
+      id = id.sessionID;
+    }
+    if (typeof id !== 'string' || id === '' || !id.isWellFormed()) {
+      const message = 'the key of a session is a string of Unicode that is not empty, or has one as sessionID';
+      throw new SessionError('ERR_SESSION_ARGUMENT', message);
+    }
+    this.#names = null;
+    const name = PREFIX + id;
+    if (resource === undefined || resource === null) native.recordAddKey(this.#record, id);
+    else {
+      native.recordAddKey(this.#record, id, encode(id, resource));
+      this.#resources ??= new Map();
+      this.#resources.set(name, resource);
+    }
+    return name;
+  }
+
+  resource(id) {
+    const name = PREFIX + id;
+    const live = this.#resources?.get(name);
+    if (live !== undefined) return live;
+    const text = native.recordResource(this.#record, name);
+    if (text === null) return undefined;
+    const instances = [];
+    const resource = codec.decode(text, instances);
+    this.#resources ??= new Map();
+    this.#resources.set(name, resource);
+    instances.forEach((instance) => instance.attachSession(this.#mks));
+    return resource;
+  }
+
+  // Gives the record what has changed of the resources.
+  write() {
+    this.#resources?.forEach((resource, name) => {
+      const id = name.slice(PREFIX.length);
+      if (this.names.includes(name)) native.recordAddKey(this.#record, id, encode(id, resource));
+    });
+  }
+
+  forget(id) {
+    this.#names = null;
+    this.#resources?.delete(PREFIX + id);
+  }
+}
+Keys.PREFIX = PREFIX;
+
+const encode = (id, resource) => codec.encode(resource, `the resource of key ${id}`);
+
+// a request or a socket that carries a sessionID is not something to be stored
+function isStorable(object) {
+  const proto = Object.getPrototypeOf(object);
+  return proto === Object.prototype || proto === null || codec.resolvers.includes(object.constructor);
+}
+
+module.exports = Keys;
