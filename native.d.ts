@@ -79,14 +79,11 @@ export declare class NativeEngine {
   answer(id: number, error?: string | undefined | null, text?: string | undefined | null): void
 }
 
-/** A session that has ended: an empty one in place of one that is not there any more, never stored. */
-export declare function endedRecord(): ExternalObject<Shared>
-
 /** What a final response means for the session of a request that had `plan`: a number of `rules::Finish`. */
 export declare function finish(plan: number, facts: number, status: number): number
 
-/** A session that nobody has seen yet; `adopt`: stored for the first time, it joins the one that has its key already. */
-export declare function newRecord(adopt: boolean): ExternalObject<Shared>
+/** A session that nobody has seen yet. */
+export declare function newRecord(): ExternalObject<Shared>
 
 /**
  * What a message means for its session: the bits of `rules::Plan` for the bits of `rules::Facts`. `status` is 0 for a
@@ -109,9 +106,6 @@ export declare function recordIsDirty(record: ExternalObject<Shared>, text?: str
 /** Whether it was removed or has expired. */
 export declare function recordIsRemoved(record: ExternalObject<Shared>): boolean
 
-/** Whether it could not be loaded. */
-export declare function recordIsUnknown(record: ExternalObject<Shared>): boolean
-
 /** The names of its keys. */
 export declare function recordKeys(record: ExternalObject<Shared>): Array<string>
 
@@ -130,5 +124,8 @@ export declare function recordText(record: ExternalObject<Shared>): string
 /** Who it is. */
 export declare function recordUuid(record: ExternalObject<Shared>): string
 
-/** A session that could not be loaded: it is never created, its keys can be removed. */
-export declare function unknownRecord(): ExternalObject<Shared>
+/**
+ * What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
+ * found nothing (`rules::StandIn`).
+ */
+export declare function standInRecord(plan: number, failed: boolean, id: string): ExternalObject<Shared>

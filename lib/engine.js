@@ -10,14 +10,22 @@ const { NativeEngine } = require('./native');
 const engines = new WeakMap();
 
 const TICK = 50; // ms between looks at the deadlines
+const OF_STATE = new Set([
+  'ERR_SESSION_TIMEOUT',
+  'ERR_SESSION_STORE_UNAVAILABLE',
+  'ERR_SESSION_STORE_AUTH',
+  'ERR_SESSION_STORE'
+]);
 const SWEEP = 1024; // live entries before the first look for those that were never let go
 
 class Engine {
   // `create(wake)` makes the native engine
   constructor(store, create) {
     this.store = store;
+    // weak: an engine that nobody uses any more, with its store, is collected although its wake-up stands
+    const self = new WeakRef(this);
     try {
-      this.native = create(() => this.drain());
+      this.native = create(() => self.deref()?.drain());
     } catch (err) {
       throw SessionError.from(err);
     }
@@ -30,6 +38,8 @@ class Engine {
     this.again = false;
     this.live = new Map();
     this.sweepAt = SWEEP;
+    // what has been told of the store's state, until it is better
+    this.told = new Set();
     engines.set(store, this);
   }
 
@@ -98,6 +108,7 @@ class Engine {
         }
         const callback = this.waiting.get(op);
         this.waiting.delete(op);
+        if (code === null && this.told.size > 0 && this.ready) this.told.clear();
         if (callback) callback(code === null ? null : new SessionError(code, value), value);
       } catch (err) {
         process.nextTick(() => {
@@ -120,16 +131,23 @@ class Engine {
     }
     this.connecting = false;
     debug('store: %s %s', name, second || '');
-    if (name === 'connect') this.ready = true;
+    if (name === 'connect') {
+      this.ready = true;
+      this.told.clear();
+    }
     if (name === 'disconnect') this.ready = false;
     if (name === 'error') this.report(new SessionError(first, second));
     else this.store.emit(name, ...(second ? [new SessionError(first, second)] : []));
   }
 
-  // Tells of an error that nobody waits for.
+  // Tells of an error that nobody waits for; of the store's own state once, until something has succeeded.
   report(err) {
     if (!err) return;
     debug('%s: %s', err.code, err.message);
+    if (OF_STATE.has(err.code)) {
+      if (this.told.has(err.code)) return;
+      this.told.add(err.code);
+    }
     if (this.store.listenerCount?.('error') > 0) this.store.emit('error', err);
     else if (!this.warned) {
       this.warned = true;

@@ -1,6 +1,7 @@
 'use strict';
-// The one error class, with a stable code. Codes of the native engine are in src/error.rs; two are JavaScript's own:
-// ERR_SESSION_DATA (a session's data can't be turned into JSON, or back) and ERR_SESSION_NATIVE (no native binary).
+// The one error class, with a stable code. Codes of the native engine are in src/error.rs; three are JavaScript's own:
+// ERR_SESSION_DATA (a session's data can't be turned into JSON, or back), ERR_SESSION_RESPONSE (the host refused a response
+// that had waited for the store) and ERR_SESSION_NATIVE (no native binary).
 
 class SessionError extends Error {
   constructor(code, message, cause) {

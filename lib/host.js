@@ -2,7 +2,15 @@
 // Reads what a message is, of either host: classic drachtio and drachtio-srf spell it differently.
 
 // as in src/rules.rs, Facts
-const Facts = { NETWORK: 1, TO_TAG: 1 << 1, AUTHORIZED: 1 << 2, CANCELED: 1 << 3, PENDING: 1 << 4, ATTACHED: 1 << 5 };
+const Facts = {
+  NETWORK: 1,
+  TO_TAG: 1 << 1,
+  AUTHORIZED: 1 << 2,
+  CANCELED: 1 << 3,
+  PENDING: 1 << 4,
+  ATTACHED: 1 << 5,
+  SHARED: 1 << 6
+};
 
 const header = (req, name) => (typeof req.get === 'function' ? req.get(name) : undefined);
 
@@ -32,7 +40,7 @@ function factsOf(req) {
   let facts = req.source === 'application' ? 0 : Facts.NETWORK;
   if (hasToTag(req)) facts |= Facts.TO_TAG;
   else if (header(req, 'authorization') || header(req, 'proxy-authorization')) facts |= Facts.AUTHORIZED;
-  if (isCanceled(req)) facts |= Facts.CANCELED;
+  if (facts & Facts.NETWORK && isCanceled(req)) facts |= Facts.CANCELED;
   return facts;
 }
 

@@ -26,6 +26,9 @@ const Plan = {
 };
 const REMOVE = 3; // Finish::Remove; lower numbers are extents of a save
 
+// the message that a request is, on the request
+const MESSAGE = Symbol('drachtio-session message');
+
 const OPTIONS = ['store', 'app', 'resolvers', 'timeout'];
 
 function checked(options) {
@@ -62,6 +65,7 @@ function session(options = {}) {
     const id = idOf(req);
     if (id) mks.set(id);
     mks.attachTo(req);
+    req[MESSAGE]?.replace(mks);
   };
 
   return function attachSession(req, res, next) {
@@ -91,6 +95,7 @@ class Message {
     // a look at req.session would parse it
     const attached = req.mks instanceof Session || req.session;
     if (attached) this.facts |= Facts.ATTACHED;
+    if (req.mks?.keyCount > 1) this.facts |= Facts.SHARED;
     if (engine.find(`mks:${id}`)?.pending === id) this.facts |= Facts.PENDING;
     this.mks = null;
     this.canceledByEvent = false;
@@ -103,51 +108,45 @@ class Message {
 
   begin(next) {
     // drachtio-srf tells of a CANCEL by an event; it may come while the session is still being loaded
-    if (this.plan & Plan.FORMS_DIALOG && typeof this.req.once === 'function') {
-      this.req.once('cancel', () => this.cancel());
-    }
-    if (this.plan & Plan.CREATE) this.attach(this.fresh(false), next);
+    if (this.isPending && typeof this.req.once === 'function') this.req.once('cancel', () => this.cancel());
+    if (this.plan & Plan.CREATE) this.attach(this.standIn(false), next);
     else if (this.plan & Plan.LOAD) this.load(next);
     else this.attach(this.req.mks, next);
   }
 
-  // a new session with this message's key
-  fresh(adopt) {
-    return new Session({ store: this.engine.store }, native.newRecord(adopt)).set(this.id);
+  // whether it is a request whose final response decides if a dialog begins
+  get isPending() {
+    return Boolean(this.plan & Plan.FORMS_DIALOG && this.facts & Facts.NETWORK);
   }
 
-  // what stands in for a session that is not in the store
-  missing() {
-    if (this.plan & Plan.IN_DIALOG) return new Session({ store: this.engine.store }, native.endedRecord());
-    return this.fresh(!(this.plan & Plan.FORMS_DIALOG));
+  // what takes the place of a session that could not be loaded, or that there is none of
+  standIn(failed) {
+    return new Session({ store: this.engine.store }, native.standInRecord(this.plan, failed, this.id));
   }
 
   load(next) {
     if (!this.engine.ready) return this.attach(this.withoutStore('the store is disconnected'), next);
     Session.find(this.engine.store, this.id, (err, found) => {
-      if (this.plan & Plan.FORMS_DIALOG && this.canceled) return this.canceledMeanwhile(found);
+      if (this.isPending && this.canceled) return this.canceledMeanwhile(found);
       if (err) {
         this.engine.report(err);
         return this.attach(this.withoutStore(err.message), next);
       }
       debug('%s %s: %s', this.req.method, this.id, found ? 'loaded' : 'no session, an empty one');
-      this.attach(found || this.missing(), next);
+      this.attach(found || this.standIn(false), next);
     });
   }
 
-  // an empty session in place of one that can't be loaded: what is put into it goes nowhere, unless a dialog begins
+  // What the handler puts into it goes nowhere, unless a dialog begins.
   withoutStore(why) {
     debug('%s %s: degraded, %s', this.req.method, this.id, why);
-    const forms = this.plan & Plan.FORMS_DIALOG;
-    const mks = forms
-      ? this.fresh(true)
-      : new Session({ store: this.engine.store }, native.unknownRecord()).set(this.id);
+    const mks = this.standIn(true);
     mks.degraded = true;
     return mks;
   }
 
   get canceled() {
-    return this.canceledByEvent || isCanceled(this.req);
+    return Boolean(this.facts & Facts.NETWORK) && (this.canceledByEvent || isCanceled(this.req));
   }
 
   // A CANCEL removes the key of an INVITE that still waits for its final response (RFC 3261, 9.2).
@@ -168,10 +167,11 @@ class Message {
   attach(mks, next) {
     const { req, plan } = this;
     this.mks = mks;
+    req[MESSAGE] = this;
     if (req.mks !== mks) mks.attachTo(req);
     mks.hold();
     if (plan & Plan.ON_FINAL) {
-      if (plan & Plan.FORMS_DIALOG) mks.pending = this.id;
+      if (this.isPending) mks.pending = this.id;
       this.wrapSend();
       return next();
     }
@@ -194,6 +194,14 @@ class Message {
     }
   }
 
+  // Goes on with another session (Store#regenerate).
+  replace(mks) {
+    mks.hold();
+    if (this.isPending && !this.leaving) mks.pending = this.id;
+    this.mks.release();
+    this.mks = mks;
+  }
+
   over(err) {
     this.engine.report(err);
     this.mks.release();
@@ -203,52 +211,50 @@ class Message {
   wrapSend() {
     const { res } = this;
     const { send } = res;
-    const own = Object.hasOwn(res, 'send');
     res.send = (...args) => {
       const [status] = args;
       const known = Number.isInteger(status) && status >= 100 && status < 700;
       if (!known || (status < 200 && !this.leaving)) return send.apply(res, args);
       if (this.leaving) {
-        return debug('%s %s: a final response is on its way, %d is not sent', this.req.method, this.id, status);
+        return debug('%s %s: a final response was given before, %d is not sent', this.req.method, this.id, status);
       }
       this.leaving = true;
-      let turn = true;
-      let sent;
-      this.finish(status, () => {
-        if (own) res.send = send;
-        else delete res.send;
-        if (turn) sent = send.apply(res, args);
-        else this.sendLater(send, args);
-      });
-      turn = false;
-      return sent;
+      return this.afterwards(send, args, (leave) => this.finish(status, leave));
     };
   }
 
-  // What the host throws can't reach the handler any more; the callback that was given may hear of it.
-  sendLater(send, args) {
-    try {
-      send.apply(this.res, args);
-    } catch (err) {
-      const callback = args.find((arg) => typeof arg === 'function');
-      if (callback) return callback(err);
-      this.engine.report(new SessionError('ERR_SESSION_RESPONSE', `the response was refused: ${err.message}`, err));
-    }
+  // Calls a method of the response after something: in the same turn if that is done at once.
+  afterwards(method, args, first) {
+    let turn = true;
+    let given;
+    first(() => {
+      try {
+        given = method.apply(this.res, args);
+      } catch (err) {
+        // nothing has left: the application may try again
+        this.leaving = false;
+        if (turn) throw err;
+        // The handler can't catch it any more; the callback that was given may hear of it.
+        const callback = args.find((arg) => typeof arg === 'function');
+        if (callback) return callback(err);
+        const message = `${this.req.method} ${this.id}: the host refused what had waited: ${err.message}`;
+        this.engine.report(new SessionError('ERR_SESSION_RESPONSE', message, err));
+      }
+    });
+    turn = false;
+    return given;
   }
 
   finish(status, leave) {
-    const { canceled, plan } = this;
-    // the handler may have asked for another one (Store#regenerate)
-    const mks = this.req.mks || this.mks;
-    const end = native.finish(plan, this.facts | (canceled ? Facts.CANCELED : 0), status);
+    const { mks, plan } = this;
+    const outcome = () => native.finish(plan, this.facts | (this.canceled ? Facts.CANCELED : 0), status);
+    const end = outcome();
     debug('%s %s: %d, %s', this.req.method, this.id, status, end === REMOVE ? 'key removed' : 'saved');
     const done = (err) => {
       const decided = plan & (Plan.FORMS_DIALOG | Plan.ENDS_DIALOG);
       if (decided && mks.pending === this.id) mks.pending = undefined;
-      if (end !== REMOVE && !canceled && plan & Plan.FORMS_DIALOG && this.canceled) {
-        // canceled while it was being saved
-        mks.removeKey(this.id, (late) => this.engine.report(late));
-      }
+      // canceled while it was being saved
+      if (end !== REMOVE && outcome() === REMOVE) mks.removeKey(this.id, (late) => this.engine.report(late));
       this.over(err);
       leave();
     };
@@ -258,17 +264,19 @@ class Message {
 
   // The session is saved before the far end is acknowledged.
   wrapAck() {
-    const { res } = this;
+    const { res, mks } = this;
     const { ack } = res;
     if (typeof ack !== 'function') return this.over();
+    // an INVITE that was challenged has lost its key meanwhile
+    if (this.plan & Plan.FORMS_DIALOG && !mks.removed) mks.set(this.id);
     res.ack = (...args) => {
       res.ack = ack;
-      let sent;
-      this.mks.write(native.finish(this.plan, this.facts, statusOf(res)), (err) => {
-        this.over(err);
-        sent = ack.apply(res, args);
+      return this.afterwards(ack, args, (leave) => {
+        mks.write(native.finish(this.plan, this.facts, statusOf(res)), (err) => {
+          this.over(err);
+          leave();
+        });
       });
-      return sent;
     };
     return undefined;
   }

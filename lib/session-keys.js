@@ -11,7 +11,7 @@ class Keys {
   #record;
   #mks;
   #names = null;
-  // the live resources by name: those that were given or asked for
+  // those resources that were given or asked for, by name: each with its text as the record has it
   #resources = null;
 
   constructor(record, mks) {
@@ -29,8 +29,18 @@ class Keys {
     return Object.fromEntries(this.names.map((name) => [name, this.resource(name.slice(PREFIX.length)) ?? null]));
   }
 
+  // The record may have changed. A resource that others have changed, and nobody here, is read anew when it is asked for.
   refresh() {
     this.#names = null;
+    this.#resources?.forEach(({ live, text }, name) => {
+      if (native.recordResource(this.#record, name) === text) return;
+      if (encode(name, live) === text) this.#resources.delete(name);
+    });
+  }
+
+  #keep(name, live, text) {
+    this.#resources ??= new Map();
+    this.#resources.set(name, { live, text });
   }
 
   // add(id), add(resource) with a sessionID, add(id, resource); gives the name
@@ -47,32 +57,33 @@ class Keys {
     const name = PREFIX + id;
     if (resource === undefined || resource === null) native.recordAddKey(this.#record, id);
     else {
-      native.recordAddKey(this.#record, id, encode(id, resource));
-      this.#resources ??= new Map();
-      this.#resources.set(name, resource);
+      const text = encode(name, resource);
+      native.recordAddKey(this.#record, id, text);
+      this.#keep(name, resource, text);
     }
     return name;
   }
 
   resource(id) {
     const name = PREFIX + id;
-    const live = this.#resources?.get(name);
-    if (live !== undefined) return live;
+    const kept = this.#resources?.get(name);
+    if (kept) return kept.live;
     const text = native.recordResource(this.#record, name);
     if (text === null) return undefined;
     const instances = [];
     const resource = codec.decode(text, instances);
-    this.#resources ??= new Map();
-    this.#resources.set(name, resource);
+    this.#keep(name, resource, text);
     instances.forEach((instance) => instance.attachSession(this.#mks));
     return resource;
   }
 
   // Gives the record what has changed of the resources.
   write() {
-    this.#resources?.forEach((resource, name) => {
-      const id = name.slice(PREFIX.length);
-      if (this.names.includes(name)) native.recordAddKey(this.#record, id, encode(id, resource));
+    this.#resources?.forEach((kept, name) => {
+      const text = encode(name, kept.live);
+      if (text === kept.text || !this.names.includes(name)) return;
+      native.recordAddKey(this.#record, name.slice(PREFIX.length), text);
+      kept.text = text;
     });
   }
 
@@ -83,7 +94,7 @@ class Keys {
 }
 Keys.PREFIX = PREFIX;
 
-const encode = (id, resource) => codec.encode(resource, `the resource of key ${id}`);
+const encode = (name, resource) => codec.encode(resource, `the resource of key ${name}`);
 
 // a request or a socket that carries a sessionID is not something to be stored
 function isStorable(object) {

@@ -21,7 +21,7 @@ class Session {
   #reference;
   #held = 0;
 
-  constructor(options, record = native.newRecord(false)) {
+  constructor(options, record = native.newRecord()) {
     if (!options || !options.store) {
       throw new SessionError('ERR_SESSION_ARGUMENT', 'new Session({store}) needs a store');
     }
@@ -151,7 +151,10 @@ class Session {
   // The JSON text of the data; nothing while nobody has read it. The record gets what has changed of the resources.
   text() {
     this.#keys.write();
-    return this.#data && codec.encode(this.#data);
+    if (!this.#data) return undefined;
+    const text = codec.encode(this.#data);
+    if (text.startsWith('{')) return text;
+    throw new SessionError('ERR_SESSION_DATA', `a session is an object; its toJSON gives ${text}`);
   }
 
   write(extent, done) {
@@ -183,9 +186,10 @@ class Session {
     this.engine.run(over, 'removeKey', this.record, id, text, ttl);
   }
 
-  // Brings what others have stored meanwhile into the data object.
-  merge() {
+  // The store was asked again: brings what others have stored meanwhile into the data object and the resources.
+  loaded(isCurrent) {
     this.#keys.refresh();
+    if (isCurrent) return;
     const patch = native.recordMerge(this.record, this.text());
     if (patch === null) return;
     const instances = [];
@@ -216,14 +220,14 @@ class Session {
     const found = (err, value) => {
       if (err) return callback(err);
       if (value === null) return callback(null, null);
-      if (value === true) return callback(null, live);
+      let mks = live;
       try {
-        const mks = value === false ? live : known(engine, value) || new Session({ store }, value);
-        if (value === false || mks.record !== value) mks.merge();
-        callback(null, mks);
+        if (typeof value !== 'boolean') mks = known(engine, value) || new Session({ store }, value);
+        if (mks.record !== value) mks.loaded(value === true);
       } catch (thrown) {
-        callback(thrown);
+        return callback(thrown);
       }
+      callback(null, mks);
     };
     engine.run(found, 'load', id, live?.record);
   }

@@ -18,7 +18,7 @@ use napi_derive::napi;
 
 use crate::engine::{Engine, Extent, Shared, Value};
 use crate::error::{Error, Kind};
-use crate::record::KEY_PREFIX;
+use crate::record::{KEY_PREFIX, Record};
 use crate::rules::{self, Facts, Plan};
 use crate::store::foreign::ForeignStore;
 use crate::store::memory::MemoryStore;
@@ -59,6 +59,12 @@ fn millis(ttl: Option<f64>) -> Option<u64> {
     ttl.map(|ttl| ttl as u64)
 }
 
+/// A session for JavaScript to hold. The size lets V8 know what it would get back by collecting it.
+fn held(record: Shared) -> External<Shared> {
+    let size = record.borrow().text.len() + size_of::<Record>();
+    External::new_with_size_hint(record, size)
+}
+
 fn cell(value: Value) -> Cell {
     match value {
         Value::Nothing => Cell::B(Null),
@@ -66,7 +72,7 @@ fn cell(value: Value) -> Cell {
         Value::Count(count) => Cell::D(number(count)),
         Value::Text(text) => Cell::E(text),
         Value::Texts(texts) => Cell::F(texts),
-        Value::Session(record) => Cell::G(External::new(record)),
+        Value::Session(record) => Cell::G(held(record)),
     }
 }
 
@@ -207,9 +213,13 @@ impl NativeEngine {
         ttl: Option<f64>,
     ) -> Result<Cell> {
         let extent = match extent {
+            0 => Extent::Changes,
             1 => Extent::Always,
             2 => Extent::ForRetry,
-            _ => Extent::Changes,
+            other => {
+                let message = format!("{other} is no extent of a save");
+                return Err(thrown(Error::new(Kind::Argument, message)));
+            }
         };
         returned(self.engine.save(op, record, text, extent, millis(ttl)))
     }

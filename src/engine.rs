@@ -12,10 +12,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 pub use task::{Extent, Shared, Value};
-use task::{Job, Prepared, Task, Written, coalesce, value_of};
+use task::{Job, Prepared, Task, coalesce, value_of};
 
 use crate::error::{Error, Kind, Result};
-use crate::record::{Record, State};
+use crate::record::{Record, State, Written};
 use crate::store::{Backend, Event, Op, Reply};
 
 /// What is on its way to the store: everything needed when the answer comes.
@@ -131,8 +131,14 @@ impl<B: Backend> Engine<B> {
         extent: Extent,
         ttl: Option<u64>,
     ) -> Option<Result<Value>> {
-        let text = text.map(Into::into);
-        self.on_session(op, record, Task::Save { text, extent, ttl })
+        let (base, text) = record.borrow_mut().take(text);
+        let task = Task::Save {
+            base,
+            text,
+            extent,
+            ttl,
+        };
+        self.on_session(op, record, task)
     }
 
     /// Takes the key `name` from a session, and with the last key the session; what has changed is saved if it stays.
@@ -144,16 +150,9 @@ impl<B: Backend> Engine<B> {
         text: Option<String>,
         ttl: Option<u64>,
     ) -> Option<Result<Value>> {
-        let text = text.map(Into::into);
-        self.on_session(
-            op,
-            record,
-            Task::RemoveKey {
-                name: name.to_owned(),
-                text,
-                ttl,
-            },
-        )
+        let data = record.borrow_mut().take(text);
+        let name = name.to_owned();
+        self.on_session(op, record, Task::RemoveKey { name, data, ttl })
     }
 
     /// Removes a session with all of its keys.

@@ -46,8 +46,10 @@ pub struct Record {
     pub home: String,
     /// The names it is found by.
     pub keys: Vec<Key>,
-    /// The text last stored or loaded: what the next difference is taken from.
+    /// The text last stored or loaded, as the store has confirmed it.
     pub text: Arc<str>,
+    /// The text when all saves that were asked for are done: what the next difference is taken from.
+    pub view: Arc<str>,
     /// Whether, stored for the first time, it joins a session that has its key already ([`Create::adopt`]).
     pub adopt: bool,
     /// Where it stands.
@@ -71,6 +73,7 @@ impl Record {
             home: String::new(),
             keys: Vec::new(),
             text: fields::EMPTY.into(),
+            view: fields::EMPTY.into(),
             adopt: false,
             state: State::New,
             doubt: None,
@@ -98,6 +101,7 @@ impl Record {
         };
         record.absorb(stored);
         if let Some(text) = record.incoming.take() {
+            record.view = Arc::clone(&text);
             record.text = text;
         }
         record
@@ -176,7 +180,10 @@ impl Record {
             return Ok(None);
         };
         let base = std::mem::replace(&mut self.text, stored);
-        let Some(mine) = mine else { return Ok(None) };
+        let Some(mine) = mine else {
+            self.view = Arc::clone(&self.text);
+            return Ok(None);
+        };
         let (base, stored, mine) = (
             fields::split(&base)?,
             fields::split(&self.text)?,
@@ -186,6 +193,7 @@ impl Record {
         if changes.is_empty() {
             return Ok(None);
         }
+        self.view = fields::apply(&fields::split(&self.view)?, &changes).into();
         let removed: Vec<String> = changes
             .removed
             .iter()
@@ -201,7 +209,7 @@ impl Record {
     /// Whether a save of `text` (absent: nobody has read the data) would change anything.
     #[must_use]
     pub fn is_dirty(&self, text: Option<&str>) -> bool {
-        let differs = self.doubt.is_some() || text.is_some_and(|text| *text != *self.text);
+        let differs = self.doubt.is_some() || text.is_some_and(|text| *text != *self.view);
         differs || self.ageing || self.keys.iter().any(|key| !key.stored)
     }
 
@@ -226,21 +234,32 @@ impl Record {
         }
     }
 
-    /// A later save of this session.
+    /// Takes the text of the data object for a save, absent while nobody has read it: gives what it changes, from and
+    /// to.
+    pub fn take(&mut self, text: Option<String>) -> (Arc<str>, Arc<str>) {
+        let base = Arc::clone(&self.view);
+        if let Some(text) = text.filter(|text| **text != *base) {
+            self.view = text.into();
+        }
+        (base, Arc::clone(&self.view))
+    }
+
+    /// A later save of this session: the changes from `base` to `text`.
     #[must_use]
-    pub fn update(&self, text: &Arc<str>, ttl: Option<u64>) -> Update {
+    pub fn update(&self, base: &Arc<str>, text: &Arc<str>, ttl: Option<u64>) -> Update {
+        let doubt = self.doubt.iter().flat_map(|doubt| [&self.text, doubt]);
         Update {
             uuid: Arc::clone(&self.uuid),
             home: self.home.clone(),
-            base: Arc::clone(&self.text),
-            doubt: self.doubt.clone(),
+            base: Arc::clone(base),
+            others: doubt.map(Arc::clone).collect(),
             text: Arc::clone(text),
             known: self.known(),
             added: self
                 .keys
                 .iter()
                 .filter(|key| !key.stored)
-                .map(|k| (k.name.clone(), k.resource.clone()))
+                .map(|key| (key.name.clone(), key.resource.clone()))
                 .collect(),
             ttl,
         }
@@ -256,9 +275,9 @@ impl Record {
             .collect()
     }
 
-    /// The store has `text` and `keys` now.
-    pub fn saved(&mut self, text: &Arc<str>, keys: &[(String, Option<String>)], saved: Saved) {
-        self.text = Arc::clone(text);
+    /// The store has done what was written.
+    pub fn saved(&mut self, written: &Written, saved: Saved) {
+        self.confirm(written);
         self.state = State::Stored;
         (self.version, self.ageing, self.doubt) = (saved.version, false, None);
         if let Some(home) = saved.home {
@@ -267,16 +286,48 @@ impl Record {
         if let Some(uuid) = saved.uuid {
             self.uuid = uuid.into();
         }
-        for (name, resource) in keys {
-            if let Some(key) = self
-                .keys
-                .iter_mut()
-                .find(|key| key.name == *name && key.resource == *resource)
-            {
+        for (name, resource) in &written.keys {
+            let known = |key: &&mut Key| key.name == *name && key.resource == *resource;
+            if let Some(key) = self.keys.iter_mut().find(known) {
                 key.stored = true;
             }
         }
     }
+
+    /// The store has the changes that were written, on top of what a load has brought meanwhile.
+    pub fn confirm(&mut self, written: &Written) {
+        if *self.text == *written.base {
+            self.text = Arc::clone(&written.text);
+            return;
+        }
+        let (text, base, now) = (&self.text, &written.base, &written.text);
+        // All three were split before; one that can't be is no reason to lose track of what was written.
+        let merged = || {
+            let (base, now) = (fields::split(base).ok()?, fields::split(now).ok()?);
+            Some(fields::apply(
+                &fields::split(text).ok()?,
+                &fields::diff(&base, &now),
+            ))
+        };
+        self.text = merged().map_or_else(|| Arc::clone(now), Into::into);
+    }
+
+    /// A save failed, or nobody knows what became of it: the next one is taken from what the store has confirmed.
+    pub fn failed(&mut self, written: Option<Written>) {
+        self.doubt = written.map(|written| written.text).or(self.doubt.take());
+        self.view = Arc::clone(&self.text);
+    }
+}
+
+/// What a save is writing.
+#[derive(Debug)]
+pub struct Written {
+    /// The data before the changes.
+    pub base: Arc<str>,
+    /// The data with them.
+    pub text: Arc<str>,
+    /// The keys that go along, with their resources.
+    pub keys: Vec<(String, Option<String>)>,
 }
 
 impl Default for Record {
@@ -303,6 +354,11 @@ mod tests {
         }
     }
 
+    fn written(base: &str, text: &str, keys: Vec<(String, Option<String>)>) -> Written {
+        let (base, text) = (base.into(), text.into());
+        Written { base, text, keys }
+    }
+
     #[test]
     fn a_new_one_has_a_uuid_of_its_own_and_nothing_else() {
         let (one, two) = (Record::new(), Record::new());
@@ -319,7 +375,7 @@ mod tests {
         assert!(record.is_dirty(None));
         let create = record.create(&"{}".into(), None);
         assert_eq!((create.home.as_str(), create.keys.len()), ("mks:a", 1));
-        record.saved(&"{}".into(), &create.keys, Saved::default());
+        record.saved(&written("{}", "{}", create.keys), Saved::default());
         assert!(!record.is_dirty(None));
         record.add_key("mks:a", Some("1".into()));
         assert!(record.is_dirty(None), "another resource is a change");
@@ -331,7 +387,7 @@ mod tests {
         record.add_key("mks:a", Some("1".into()));
         let create = record.create(&"{}".into(), None);
         record.add_key("mks:a", Some("2".into()));
-        record.saved(&"{}".into(), &create.keys, Saved::default());
+        record.saved(&written("{}", "{}", create.keys), Saved::default());
         assert!(record.is_dirty(None));
     }
 
@@ -364,9 +420,9 @@ mod tests {
             version: 1,
             ..stored(r#"{"a":1}"#, &["mks:a"])
         });
+        let two = written(r#"{"a":1}"#, r#"{"a":2}"#, Vec::new());
         record.saved(
-            &r#"{"a":2}"#.into(),
-            &[],
+            &two,
             Saved {
                 version: 2,
                 ..Saved::default()
@@ -384,6 +440,23 @@ mod tests {
         let mut record = Record::loaded(stored(r#"{"a":1}"#, &["mks:a"]));
         record.doubt = Some(r#"{"a":2}"#.into());
         assert!(record.is_dirty(Some(r#"{"a":1}"#)));
-        assert!(record.update(&r#"{"a":1}"#.into(), None).doubt.is_some());
+        let (base, text) = record.take(Some(r#"{"a":1}"#.into()));
+        assert_eq!(record.update(&base, &text, None).others.len(), 2);
+    }
+
+    #[test]
+    fn what_a_load_brings_during_a_save_is_not_forgotten() {
+        let mut record = Record::loaded(stored(r#"{"x":0,"y":0}"#, &["mks:a"]));
+        let (base, text) = record.take(Some(r#"{"x":0,"y":1}"#.into()));
+        record.absorb(stored(r#"{"x":1,"y":0}"#, &["mks:a"]));
+        let patch = record.merge(Some(r#"{"x":0,"y":1}"#)).expect("objects");
+        assert_eq!(patch.as_deref(), Some(r#"{"set":{"x":1},"removed":[]}"#));
+        let keys = Vec::new();
+        record.saved(&Written { base, text, keys }, Saved::default());
+        assert_eq!(&*record.text, r#"{"x":1,"y":1}"#);
+        assert!(
+            !record.is_dirty(Some(r#"{"x":1,"y":1}"#)),
+            "nothing of others goes out as ours"
+        );
     }
 }

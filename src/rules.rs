@@ -21,6 +21,8 @@ bitflags! {
         const PENDING = 1 << 4;
         /// The request has a session already.
         const ATTACHED = 1 << 5;
+        /// That session has other keys besides this message's.
+        const SHARED = 1 << 6;
     }
 }
 
@@ -120,6 +122,8 @@ fn plan_response(method: &str, facts: Facts, status: u16) -> Plan {
     match (method, status) {
         ("INVITE", 200..300) if facts.contains(Facts::TO_TAG) => load | Plan::ON_ACK,
         ("INVITE", 200..300) => load | Plan::ON_ACK | Plan::FORMS_DIALOG,
+        // A challenged INVITE may come again, or not. Its key waits for that only where nothing else holds the session.
+        ("INVITE", 401 | 407) if !facts.contains(Facts::SHARED) => load,
         // The far end refused: that leg never became a dialog.
         ("INVITE", 300..) if !facts.contains(Facts::TO_TAG) => load | Plan::REMOVE_FIRST,
         // A challenged BYE is sent again; any other answer ends the dialog (RFC 3261, 15.1.1).
@@ -127,6 +131,31 @@ fn plan_response(method: &str, facts: Facts, status: u16) -> Plan {
         ("BYE", 200..) => load | Plan::REMOVE_FIRST,
         (_, 200..) => load | Plan::AFTER_HANDLER,
         _ => load,
+    }
+}
+
+/// What stands in for a session that a message needs and that could not be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandIn {
+    /// A new one: a dialog begins.
+    New,
+    /// A new one that, when it is stored, joins the one that has its key by then.
+    Adopting,
+    /// An empty one that is never stored: the dialog's session has ended.
+    Ended,
+    /// An empty one that is never stored, whose key can be removed: the session may exist.
+    Unknown,
+}
+
+/// What stands in when a load has `failed`, or has found nothing.
+#[must_use]
+pub fn stand_in(plan: Plan, failed: bool) -> StandIn {
+    match (plan.contains(Plan::FORMS_DIALOG), failed) {
+        (true, true) => StandIn::Adopting,
+        (true, false) => StandIn::New,
+        (false, true) => StandIn::Unknown,
+        (false, false) if plan.contains(Plan::IN_DIALOG) => StandIn::Ended,
+        (false, false) => StandIn::Adopting,
     }
 }
 
@@ -279,6 +308,28 @@ mod tests {
             plan("INFO", sent | Facts::TO_TAG, 200),
             found | Plan::AFTER_HANDLER | Plan::IN_DIALOG
         );
+    }
+
+    #[test]
+    fn a_challenged_invite_of_the_application_keeps_the_only_key() {
+        let sent = Facts::ATTACHED;
+        assert_eq!(plan("INVITE", sent, 407), Plan::empty());
+        assert_eq!(
+            plan("INVITE", sent | Facts::SHARED, 407),
+            Plan::REMOVE_FIRST
+        );
+    }
+
+    #[test]
+    fn what_stands_in_for_a_session_that_is_not_there() {
+        let begins = plan("INVITE", NETWORK | Facts::AUTHORIZED, 0);
+        let inside = plan("INFO", DIALOG, 0);
+        let outside = plan("REGISTER", NETWORK, 0);
+        let found =
+            [begins, inside, outside].map(|plan| (stand_in(plan, false), stand_in(plan, true)));
+        assert_eq!(found[0], (StandIn::New, StandIn::Adopting));
+        assert_eq!(found[1], (StandIn::Ended, StandIn::Unknown));
+        assert_eq!(found[2], (StandIn::Adopting, StandIn::Unknown));
     }
 
     #[test]

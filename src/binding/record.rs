@@ -6,37 +6,41 @@ use std::rc::Rc;
 use napi::bindgen_prelude::External;
 use napi_derive::napi;
 
-use super::{Result, name_of, thrown};
+use super::{Result, held, name_of, thrown};
 use crate::engine::Shared;
 use crate::error::Error;
 use crate::record::{Record, State};
+use crate::rules::{self, Plan, StandIn};
 
-/// A session that nobody has seen yet; `adopt`: stored for the first time, it joins the one that has its key already.
+/// A session that nobody has seen yet.
 #[napi]
 #[must_use]
-pub fn new_record(adopt: bool) -> External<Shared> {
-    External::new(Rc::new(RefCell::new(Record {
-        adopt,
-        ..Record::new()
-    })))
+pub fn new_record() -> External<Shared> {
+    held(Rc::default())
 }
 
-/// A session that could not be loaded: it is never created, its keys can be removed.
+/// What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
+/// found nothing (`rules::StandIn`).
 #[napi]
-#[must_use]
-pub fn unknown_record() -> External<Shared> {
-    External::new(Rc::new(RefCell::new(Record::unknown())))
-}
-
-/// A session that has ended: an empty one in place of one that is not there any more, never stored.
-#[napi]
-#[must_use]
-pub fn ended_record() -> External<Shared> {
-    let state = State::Removed;
-    External::new(Rc::new(RefCell::new(Record {
-        state,
-        ..Record::new()
-    })))
+pub fn stand_in_record(plan: u32, failed: bool, id: String) -> Result<External<Shared>> {
+    let name = name_of(&id)?;
+    let stand_in = rules::stand_in(Plan::from_bits_truncate(plan), failed);
+    let adopt = stand_in == StandIn::Adopting;
+    let mut record = match stand_in {
+        StandIn::New | StandIn::Adopting => Record {
+            adopt,
+            ..Record::new()
+        },
+        StandIn::Ended => Record {
+            state: State::Removed,
+            ..Record::new()
+        },
+        StandIn::Unknown => Record::unknown(),
+    };
+    if stand_in != StandIn::Ended {
+        record.add_key(&name, None);
+    }
+    Ok(held(Rc::new(RefCell::new(record))))
 }
 
 /// Who it is.
@@ -105,13 +109,6 @@ pub fn record_is_dirty(record: &External<Shared>, text: Option<String>) -> bool 
 #[must_use]
 pub fn record_is_removed(record: &External<Shared>) -> bool {
     record.borrow().state == State::Removed
-}
-
-/// Whether it could not be loaded.
-#[napi]
-#[must_use]
-pub fn record_is_unknown(record: &External<Shared>) -> bool {
-    record.borrow().state == State::Unknown
 }
 
 /// Takes over what a load brought for a session that is here already: `null` if it is another session, otherwise

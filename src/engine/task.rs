@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 use crate::fields;
-use crate::record::{Record, State};
+use crate::record::{Record, State, Written};
 use crate::rules::RETRY_SECONDS;
 use crate::store::{Destroy, Op, RemoveKey, Reply, Stored};
 
@@ -52,8 +52,10 @@ pub enum Task {
     },
     /// Save the data.
     Save {
-        /// Its text; absent while nobody has read it.
-        text: Option<Arc<str>>,
+        /// Its text before the changes.
+        base: Arc<str>,
+        /// Its text with them.
+        text: Arc<str>,
         /// How much.
         extent: Extent,
         /// The time to live asked for, ms.
@@ -63,8 +65,8 @@ pub enum Task {
     RemoveKey {
         /// The key's name.
         name: String,
-        /// The data, to be saved if the session stays.
-        text: Option<Arc<str>>,
+        /// The data before and after the changes, to be saved if the session stays.
+        data: (Arc<str>, Arc<str>),
         /// The time to live asked for, ms.
         ttl: Option<u64>,
     },
@@ -80,12 +82,6 @@ pub struct Job {
     pub task: Task,
     /// The callers' numbers.
     pub waiters: Vec<u32>,
-}
-
-/// What a save is writing.
-pub struct Written {
-    text: Arc<str>,
-    keys: Vec<(String, Option<String>)>,
 }
 
 /// What a job comes to.
@@ -107,13 +103,19 @@ pub fn prepare(job: &Job, default_ttl: Option<u64>) -> Result<Prepared> {
     let mut record = shared.borrow_mut();
     match &job.task {
         Task::Load { name } => Ok(Prepared::Send(Op::Load { name: name.clone() }, None)),
-        Task::Save { text, extent, ttl } => {
-            prepare_save(&mut record, text.as_ref(), *extent, ttl.or(default_ttl))
+        Task::Save {
+            base,
+            text,
+            extent,
+            ttl,
+        } => {
+            let save = prepare_save(&mut record, (base, text), *extent, ttl.or(default_ttl));
+            save.inspect_err(|_| record.failed(None))
         }
-        Task::RemoveKey { name, text, ttl } => Ok(prepare_removal(
+        Task::RemoveKey { name, data, ttl } => Ok(prepare_removal(
             &mut record,
             name,
-            text.as_ref(),
+            data,
             ttl.or(default_ttl),
         )),
         Task::Destroy if record.state == State::Stored || record.doubt.is_some() => {
@@ -133,12 +135,11 @@ pub fn prepare(job: &Job, default_ttl: Option<u64>) -> Result<Prepared> {
 
 fn prepare_save(
     record: &mut Record,
-    text: Option<&Arc<str>>,
+    (base, text): (&Arc<str>, &Arc<str>),
     extent: Extent,
     ttl: Option<u64>,
 ) -> Result<Prepared> {
-    let dirty = record.is_dirty(text.map(AsRef::as_ref));
-    let now = Arc::clone(text.unwrap_or(&record.text));
+    let dirty = base != text || record.is_dirty(None);
     let ttl = match extent {
         Extent::ForRetry => {
             let short = u64::from(RETRY_SECONDS) * 1000;
@@ -146,9 +147,14 @@ fn prepare_save(
         }
         Extent::Changes | Extent::Always => ttl,
     };
+    let written = |keys| Written {
+        base: Arc::clone(base),
+        text: Arc::clone(text),
+        keys,
+    };
     let always = extent == Extent::Always;
-    let untouched = !always && *now == *record.text;
-    let empty = *now == *fields::EMPTY && record.keys.iter().all(|key| key.resource.is_none());
+    let untouched = !always && base == text;
+    let empty = **text == *fields::EMPTY && record.keys.iter().all(|key| key.resource.is_none());
     match record.state {
         State::Removed | State::Unknown if untouched => Ok(Prepared::Done(Value::Nothing)),
         State::Removed => Err(Error::gone(&record.uuid)),
@@ -162,21 +168,15 @@ fn prepare_save(
             "a session without keys can't be found again: add one with set(id)",
         )),
         State::New => {
-            let create = record.create(&now, ttl);
-            let keys = create.keys.clone();
-            Ok(Prepared::Send(
-                Op::Create(create),
-                Some(Written { text: now, keys }),
-            ))
+            let create = record.create(text, ttl);
+            let written = written(create.keys.clone());
+            Ok(Prepared::Send(Op::Create(create), Some(written)))
         }
         State::Stored if !dirty && !always => Ok(Prepared::Done(Value::Nothing)),
         State::Stored => {
-            let update = record.update(&now, ttl);
-            let keys = update.added.clone();
-            Ok(Prepared::Send(
-                Op::Update(update),
-                Some(Written { text: now, keys }),
-            ))
+            let update = record.update(base, text, ttl);
+            let written = written(update.added.clone());
+            Ok(Prepared::Send(Op::Update(update), Some(written)))
         }
     }
 }
@@ -184,7 +184,7 @@ fn prepare_save(
 fn prepare_removal(
     record: &mut Record,
     name: &str,
-    text: Option<&Arc<str>>,
+    (base, text): &(Arc<str>, Arc<str>),
     ttl: Option<u64>,
 ) -> Prepared {
     // A first save whose outcome nobody knows may have stored it.
@@ -200,14 +200,15 @@ fn prepare_removal(
         }
         State::New | State::Stored | State::Unknown => {}
     }
-    let changed = text.filter(|text| stored && ***text != *record.text);
+    let changed = stored && base != text;
     let remove = RemoveKey {
         of: stored.then(|| (Arc::clone(&record.uuid), record.home.clone())),
         name: name.to_owned(),
-        data: changed.map(|text| (Arc::clone(&record.text), Arc::clone(text))),
+        data: changed.then(|| (Arc::clone(base), Arc::clone(text))),
         ttl,
     };
-    let written = changed.map(|text| Written {
+    let written = changed.then(|| Written {
+        base: Arc::clone(base),
         text: Arc::clone(text),
         keys: Vec::new(),
     });
@@ -218,18 +219,21 @@ fn prepare_removal(
 pub fn coalesce(last: Option<&mut Job>, mut job: Job) -> Option<Job> {
     let Some(last) = last else { return Some(job) };
     let same = matches!((&last.record, &job.record), (Some(a), Some(b)) if Rc::ptr_eq(a, b));
-    match (&mut last.task, &mut job.task) {
-        (
-            Task::Save { text, extent, ttl },
-            Task::Save {
-                text: newer,
-                extent: now,
-                ttl: newer_ttl,
-            },
-        ) if same && *extent == *now => {
-            if newer.is_some() {
-                *text = newer.take();
-            }
+    let Task::Save {
+        text, extent, ttl, ..
+    } = &mut last.task
+    else {
+        return Some(job);
+    };
+    match &job.task {
+        // Not where a load has been merged between the two: the changes of others would go out as ours.
+        Task::Save {
+            base,
+            text: newer,
+            extent: now,
+            ttl: newer_ttl,
+        } if same && extent == now && Arc::ptr_eq(base, text) => {
+            *text = Arc::clone(newer);
             *ttl = *newer_ttl;
             last.waiters.append(&mut job.waiters);
             None
@@ -247,7 +251,7 @@ pub fn apply(job: &Job, written: Option<Written>, reply: Result<Reply>) -> Resul
     match reply {
         Ok(Reply::Saved(saved)) => {
             if let Some(written) = written {
-                record.saved(&written.text, &written.keys, saved);
+                record.saved(&written, saved);
             }
             Ok(Value::Nothing)
         }
@@ -258,19 +262,17 @@ pub fn apply(job: &Job, written: Option<Written>, reply: Result<Reply>) -> Resul
             if left == 0 {
                 record.state = State::Removed;
             } else if let Some(written) = written {
-                record.text = written.text;
+                record.confirm(&written);
             }
             Ok(Value::Count(left))
         }
-        Ok(Reply::Loaded(found)) => Ok(found_again(&mut record, found)),
+        Ok(Reply::Loaded(found)) => Ok(found_again(&mut record, &job.task, found)),
         Ok(other) => Ok(value_of(other)),
         Err(error) => {
             match error.kind {
                 Kind::Gone => record.state = State::Removed,
-                Kind::Timeout | Kind::Unavailable => {
-                    // It may have been done all the same.
-                    record.doubt = written.map(|written| written.text).or(record.doubt.take());
-                }
+                // It may have been done all the same.
+                _ if written.is_some() => record.failed(written),
                 _ => {}
             }
             Err(error)
@@ -279,12 +281,18 @@ pub fn apply(job: &Job, written: Option<Written>, reply: Result<Reply>) -> Resul
 }
 
 /// What a load means for a session that this process has already.
-fn found_again(record: &mut Record, found: Option<Box<Stored>>) -> Value {
+fn found_again(record: &mut Record, task: &Task, found: Option<Box<Stored>>) -> Value {
     match found {
         Some(stored) if *stored.uuid == *record.uuid => Value::Current(!record.absorb(*stored)),
         Some(other) => Value::Session(Rc::new(RefCell::new(Record::loaded(*other)))),
         None => {
-            record.state = State::Removed;
+            // This key is gone. Others may still lead to the session.
+            if let Task::Load { name } = task {
+                record.drop_key(name);
+            }
+            if record.keys.is_empty() {
+                record.state = State::Removed;
+            }
             Value::Nothing
         }
     }

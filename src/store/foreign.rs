@@ -298,7 +298,7 @@ async fn create(desk: &RefCell<Desk>, create: Create) -> Result<Saved> {
             uuid: resident.uuid.as_str().into(),
             home: resident.uuid.clone(),
             base: fields::EMPTY.into(),
-            doubt: None,
+            others: Vec::new(),
             text: create.text,
             known: Vec::new(),
             added: create.keys,
@@ -334,7 +334,7 @@ async fn update(desk: &RefCell<Desk>, update: Update) -> Result<Saved> {
     stored.text = patched(
         &stored.text,
         &update.base,
-        update.doubt.as_ref(),
+        &update.others,
         &update.text,
         &update.uuid,
     )?;
@@ -354,25 +354,19 @@ async fn update(desk: &RefCell<Desk>, update: Update) -> Result<Saved> {
     Ok(Saved::default())
 }
 
-fn patched(
-    stored: &str,
-    base: &str,
-    doubt: Option<&Arc<str>>,
-    now: &str,
-    uuid: &str,
-) -> Result<String> {
-    if stored == base && doubt.is_none() {
+fn patched(stored: &str, base: &str, others: &[Arc<str>], now: &str, uuid: &str) -> Result<String> {
+    if stored == base && others.is_empty() {
         return Ok(now.to_owned());
     }
     let patch = || {
-        let doubt = doubt
+        let others = others
             .iter()
             .map(|text| fields::split(text))
             .collect::<std::result::Result<Vec<_>, _>>()?;
         let (base, now) = (fields::split(base)?, fields::split(now)?);
         Ok(fields::apply(
             &fields::split(stored)?,
-            &fields::diff_any(&base, &doubt, &now),
+            &fields::diff_any(&base, &others, &now),
         ))
     };
     patch().map_err(|why: serde_json::Error| Error::corrupt(uuid, why))
@@ -398,7 +392,7 @@ async fn remove_key(desk: &RefCell<Desk>, remove: RemoveKey) -> Result<u64> {
         return Ok(0);
     }
     if let Some((base, text)) = &remove.data {
-        stored.text = patched(&stored.text, base, None, text, &uuid)?;
+        stored.text = patched(&stored.text, base, &[], text, &uuid)?;
     }
     write(desk, &stored, remove.ttl).await?;
     ask(desk, "destroy", &remove.name, None, None).await?;

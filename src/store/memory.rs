@@ -93,6 +93,7 @@ impl MemoryStore {
             }
             Op::Set { name, text, ttl } => {
                 self.remove(&name);
+                self.pointers.remove(name.as_str());
                 self.insert(&name.as_str().into(), Body::Value(text.into()), ttl, now);
                 Ok(Reply::Done)
             }
@@ -205,7 +206,7 @@ impl MemoryStore {
             uuid: uuid.as_str().into(),
             home: create.home.clone(),
             base: fields::EMPTY.into(),
-            doubt: None,
+            others: Vec::new(),
             text: Arc::clone(&create.text),
             known: vec![create.home.clone()],
             added: create.keys.clone(),
@@ -225,18 +226,18 @@ impl MemoryStore {
         let Some(session) = self.session(&home, &update.uuid) else {
             return Err(Error::gone(&update.uuid));
         };
-        if *session.text == *update.base && update.doubt.is_none() {
+        if *session.text == *update.base && update.others.is_empty() {
             session.text = (*update.text).into();
         } else {
             let unreadable = |why| Error::corrupt(&update.home, why);
             let base = fields::split(&update.base).map_err(unreadable)?;
-            let doubt = update
-                .doubt
+            let others = update
+                .others
                 .iter()
                 .map(|text| fields::split(text))
                 .collect::<std::result::Result<Vec<_>, _>>();
             let now = fields::split(&update.text).map_err(unreadable)?;
-            let changes = fields::diff_any(&base, &doubt.map_err(unreadable)?, &now);
+            let changes = fields::diff_any(&base, &others.map_err(unreadable)?, &now);
             session.text =
                 fields::apply(&fields::split(&session.text).map_err(unreadable)?, &changes).into();
         }
@@ -303,7 +304,7 @@ impl MemoryStore {
                 uuid: Arc::clone(uuid),
                 home: home.clone(),
                 base: Arc::clone(base),
-                doubt: None,
+                others: Vec::new(),
                 text: Arc::clone(text),
                 known: Vec::new(),
                 added: Vec::new(),

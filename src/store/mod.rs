@@ -91,10 +91,10 @@ pub struct Update {
     pub uuid: Arc<str>,
     /// Where it is stored.
     pub home: String,
-    /// Its data as last stored.
+    /// Its data as it was before the changes.
     pub base: Arc<str>,
-    /// Its data as a save left it perhaps: the store did not say what became of that save.
-    pub doubt: Option<Arc<str>>,
+    /// Other texts that the store may have: after a save that failed, or of which nobody knows what became.
+    pub others: Vec<Arc<str>>,
     /// Its data now.
     pub text: Arc<str>,
     /// The keys it had.

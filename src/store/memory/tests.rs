@@ -70,7 +70,7 @@ fn a_removed_session_is_not_brought_back() {
         uuid: Arc::clone(&id),
         home: "mks:a".into(),
         base: "{}".into(),
-        doubt: None,
+        others: Vec::new(),
         text: r#"{"x":1}"#.into(),
         known: vec!["mks:a".into()],
         added: vec![("mks:b".into(), None)],

@@ -271,12 +271,12 @@ async fn update(links: &Links, update: &Update) -> Result<Saved> {
     let unreadable = |why| Error::corrupt(&update.home, why);
     let base = fields::split(&update.base).map_err(unreadable)?;
     let now = fields::split(&update.text).map_err(unreadable)?;
-    let doubt = update
-        .doubt
+    let others = update
+        .others
         .iter()
         .map(|text| fields::split(text))
         .collect::<std::result::Result<Vec<_>, _>>();
-    let changes = fields::diff_any(&base, &doubt.map_err(unreadable)?, &now);
+    let changes = fields::diff_any(&base, &others.map_err(unreadable)?, &now);
     let fields = Fields::new(&changes, &update.added, None, update.ttl);
     let what = (&*update.uuid, update.home.as_str(), "update");
     saved(
@@ -411,7 +411,7 @@ async fn touch(links: &Links, name: &str, ttl: Option<u64>) -> Result<()> {
                 uuid: found.uuid.into(),
                 home: found.home,
                 base: Arc::clone(&text),
-                doubt: None,
+                others: Vec::new(),
                 text,
                 known: found.keys.into_iter().map(|(name, _)| name).collect(),
                 added: Vec::new(),
