@@ -175,10 +175,12 @@ test('what the host throws for a late ack does not end the process', async (t) =
   const [store] = stores;
   const heard = once(store, 'error');
   const req = { method: 'INVITE', id: 'b', source: 'application', get: () => '<sip:b@example>' };
-  const ack = () => {
-    throw new Error('no such dialog');
+  const res = {
+    statusCode: 200,
+    ack() {
+      throw new Error('no such dialog');
+    }
   };
-  const res = { statusCode: 200, ack };
   await new Promise((resolve) => {
     session({ store })(req, res, resolve);
   });
@@ -201,7 +203,7 @@ test('a store that hangs is told of once, whatever comes meanwhile', async (t) =
   });
   for (let i = 0; i < 5; i++) assert.equal((await app.peer.request('OPTIONS')).statusCode, 200);
   server.process.kill('SIGCONT');
-  assert.deepEqual([...new Set(errors)].sort(), [...errors].sort(), 'each code once');
+  assert.equal(new Set(errors).size, errors.length, 'each code once');
   assert.notEqual(errors.length, 0);
 });
 
@@ -209,21 +211,22 @@ test('after regenerate in a pending INVITE early requests find the new session',
   const store = new session.MemoryStore();
   const app = host();
   app.use(session({ store, app }));
-  let answer;
-  app.invite(async (req, res) => {
-    await store.regenerate(req);
-    req.session.fresh = true;
-    res.send(183);
-    answer = () => res.send(200);
+  const ringing = new Promise((resolve) => {
+    app.invite(async (req, res) => {
+      await store.regenerate(req);
+      req.session.fresh = true;
+      res.send(183);
+      resolve(res);
+    });
   });
   app.update((req, res) => {
     req.session.seen = req.session.fresh;
     res.send(200);
   });
   const call = app.peer.invite();
-  while (!answer) await new Promise(setImmediate);
+  const res = await ringing;
   await call.request('UPDATE');
-  answer();
+  res.send(200);
   await call.final();
   assert.deepEqual({ ...(await find(store, call.callId)).session }, { fresh: true, seen: true });
 });

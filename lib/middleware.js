@@ -1,33 +1,15 @@
 'use strict';
-// session(options): the middleware. What a message means is decided by the native rules (src/rules.rs); here the plan
-// is carried out: a session is made or loaded and attached, res.send and res.ack wait for what has to be saved.
+// session(options): the middleware. Each message goes through a Message (message.js), which carries its plan out.
 
 const debug = require('debug')('drachtio:session');
 const codec = require('./codec');
-const native = require('./native');
-const SessionError = require('./errors');
 const MemoryStore = require('./memory-store');
+const Message = require('./message');
+const SessionError = require('./errors');
 const { Engine } = require('./engine');
-const { Facts, factsOf, idOf, isCanceled, statusOf } = require('./host');
+const { idOf } = require('./host');
 const { shareOnSend } = require('./outgoing');
 const { Session } = require('./session');
-
-// as in src/rules.rs
-const Plan = {
-  CREATE: 1,
-  LOAD: 1 << 1,
-  ON_FINAL: 1 << 2,
-  ON_ACK: 1 << 3,
-  AFTER_HANDLER: 1 << 4,
-  REMOVE_FIRST: 1 << 5,
-  FORMS_DIALOG: 1 << 6,
-  ENDS_DIALOG: 1 << 7,
-  IN_DIALOG: 1 << 8
-};
-const REMOVE = 3; // Finish::Remove; lower numbers are extents of a save
-
-// the message that a request is, on the request
-const MESSAGE = Symbol('drachtio-session message');
 
 const OPTIONS = ['store', 'app', 'resolvers', 'timeout'];
 
@@ -65,7 +47,7 @@ function session(options = {}) {
     const id = idOf(req);
     if (id) mks.set(id);
     mks.attachTo(req);
-    req[MESSAGE]?.replace(mks);
+    Message.of(req)?.replace(mks);
   };
 
   return function attachSession(req, res, next) {
@@ -82,204 +64,6 @@ function session(options = {}) {
     req.resolvers = codec.resolvers;
     message.begin(next);
   };
-}
-
-// One message on its way through the application.
-class Message {
-  constructor(engine, req, res, id) {
-    this.engine = engine;
-    this.req = req;
-    this.res = res;
-    this.id = id;
-    this.facts = factsOf(req);
-    // a look at req.session would parse it
-    const attached = req.mks instanceof Session || req.session;
-    if (attached) this.facts |= Facts.ATTACHED;
-    if (req.mks?.keyCount > 1) this.facts |= Facts.SHARED;
-    if (engine.find(`mks:${id}`)?.pending === id) this.facts |= Facts.PENDING;
-    this.mks = null;
-    this.canceledByEvent = false;
-    // whether a final response has been given
-    this.leaving = false;
-    // a session that is not ours is left alone
-    const foreign = attached && !(req.mks instanceof Session);
-    this.plan = foreign ? 0 : native.plan(req.method, this.facts, req.source === 'application' ? statusOf(res) : 0);
-  }
-
-  begin(next) {
-    // drachtio-srf tells of a CANCEL by an event; it may come while the session is still being loaded
-    if (this.isPending && typeof this.req.once === 'function') this.req.once('cancel', () => this.cancel());
-    if (this.plan & Plan.CREATE) this.attach(this.standIn(false), next);
-    else if (this.plan & Plan.LOAD) this.load(next);
-    else this.attach(this.req.mks, next);
-  }
-
-  // whether it is a request whose final response decides if a dialog begins
-  get isPending() {
-    return Boolean(this.plan & Plan.FORMS_DIALOG && this.facts & Facts.NETWORK);
-  }
-
-  // what takes the place of a session that could not be loaded, or that there is none of
-  standIn(failed) {
-    return new Session({ store: this.engine.store }, native.standInRecord(this.plan, failed, this.id));
-  }
-
-  load(next) {
-    if (!this.engine.ready) return this.attach(this.withoutStore('the store is disconnected'), next);
-    Session.find(this.engine.store, this.id, (err, found) => {
-      if (this.isPending && this.canceled) return this.canceledMeanwhile(found);
-      if (err) {
-        this.engine.report(err);
-        return this.attach(this.withoutStore(err.message), next);
-      }
-      debug('%s %s: %s', this.req.method, this.id, found ? 'loaded' : 'no session, an empty one');
-      this.attach(found || this.standIn(false), next);
-    });
-  }
-
-  // What the handler puts into it goes nowhere, unless a dialog begins.
-  withoutStore(why) {
-    debug('%s %s: degraded, %s', this.req.method, this.id, why);
-    const mks = this.standIn(true);
-    mks.degraded = true;
-    return mks;
-  }
-
-  get canceled() {
-    return Boolean(this.facts & Facts.NETWORK) && (this.canceledByEvent || isCanceled(this.req));
-  }
-
-  // A CANCEL removes the key of an INVITE that still waits for its final response (RFC 3261, 9.2).
-  cancel() {
-    this.canceledByEvent = true;
-    if (!this.mks || this.leaving) return;
-    debug('%s %s: canceled, key removed', this.req.method, this.id);
-    this.mks.pending = undefined;
-    this.mks.removeKey(this.id, (err) => this.engine.report(err));
-  }
-
-  // A canceled INVITE does not reach the handlers.
-  canceledMeanwhile(found) {
-    debug('%s %s: canceled while its session was loaded', this.req.method, this.id);
-    found?.removeKey(this.id, (err) => this.engine.report(err));
-  }
-
-  attach(mks, next) {
-    const { req, plan } = this;
-    this.mks = mks;
-    req[MESSAGE] = this;
-    if (req.mks !== mks) mks.attachTo(req);
-    mks.hold();
-    if (plan & Plan.ON_FINAL) {
-      if (this.isPending) mks.pending = this.id;
-      this.wrapSend();
-      return next();
-    }
-    if (plan & Plan.ON_ACK) {
-      this.wrapAck();
-      return next();
-    }
-    if (plan & Plan.REMOVE_FIRST) {
-      return mks.removeKey(this.id, (err) => {
-        debug('%s %s: key removed', req.method, this.id);
-        this.over(err);
-        next();
-      });
-    }
-    try {
-      next();
-    } finally {
-      if (plan & Plan.AFTER_HANDLER) mks.write(0, (err) => this.over(err));
-      else this.over();
-    }
-  }
-
-  // Goes on with another session (Store#regenerate).
-  replace(mks) {
-    mks.hold();
-    if (this.isPending && !this.leaving) mks.pending = this.id;
-    this.mks.release();
-    this.mks = mks;
-  }
-
-  over(err) {
-    this.engine.report(err);
-    this.mks.release();
-  }
-
-  // The final response waits until the session is saved, and leaves whatever came of that; once.
-  wrapSend() {
-    const { res } = this;
-    const { send } = res;
-    res.send = (...args) => {
-      const [status] = args;
-      const known = Number.isInteger(status) && status >= 100 && status < 700;
-      if (!known || (status < 200 && !this.leaving)) return send.apply(res, args);
-      if (this.leaving) {
-        return debug('%s %s: a final response was given before, %d is not sent', this.req.method, this.id, status);
-      }
-      this.leaving = true;
-      return this.afterwards(send, args, (leave) => this.finish(status, leave));
-    };
-  }
-
-  // Calls a method of the response after something: in the same turn if that is done at once.
-  afterwards(method, args, first) {
-    let turn = true;
-    let given;
-    first(() => {
-      try {
-        given = method.apply(this.res, args);
-      } catch (err) {
-        // nothing has left: the application may try again
-        this.leaving = false;
-        if (turn) throw err;
-        // The handler can't catch it any more; the callback that was given may hear of it.
-        const callback = args.find((arg) => typeof arg === 'function');
-        if (callback) return callback(err);
-        const message = `${this.req.method} ${this.id}: the host refused what had waited: ${err.message}`;
-        this.engine.report(new SessionError('ERR_SESSION_RESPONSE', message, err));
-      }
-    });
-    turn = false;
-    return given;
-  }
-
-  finish(status, leave) {
-    const { mks, plan } = this;
-    const outcome = () => native.finish(plan, this.facts | (this.canceled ? Facts.CANCELED : 0), status);
-    const end = outcome();
-    debug('%s %s: %d, %s', this.req.method, this.id, status, end === REMOVE ? 'key removed' : 'saved');
-    const done = (err) => {
-      const decided = plan & (Plan.FORMS_DIALOG | Plan.ENDS_DIALOG);
-      if (decided && mks.pending === this.id) mks.pending = undefined;
-      // canceled while it was being saved
-      if (end !== REMOVE && outcome() === REMOVE) mks.removeKey(this.id, (late) => this.engine.report(late));
-      this.over(err);
-      leave();
-    };
-    if (end === REMOVE) mks.removeKey(this.id, done);
-    else mks.write(end, done);
-  }
-
-  // The session is saved before the far end is acknowledged.
-  wrapAck() {
-    const { res, mks } = this;
-    const { ack } = res;
-    if (typeof ack !== 'function') return this.over();
-    // an INVITE that was challenged has lost its key meanwhile
-    if (this.plan & Plan.FORMS_DIALOG && !mks.removed) mks.set(this.id);
-    res.ack = (...args) => {
-      res.ack = ack;
-      return this.afterwards(ack, args, (leave) => {
-        mks.write(native.finish(this.plan, this.facts, statusOf(res)), (err) => {
-          this.over(err);
-          leave();
-        });
-      });
-    };
-    return undefined;
-  }
 }
 
 module.exports = session;
