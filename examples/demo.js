@@ -2,17 +2,10 @@
 // Nothing has to be installed: the SIP peers are scripted. `node examples/demo.js [--redis]`
 'use strict';
 
-const { spawn } = require('node:child_process');
-const { once } = require('node:events');
-const fs = require('node:fs');
-const net = require('node:net');
-const os = require('node:os');
-const path = require('node:path');
-const { setTimeout: sleep } = require('node:timers/promises');
-
 const session = require('..');
 const b2bua = require('./b2bua');
 const host = require('./classic-host');
+const { RedisServer } = require('../__test__/support/redis');
 
 const STEP_TIMEOUT = 5000; // ms
 const colours = process.stdout.isTTY && !process.env.NO_COLOR;
@@ -20,65 +13,6 @@ const paint = (code) => (text) => (colours ? `\x1b[${code}m${text}\x1b[0m` : tex
 const [bold, dim, green, red] = [paint(1), paint(2), paint(32), paint(31)];
 const print = (text = '') => console.log(text);
 const duration = (ms) => (ms < 1 ? `${Math.round(ms * 1000)} µs` : `${ms.toFixed(2)} ms`);
-
-// A Redis of our own: on a free port of the loopback interface, in a temporary directory, without persistence.
-async function startRedis() {
-  const listener = net.createServer().listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const { port } = listener.address();
-  await once(listener.close(), 'close');
-
-  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'drachtio-session-demo-'));
-  const options = { port, bind: '127.0.0.1', save: '', appendonly: 'no', dir };
-  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const server = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  let log = '';
-  let failure;
-  let up = false;
-  server.stdout.on('data', (text) => (log = (log + text).slice(-2000)));
-  const ended = new Promise((resolve) => {
-    server.once('exit', resolve);
-    server.once('error', (err) => resolve((failure = err)));
-  });
-  const running = () => !failure && server.exitCode === null && server.signalCode === null;
-  const clear = () => fs.rmSync(dir, { recursive: true, force: true });
-  const stop = async () => {
-    if (running()) process.kill(server.pid, 'SIGTERM');
-    await ended;
-    clear();
-  };
-
-  // Whatever ends us, ends it.
-  process.once('exit', () => {
-    if (running()) process.kill(server.pid, 'SIGKILL');
-    clear();
-  });
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
-  for (let attempt = 0; attempt < 100 && running() && !up; attempt++) {
-    up = await answers(port);
-    if (!up) await sleep(50);
-  }
-  if (up && running()) return { port, pid: server.pid, stop };
-  await stop();
-  if (failure && failure.code === 'ENOENT') {
-    throw new Error(
-      'redis-server was not found. Install it and try again:\n' +
-        '  Debian, Ubuntu   sudo apt-get install redis-server\n' +
-        '  Fedora, RHEL     sudo dnf install redis (or valkey, with its redis-server command)\n' +
-        '  macOS            brew install redis\n' +
-        'or run the demo without --redis.'
-    );
-  }
-  throw new Error(`redis-server did not start on port ${port}: ${failure ? failure.message : log}`);
-}
-
-function answers(port) {
-  return new Promise((resolve) => {
-    const socket = net.connect({ port, host: '127.0.0.1' }, () => socket.write('PING\r\n'));
-    socket.once('data', (reply) => resolve(String(reply).startsWith('+PONG')) || socket.destroy());
-    socket.once('error', () => resolve(false));
-  });
-}
 
 // Runs the application, and tells after each step what went over the wire and what the session is now.
 class Narrator {
@@ -194,11 +128,13 @@ async function main(args) {
   const useRedis = args.includes('--redis');
   if (args.some((arg) => arg !== '--redis')) throw new Error('usage: node examples/demo.js [--redis]');
 
-  const redis = useRedis ? await startRedis() : undefined;
+  const redis = useRedis ? await RedisServer.start() : undefined;
   let store;
   try {
     store = useRedis ? new session.RedisStore({ host: '127.0.0.1', port: redis.port }) : new session.MemoryStore();
-    const where = useRedis ? `RedisStore (redis-server ${redis.pid} on 127.0.0.1:${redis.port})` : 'MemoryStore';
+    const where = useRedis
+      ? `RedisStore (redis-server ${redis.process.pid} on 127.0.0.1:${redis.port})`
+      : 'MemoryStore';
     print(`\nA call through examples/b2bua.js with ${bold(where)}\n`);
     await store.length(); // connected: the first step's time is its own
     await play(store);

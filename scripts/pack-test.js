@@ -8,7 +8,8 @@ const os = require('node:os');
 const path = require('node:path');
 const { spawnSync } = require('node:child_process');
 const { SetupError, main, nativeModule, root, run, setup } = require('./setup');
-const { requireRedisServer, startRedisServer } = require('./redis-server');
+const { RedisServer } = require('../__test__/support/redis');
+const { requireRedisServer } = require('./redis-server');
 
 const CALL_TIMEOUT_MS = 60 * 1000;
 
@@ -45,9 +46,9 @@ const config = ${CONFIG};
 
 // Plays one call to the example that it is given; nothing but the example holds a connection, so it must end by itself.
 const CALL = `const assert = (globalThis.assert = require('node:assert'));
-const { ask } = require(${JSON.stringify(path.join(__dirname, 'redis-server'))});
+const { ask } = require(${JSON.stringify(path.join(root, '__test__', 'support', 'redis'))});
 const drachtio = require('drachtio');
-const size = () => ask(Number(process.argv[3]), 'DBSIZE');
+const size = async () => (await ask(Number(process.argv[3]), 'DBSIZE')).trim();
 (async () => {
   await import(process.argv[2]);
   drachtio.app.on('failure', (err) => { throw err; });
@@ -145,7 +146,7 @@ main(async () => {
   setup();
   requireRedisServer();
   const dir = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'drachtio-session-pack-')));
-  const redis = await startRedisServer();
+  const redis = await RedisServer.start();
   try {
     const app = path.join(dir, 'app');
     fs.mkdirSync(app);

@@ -1,10 +1,6 @@
 'use strict';
-// Finds redis-server, or installs it: with apt-get as root or passwordless sudo, or with Homebrew on macOS. Starts one.
+// Finds redis-server, or installs it: with apt-get as root or passwordless sudo, or with Homebrew on macOS.
 
-const net = require('node:net');
-const { once } = require('node:events');
-const { spawn } = require('node:child_process');
-const { setTimeout: sleep } = require('node:timers/promises');
 const { SetupError, run, works } = require('./setup');
 
 // Debian's package starts a service and enables it at boot. Tests start servers of their own, so neither is wanted: a
@@ -48,36 +44,4 @@ function requireRedisServer() {
   }
 }
 
-// The answer of the server on this port to a command without arguments.
-async function ask(port, command) {
-  const socket = net.connect(port, '127.0.0.1');
-  try {
-    socket.write(`${command}\r\n`);
-    const [reply] = await once(socket, 'data');
-    return String(reply).trim();
-  } finally {
-    socket.destroy();
-  }
-}
-
-// An empty server without persistence on a free port of this machine; resolves when it answers.
-async function startRedisServer() {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  await once(probe.close(), 'close');
-  const args = ['--port', port, '--bind', '127.0.0.1', '-::1', '--save', '', '--appendonly', 'no'];
-  const server = spawn('redis-server', args.map(String), { stdio: 'ignore' });
-  const exited = once(server, 'exit');
-  for (let tries = 0; tries < 100; tries++) {
-    if ((await ask(port, 'PING').catch(() => '')) === '+PONG') {
-      const stop = () => (server.kill(), exited);
-      return { port, stop };
-    }
-    await sleep(50);
-  }
-  server.kill();
-  throw new SetupError(`redis-server did not answer on port ${port} within 5 s`);
-}
-
-module.exports = { ask, requireRedisServer, startRedisServer };
+module.exports = { requireRedisServer };

@@ -150,12 +150,20 @@ pub enum StandIn {
 /// What stands in when a load has `failed`, or has found nothing.
 #[must_use]
 pub fn stand_in(plan: Plan, failed: bool) -> StandIn {
-    match (plan.contains(Plan::FORMS_DIALOG), failed) {
-        (true, true) => StandIn::Adopting,
-        (true, false) => StandIn::New,
-        (false, true) => StandIn::Unknown,
-        (false, false) if plan.contains(Plan::IN_DIALOG) => StandIn::Ended,
-        (false, false) => StandIn::Adopting,
+    let forms = plan.contains(Plan::FORMS_DIALOG);
+    if failed {
+        return if forms {
+            StandIn::Adopting
+        } else {
+            StandIn::Unknown
+        };
+    }
+    if forms {
+        StandIn::New
+    } else if plan.contains(Plan::IN_DIALOG) {
+        StandIn::Ended
+    } else {
+        StandIn::Adopting
     }
 }
 

@@ -1,5 +1,5 @@
 'use strict';
-// A private redis-server for a test: free loopback port, own directory, stopped by pid.
+// A private redis-server, for tests and the demo: free loopback port, own directory, no persistence, stopped by pid.
 
 const fs = require('node:fs');
 const net = require('node:net');
@@ -18,9 +18,22 @@ async function freePort() {
   return port;
 }
 
-// also those are stopped that a test has not come to
+// The raw reply of the server on a port to an inline command, such as 'DBSIZE'; one packet of it.
+function ask(port, command, host = '127.0.0.1') {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(port, host, () => socket.write(`${command}\r\n`));
+    socket.once('data', (data) => {
+      resolve(String(data));
+      socket.destroy();
+    });
+    socket.once('error', reject);
+    socket.once('close', () => reject(new Error('closed')));
+  });
+}
+
+// also those are stopped, and their folders removed, that nobody has come to
 const running = new Set();
-process.once('exit', () => running.forEach((server) => server.kill('SIGKILL')));
+process.once('exit', () => running.forEach((server) => server.abandon()));
 
 class RedisServer {
   // `args`: more arguments for redis-server, such as ['--requirepass', 'secret']
@@ -41,27 +54,23 @@ class RedisServer {
     const fixed = ['--port', this.port, '--bind', this.host, '--dir', this.folder, '--save', '', '--appendonly', 'no'];
     const args = [...fixed, ...this.args].map(String);
     this.process = spawn('redis-server', args, { stdio: 'ignore' });
-    this.process.on('error', () => undefined);
-    running.add(this.process);
-    for (let tries = 0; tries < 200; tries++) {
+    running.add(this);
+    this.process.on('error', (err) => (this.failure = err));
+    for (let tries = 0; tries < 200 && !this.failure; tries++) {
       const reply = await this.raw('PING').catch(() => '');
       if (reply.startsWith('+PONG') || reply.startsWith('-NOAUTH')) return;
       await sleep(25);
     }
-    throw new Error(`redis-server did not answer on port ${this.port}: is it installed? (npm test installs it)`);
+    this.abandon();
+    throw new Error(
+      this.failure
+        ? 'redis-server was not found: install it (Debian: sudo apt-get install redis-server, macOS: brew install redis)'
+        : `redis-server did not answer on port ${this.port}`
+    );
   }
 
-  // The raw reply to an inline command, such as 'DBSIZE'; one packet of it.
   raw(command) {
-    return new Promise((resolve, reject) => {
-      const socket = net.connect(this.port, this.host, () => socket.write(`${command}\r\n`));
-      socket.once('data', (data) => {
-        resolve(String(data));
-        socket.destroy();
-      });
-      socket.once('error', reject);
-      socket.once('close', () => reject(new Error('closed')));
-    });
+    return ask(this.port, command, this.host);
   }
 
   // The reply of redis-cli, text without the last line break.
@@ -84,13 +93,18 @@ class RedisServer {
     const gone = once(this.process, 'exit');
     this.process.kill(signal);
     await gone;
-    running.delete(this.process);
   }
 
   async stop() {
     await this.kill();
+    this.abandon();
+  }
+
+  abandon() {
+    running.delete(this);
+    this.process.kill('SIGKILL');
     fs.rmSync(this.folder, { recursive: true, force: true });
   }
 }
 
-module.exports = { RedisServer, freePort };
+module.exports = { RedisServer, ask, freePort };
