@@ -248,3 +248,24 @@ test('one final response leaves, the first, however fast the store is', async (t
     }
   }
 });
+
+test('while the store is away an early request finds the session of the pending INVITE', async () => {
+  const store = new session.MemoryStore();
+  const app = host();
+  app.use(session({ store, app }));
+  const ringing = new Promise((resolve) => {
+    app.invite((req, res) => {
+      req.session.user = 'jack jones';
+      res.send(183);
+      resolve(res);
+    });
+  });
+  app.update((req, res) => res.send(200, { body: req.session.user }));
+  const call = app.peer.invite();
+  const res = await ringing;
+  store.engine.ready = false;
+  assert.equal((await call.request('UPDATE')).body, 'jack jones');
+  store.engine.ready = true;
+  res.send(200);
+  assert.equal((await call.final()).statusCode, 200);
+});

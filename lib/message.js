@@ -41,7 +41,7 @@ class Message {
     const attached = req.mks instanceof Session || req.session;
     if (attached) this.facts |= Facts.ATTACHED;
     if (req.mks?.keyCount > 1) this.facts |= Facts.SHARED;
-    if (engine.find(`mks:${id}`)?.pending === id) this.facts |= Facts.PENDING;
+    if (this.live?.pending === id) this.facts |= Facts.PENDING;
     this.mks = null;
     this.canceledByEvent = false;
     // whether a final response has been given
@@ -64,18 +64,23 @@ class Message {
     return Boolean(this.plan & Plan.FORMS_DIALOG && this.facts & Facts.NETWORK);
   }
 
+  // the session as it stands in this process, if another request holds it
+  get live() {
+    return this.engine.find(`mks:${this.id}`);
+  }
+
   // what takes the place of a session that could not be loaded, or that there is none of
   standIn(failed) {
     return new Session({ store: this.engine.store }, native.standInRecord(this.plan, failed, this.id));
   }
 
   load(next) {
-    if (!this.engine.ready) return this.attach(this.withoutStore('the store is disconnected'), next);
+    if (!this.engine.ready) return this.attach(this.live || this.withoutStore('the store is disconnected'), next);
     Session.find(this.engine.store, this.id, (err, found) => {
       if (this.isPending && this.canceled) return this.canceledMeanwhile(found);
       if (err) {
         this.engine.report(err);
-        return this.attach(this.withoutStore(err.message), next);
+        return this.attach(this.live || this.withoutStore(err.message), next);
       }
       debug('%s %s: %s', this.req.method, this.id, found ? 'loaded' : 'no session, an empty one');
       this.attach(found || this.standIn(false), next);
