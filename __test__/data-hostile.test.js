@@ -115,7 +115,7 @@ for (const kind of ['memory', 'redis']) {
     ['a BigInt', { a: [{ n: 5n }] }, /session\.a\[0\]\.n is a BigInt/],
     ['a getter that throws', { a: { get g() { throw new Error('mine'); } } }, /session\.a\.g .*mine/],
     ['a toJSON that throws', { a: [{ toJSON() { throw new Error('mine'); } }] }, /session\.a\[0\].*mine/],
-    ['a getter that throws nothing', { a: { get g() { throw null; } } }, /session\.a\.g/] // eslint-disable-line no-throw-literal
+    ['a getter that throws nothing', { a: { get g() { throw null; } } }, /session\.a\.g/] // eslint-disable-line no-throw-literal -- what is thrown need not be an Error
   ]; // prettier-ignore
   for (const [what, data, pattern] of REFUSED) {
     on(`${what} is an error with the path, and the final response leaves`, async (store) => {

@@ -146,7 +146,7 @@ test('what a store throws, rejects or calls back with is the error of that opera
 
 test('a rejection without a reason is an error as well', async () => {
   const store = byPromise();
-  store.set = () => Promise.reject(); // eslint-disable-line prefer-promise-reject-errors
+  store.set = () => Promise.reject();
   await assert.rejects(save(store, 'a', { n: 1 }), { code: 'ERR_SESSION_STORE' });
 });
 
@@ -160,7 +160,7 @@ test('ENOENT is no entry for get and destroy, but an error for set', async () =>
 });
 
 test('a store that never calls back: every operation ends at the deadline, once', async () => {
-  const store = { get(sid, callback) {}, set(sid, value, callback) {}, destroy(sid, callback) {} }; // eslint-disable-line
+  const store = { get(_sid, _callback) {}, set(_sid, _value, _callback) {}, destroy(_sid, _callback) {} };
   const use = session({ store, timeout: 100 });
   const timeout = { code: 'ERR_SESSION_TIMEOUT' };
   await within(assert.rejects(load(store, 'a'), timeout), 'the load');

@@ -4,20 +4,9 @@
 const assert = require('node:assert/strict');
 const test = require('node:test');
 const session = require('..');
-const { called, load, run, save, stored, until } = require('./support/tools');
+const { VALUES, called, load, run, save, stored, until } = require('./support/tools');
 
 const { MemoryStore, Session, SessionError } = session;
-
-const VALUES = {
-  text: 'x',
-  empty: '',
-  number: -1.5e-7,
-  zero: 0,
-  yes: true,
-  no: false,
-  list: [1, [null], {}],
-  map: { a: {} }
-};
 
 test('every kind of value comes back, by promise and by callback', async () => {
   const store = new MemoryStore();

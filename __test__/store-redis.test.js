@@ -6,20 +6,9 @@ const net = require('node:net');
 const test = require('node:test');
 const { once } = require('node:events');
 const session = require('..');
-const { called, connect, load, run, save, startRedis, stored, until } = require('./support/tools');
+const { VALUES, called, connect, load, run, save, startRedis, stored, until } = require('./support/tools');
 
 const { RedisStore, SessionError } = session;
-
-const VALUES = {
-  text: 'x',
-  empty: '',
-  number: -1.5e-7,
-  zero: 0,
-  yes: true,
-  no: false,
-  list: [1, [null], {}],
-  map: { a: {} }
-};
 
 async function open(t, options = {}) {
   const server = await startRedis(t);

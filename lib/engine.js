@@ -34,12 +34,14 @@ class Engine {
     this.lastOp = 0;
     this.connecting = false;
     this.timer = null;
-    this.working = false;
-    this.again = false;
     this.live = new Map();
     this.sweepAt = SWEEP;
     // what has been told of the store's state, until it is better
     this.told = new Set();
+    // whether somebody was told, where nobody listens
+    this.warned = false;
+    // whether operations that are done at once may have something to tell besides
+    this.eventful = false;
     engines.set(store, this);
   }
 

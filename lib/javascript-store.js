@@ -17,6 +17,8 @@ class JavaScriptStore extends Engine {
       }
     }
     super(store, () => NativeEngine.foreign());
+    this.working = false;
+    this.again = false;
     if (typeof store.on === 'function') {
       store.on('connect', () => (this.ready = true));
       store.on('disconnect', () => (this.ready = false));

@@ -237,9 +237,7 @@ class Session {
       throw new SessionError('ERR_SESSION_ARGUMENT', 'Session.loadFromStorage({store}, id) needs a store');
     }
     if (options.resolvers) codec.addClasses(options.resolvers);
-    return promised(callback, (done) =>
-      Session.find(options.store, id, (err, mks) => (err ? done(err) : done(null, mks)))
-    );
+    return promised(callback, (done) => Session.find(options.store, id, done));
   }
 
   static addResolvers(classes) {
