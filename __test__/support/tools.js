@@ -142,6 +142,7 @@ const VALUES = {
   map: { a: {} }
 };
 
-module.exports = {VALUES, 
-  called, connect, load, message, openStore, random, root, run, save, startRedis, stored, until, within
-}; // prettier-ignore
+// prettier-ignore
+module.exports = {
+  VALUES, called, connect, load, message, openStore, random, root, run, save, startRedis, stored, until, within
+};
