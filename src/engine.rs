@@ -459,7 +459,10 @@ impl<B: Backend> Engine<B> {
         if self.closed {
             return Some(Err(closed()));
         }
-        if self.lanes.get(lane).is_some_and(|lane| lane.owed.is_some()) {
+        if self.is_owed(lane) && self.health.is_well() {
+            self.pay_lane(lane);
+        }
+        if self.is_owed(lane) {
             return Some(self.join_owed(lane, job));
         }
         if self.lanes.contains_key(lane) {

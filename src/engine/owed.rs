@@ -347,7 +347,13 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    fn pay_lane(&mut self, lane: &Rc<str>) {
+    /// Whether something is owed of a lane.
+    pub(super) fn is_owed(&self, lane: &str) -> bool {
+        self.lanes.get(lane).is_some_and(|lane| lane.owed.is_some())
+    }
+
+    /// Does what is owed of a lane.
+    pub(super) fn pay_lane(&mut self, lane: &Rc<str>) {
         if let Some(entry) = self.lanes.get_mut(lane)
             && let Some(place) = entry.owed.take()
         {
