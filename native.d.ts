@@ -44,9 +44,9 @@ export declare class NativeEngine {
   save(op: number, record: ExternalObject<Shared>, text: string | undefined | null, extent: number, ttl?: number | undefined | null, ifUnchanged?: boolean | undefined | null): Cell
   /**
    * Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
-   * it has to be merged.
+   * it has to be merged. One that `insists` has failed often, and is to have the next turn.
    */
-  swap(op: number, record: ExternalObject<Shared>, text: string, ttl?: number | undefined | null): Cell
+  swap(op: number, record: ExternalObject<Shared>, text: string, insists: boolean, ttl?: number | undefined | null): Cell
   /** Takes a key away, and with the last one the session. Gives how many are left. */
   removeKey(op: number, record: ExternalObject<Shared>, id: string, text?: string | undefined | null, ttl?: number | undefined | null): Cell
   /** Removes a session with all of its keys. */

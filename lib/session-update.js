@@ -9,8 +9,9 @@ const native = require('./native');
 const SessionError = require('./errors');
 const { SessionData, fill } = require('./session-data');
 
-// ms before the first repetition, doubled with each up to 32 times that
-const PAUSE = 2;
+// attempts after which a writer insists on its turn, and waits before the next one
+const PATIENCE = 2;
+const PAUSE = 1; // ms
 
 class Updates {
   #mks;
@@ -63,7 +64,7 @@ class Updates {
       batch = made;
       if (batch.length === 0) return;
       try {
-        await this.#swap(text);
+        await this.#swap(text, attempt >= PATIENCE);
         mks.loaded(false);
         return batch.forEach(({ done, value }) => done(null, value));
       } catch (err) {
@@ -73,8 +74,7 @@ class Updates {
       const now = Date.now();
       batch.filter(({ deadline }) => deadline <= now).forEach(({ done }) => done(tooLate(mks)));
       batch = batch.filter(({ deadline }) => deadline > now);
-      const pause = PAUSE * 2 ** Math.min(attempt, 5) * Math.random();
-      await sleep(pause);
+      if (attempt > PATIENCE) await sleep(PAUSE * Math.random());
     }
   }
 
@@ -102,10 +102,11 @@ class Updates {
   }
 
   // Also where nothing was changed: what was looked at may be older than what is stored.
-  #swap(text) {
+  #swap(text, insists) {
     const mks = this.#mks;
     return new Promise((resolve, reject) => {
-      mks.engine.run((err) => (err ? reject(err) : resolve()), 'swap', mks.record, text, mks.store.ttlOf?.(mks));
+      const swapped = (err) => (err ? reject(err) : resolve());
+      mks.engine.run(swapped, 'swap', mks.record, text, insists, mks.store.ttlOf?.(mks));
     });
   }
 }

@@ -251,16 +251,17 @@ impl NativeEngine {
     }
 
     /// Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
-    /// it has to be merged.
+    /// it has to be merged. One that `insists` has failed often, and is to have the next turn.
     #[napi]
     pub fn swap(
         &mut self,
         op: u32,
         record: &External<Shared>,
         text: String,
+        insists: bool,
         ttl: Option<f64>,
     ) -> Result<Cell> {
-        returned(self.engine.swap(op, record, text, millis(ttl)))
+        returned(self.engine.swap(op, record, text, millis(ttl), insists))
     }
 
     /// Takes a key away, and with the last one the session. Gives how many are left.

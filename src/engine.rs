@@ -183,16 +183,27 @@ impl<B: Backend> Engine<B> {
         self.on_session(op, record, task)
     }
 
-    /// Stores `text`, which was made from what the store is known to have, if it still has that.
+    /// Stores `text`, which was made from what the store is known to have, if it still has that. One that `insists` has
+    /// lost against others, and is to have its turn.
     pub fn swap(
         &mut self,
         op: u32,
         record: &Shared,
         text: String,
         ttl: Option<u64>,
+        insists: bool,
     ) -> Option<Result<Value>> {
         let (base, text) = (Arc::clone(&record.borrow().text), text.into());
-        self.on_session(op, record, Task::Swap { base, text, ttl })
+        self.on_session(
+            op,
+            record,
+            Task::Swap {
+                base,
+                text,
+                ttl,
+                insists,
+            },
+        )
     }
 
     /// Takes the key `name` from a session, and with the last key the session; what has changed is saved if it stays.

@@ -298,10 +298,12 @@ impl Record {
         }
     }
 
-    /// What the store has as far as this process knows, for a write that is to be done only then.
+    /// What the store has as far as this process knows, for a write that is to be done only then. One that `insists` gets
+    /// its turn.
     #[must_use]
-    pub fn basis(&self) -> Basis {
+    pub fn basis(&self, insists: bool) -> Basis {
         Basis {
+            insists,
             version: self.version,
             text: Arc::clone(&self.text),
         }

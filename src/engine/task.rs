@@ -71,6 +71,8 @@ pub enum Task {
         text: Arc<str>,
         /// The time to live asked for, ms.
         ttl: Option<u64>,
+        /// Whether it has failed so often that it is to have its turn.
+        insists: bool,
     },
     /// Take a key away.
     RemoveKey {
@@ -184,11 +186,16 @@ pub fn prepare(job: &Job, default_ttl: Option<u64>) -> Result<Prepared> {
             if let Ok(Prepared::Send(Op::Update(update), _)) = &mut save
                 && *if_unchanged
             {
-                update.basis = Some(Box::new(record.basis()));
+                update.basis = Some(Box::new(record.basis(false)));
             }
             save.inspect_err(|_| record.failed(None))
         }
-        Task::Swap { base, text, ttl } => prepare_swap(&record, (base, text), ttl.or(default_ttl)),
+        Task::Swap {
+            base,
+            text,
+            ttl,
+            insists,
+        } => prepare_swap(&record, (base, text), ttl.or(default_ttl), *insists),
         Task::RemoveKey { name, data, ttl } => Ok(prepare_removal(
             &mut record,
             name,
@@ -262,6 +269,7 @@ fn prepare_swap(
     record: &Record,
     (base, text): (&Arc<str>, &Arc<str>),
     ttl: Option<u64>,
+    insists: bool,
 ) -> Result<Prepared> {
     match record.state {
         State::Removed => return Err(Error::gone(&record.uuid)),
@@ -276,7 +284,7 @@ fn prepare_swap(
         State::Stored => {}
     }
     let mut update = record.update(base, text, ttl);
-    update.basis = Some(Box::new(record.basis()));
+    update.basis = Some(Box::new(record.basis(insists)));
     let written = Written {
         base: Arc::clone(base),
         text: Arc::clone(text),

@@ -356,7 +356,7 @@ fn a_conditional_save_brings_what_others_have_stored() {
         version: 2,
         ..record.borrow().stored()
     };
-    engine.swap(2, &record, r#"{"n":2}"#.into(), None);
+    engine.swap(2, &record, r#"{"n":2}"#.into(), None, false);
     let asked = serve(&mut engine, Reply::Conflict(Box::new(newer)));
     assert!(
         matches!(asked, Op::Update(update) if update.basis.as_ref().is_some_and(|basis| basis.version == 1))

@@ -132,6 +132,8 @@ pub struct Basis {
     pub version: u64,
     /// The data.
     pub text: Arc<str>,
+    /// Whether the writer has lost so often that it is to have the next turn.
+    pub insists: bool,
 }
 
 /// A key to be taken away.

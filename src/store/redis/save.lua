@@ -1,14 +1,15 @@
 -- Stores a session, or what has changed of one.
 -- KEYS  1: home; then the places of the keys to be added, in the order of their names; then those of the other keys
 -- ARGV  1: uuid  2: 'create', 'adopt' or 'update'  3: time to live in ms, 0 for none
---       4: '' or, for an update, '<version> <writer> <number>': it is done only if that is the version stored, and once,
---          however often the writer asks for it by that number
+--       4: '' or, for an update, '<version> <writer> <number> <0 or 1>': it is done only if that is the version stored, and
+--          once, however often the writer asks for it by that number. With 1 the writer has lost too often: if it loses
+--          again, the next turn is its own.
 --       5: how many keys are added; their names; then fields as write() takes them
 -- Gives the version written, with the uuid of the session that was adopted; 0 if the session is gone; -1 if home is
 -- taken by a session that has other keys; {-2, fields and values} of what is stored if that is another version.
 local home, uuid, mode, ttl, added = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
 local resident, leads, stored, gone = unpack(redis.call('HMGET', home, 'uuid', '->', 'version', 'gone'))
-local basis, writer, number = string.match(ARGV[4], '^(%d+) (%S+) (%d+)$')
+local basis, writer, number, insists = string.match(ARGV[4], '^(%d+) (%S+) (%d+) (%d)$')
 local fresh, adopted = false, false
 
 -- Where the keys lead now. All reads come before the first write: one that fails must leave nothing half done.
@@ -20,9 +21,10 @@ end
 
 if mode == 'update' then
   if resident ~= uuid then return 0 end
-  if basis and basis ~= stored then
+  if basis and (basis ~= stored or is_turn_of_another(home, writer)) then
     local done, version = string.match(redis.call('HGET', home, '~' .. writer) or '', '^(%d+) (%d+)$')
     if done == number then return tonumber(version) end
+    if insists == '1' then take_turn(home, writer) end
     return { -2, redis.call('HGETALL', home) }
   end
 elseif gone == uuid then
@@ -71,7 +73,10 @@ else
   if new > 0 then redis.call('HINCRBY', home, 'keys', new) end
   version = redis.call('HINCRBY', home, 'version', 1)
 end
-if basis and redis.call('HSET', home, '~' .. writer, number .. ' ' .. version) == 1 then forget_writers(home, writer) end
+if basis then
+  redis.call('HDEL', home, '~turn')
+  if redis.call('HSET', home, '~' .. writer, number .. ' ' .. version) == 1 then forget_writers(home, writer) end
+end
 expire(home, ttl)
 for i = 2, #KEYS do
   if KEYS[i] ~= home then expire(KEYS[i], ttl) end

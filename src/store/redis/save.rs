@@ -195,7 +195,10 @@ async fn write(
     changes: &Changes<'_>,
     basis: Option<&Basis>,
 ) -> Result<Reply> {
-    let basis = basis.map(|basis| format!("{} {}", basis.version, links.stamp()));
+    let basis = basis.map(|basis| {
+        let insists = u8::from(basis.insists);
+        format!("{} {} {insists}", basis.version, links.stamp())
+    });
     let save = Save {
         uuid: &update.uuid,
         home: &update.home,
@@ -231,7 +234,7 @@ async fn settle(links: &Links, update: &Update, mine: &[Arc<str>]) -> Result<Rep
         .surely(&update.home, hgetall(&links.place(&update.home)))
         .await?;
     let mut found = layout::resident(&update.home, reply)?;
-    for _ in 0..ATTEMPTS {
+    for attempt in 0..ATTEMPTS {
         let Some(stored) = found.filter(|stored| *stored.uuid == *update.uuid) else {
             return Err(Error::gone(&update.uuid));
         };
@@ -240,6 +243,7 @@ async fn settle(links: &Links, update: &Update, mine: &[Arc<str>]) -> Result<Rep
         let basis = Basis {
             version: stored.version,
             text: Arc::clone(&text),
+            insists: attempt > 1,
         };
         match write(links, update, &changes, Some(&basis)).await? {
             Reply::Conflict(newer) => found = Some(*newer),
