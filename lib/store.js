@@ -136,6 +136,11 @@ class NativeStore extends Store {
     return this.engine.ask(callback, nothing, 'clear');
   }
 
+  // What the store has done since it was made.
+  stats() {
+    return JSON.parse(this.engine.native.stats());
+  }
+
   // Finishes what was asked for, within `timeout` ms, then lets go of everything: close([{timeout}][, callback]).
   close(options, callback) {
     if (typeof options === 'function') [options, callback] = [undefined, options];
@@ -161,6 +166,9 @@ function optionsText(options) {
 function told(value) {
   if (value === undefined || value === null || typeof value === 'boolean' || Number.isFinite(value)) return value;
   if (typeof value === 'string') return value;
+  if (Object.getPrototypeOf(value) === Object.prototype) {
+    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, told(inner)]));
+  }
   // in brackets, so that it is no text or number that would do
   return [typeof value === 'number' || typeof value === 'bigint' ? String(value) : typeof value];
 }

@@ -41,7 +41,7 @@ pub struct Key {
 }
 
 /// One session as this process knows it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Record {
     /// `mks:session:` and a uuid: who it is, whatever its keys are.
     pub uuid: Arc<str>,
@@ -128,7 +128,25 @@ impl Record {
             text: self.text.to_string(),
             version: self.version,
             ageing: self.ageing,
+            ages_in: None,
         }
+    }
+
+    /// The session as it was just stored, and nothing of what has happened to it here since; nothing if that is not
+    /// known for certain.
+    #[must_use]
+    pub fn as_stored(&self) -> Option<Self> {
+        if self.version == 0 || self.version != self.newest || !self.doubts.is_empty() {
+            return None;
+        }
+        let text = self.incoming.as_ref().unwrap_or(&self.text);
+        Some(Self {
+            text: Arc::clone(text),
+            view: Arc::clone(text),
+            keys: self.keys.iter().filter(|key| key.stored).cloned().collect(),
+            incoming: None,
+            ..self.clone()
+        })
     }
 
     /// The session as it will be in the store when all that was asked for is done: for somebody else to go on from.
@@ -398,6 +416,8 @@ pub struct Written {
     pub text: Arc<str>,
     /// The keys that go along, with their resources.
     pub keys: Vec<(String, Option<String>)>,
+    /// The time to live, ms.
+    pub ttl: Option<u64>,
 }
 
 impl Default for Record {
@@ -421,12 +441,18 @@ mod tests {
             text: text.into(),
             version: 0,
             ageing: false,
+            ages_in: None,
         }
     }
 
     fn written(base: &str, text: &str, keys: Vec<(String, Option<String>)>) -> Written {
         let (base, text) = (base.into(), text.into());
-        Written { base, text, keys }
+        Written {
+            base,
+            text,
+            keys,
+            ttl: None,
+        }
     }
 
     #[test]
@@ -522,7 +548,13 @@ mod tests {
         let patch = record.merge(Some(r#"{"x":0,"y":1}"#)).expect("objects");
         assert_eq!(patch.as_deref(), Some(r#"{"set":{"x":1},"removed":[]}"#));
         let keys = Vec::new();
-        record.saved(&Written { base, text, keys }, Saved::default());
+        let written = Written {
+            base,
+            text,
+            keys,
+            ttl: None,
+        };
+        record.saved(&written, Saved::default());
         assert_eq!(&*record.text, r#"{"x":1,"y":1}"#);
         assert!(
             !record.is_dirty(Some(r#"{"x":1,"y":1}"#)),

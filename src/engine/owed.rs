@@ -104,7 +104,7 @@ impl<B: Backend> Engine<B> {
         &mut self,
         lane: &Rc<str>,
         job: Job,
-        written: Option<Written>,
+        written: Option<Box<Written>>,
         error: Error,
     ) -> Error {
         let doubt = written
