@@ -160,15 +160,22 @@ class NativeStore extends Store {
 // NaN, is told in words, so that it is refused by its name. A `ttl` that is a function stays here.
 function optionsText(options) {
   const entries = Object.entries(options).filter(([name, value]) => name !== 'ttl' || typeof value !== 'function');
-  return JSON.stringify(Object.fromEntries(entries.map(([name, value]) => [name, told(value)])));
+  return JSON.stringify(
+    Object.fromEntries(entries.map(([name, value]) => [name, NESTED.has(name) ? each(value) : told(value)]))
+  );
+}
+
+// options that are objects of options
+const NESTED = new Set(['cache']);
+
+function each(value) {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return told(value);
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, told(inner)]));
 }
 
 function told(value) {
   if (value === undefined || value === null || typeof value === 'boolean' || Number.isFinite(value)) return value;
   if (typeof value === 'string') return value;
-  if (Object.getPrototypeOf(value) === Object.prototype) {
-    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, told(inner)]));
-  }
   // in brackets, so that it is no text or number that would do
   return [typeof value === 'number' || typeof value === 'bigint' ? String(value) : typeof value];
 }
