@@ -4,6 +4,7 @@
 
 const { Host } = require('./host');
 const calls = require('./calls');
+const { startClock } = require('./cpu-clock');
 const load = require('./load');
 const memory = require('./memory');
 const peers = require('./peers');
@@ -12,13 +13,18 @@ const { makeData } = require('./session-data');
 const [id, port] = process.argv.slice(2);
 const host = new Host();
 let peer;
+let stopClock;
 
 const actions = {
   async open() {
     peer = await peers[id].open({ port: Number(port) }, host);
     host.use(peer.middleware);
   },
-  calls: ({ kind, ...options }) => load.runCalls({ host, Kind: calls[kind], ...options }),
+  async calls({ kind, ...options }) {
+    const result = await load.runCalls({ host, Kind: calls[kind], ...options });
+    if (result.lost > 0 && !peers[id].loses) throw new Error(`${result.lost} sessions did not come back`);
+    return result;
+  },
   pairs({ objects, size, ...options }) {
     const value = objects ? makeData(size)('pair') : 'v'.repeat(size);
     if (!objects || peer.values) return load.runPairs({ client: peer, value, ...options });
@@ -31,6 +37,11 @@ const actions = {
   },
   fill: (options) => memory.fill(peer, options),
   openCalls: (options) => memory.openCalls(host, options),
+  connect: (options) => peer.connect(options),
+  startClock() {
+    stopClock = startClock();
+  },
+  stopClock: () => stopClock(),
   size: () => peer.size(),
   async close() {
     await peer.close();

@@ -60,18 +60,21 @@ async function runCalls({ host, Kind, atOnce, size, ms }) {
   const steps = Object.fromEntries(Kind.methods.map((method) => [method, []]));
   const whole = [];
   let number = 0;
+  let lost = 0;
   const cost = await measured(atOnce, ms, (over) => {
     const begun = performance.now();
     const id = `${prefix}-${String(++number).padStart(8, '0')}@a.example`;
     const ended = () => {
       whole.push(performance.now() - begun);
+      if (call.lost) lost++;
       over();
     };
-    new Kind(host, id, make, steps, ended).begin();
+    const call = new Kind(host, id, make, steps, ended);
+    call.begin();
   });
   const latency = { call: told(whole) };
   for (const [method, values] of Object.entries(steps)) latency[method] = told(values);
-  return { ...cost, latency };
+  return { ...cost, lost, latency };
 }
 
 // Pairs of set and get, each awaited -> their cost per operation (µs of CPU)

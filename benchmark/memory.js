@@ -58,6 +58,7 @@ async function openCalls(host, { count, size }) {
     overs.set(calls[number], over);
     calls[number].close();
   });
+  if (calls.some(({ lost }) => lost)) throw new Error('sessions did not come back');
   return { bytes: (after - before) / count, total: after };
 }
 

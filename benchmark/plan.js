@@ -19,17 +19,13 @@ const full = {
   ],
   memoryCalls: [{ kind: 'UasCall', sizes: [300, 1024, 8192], atOnce: [1, 64] }],
   clientPeers: CLIENTS,
-  clients: { atOnce: [1, 64] },
+  clients: { objects: [false, true], atOnce: [1, 64] },
   floor: { atOnce: [1, 64, 512], requests: 500000 },
-  memory: {
-    sessions: ['memory', 'express-memory', 'memorystore'].map((id) => ({ id, count: MILLION })),
-    openCalls: ['redis', 'redis-uncached', 'classic-ioredis', 'express-redis', 'memory'].map((id) => ({
-      id,
-      count: 100000
-    }))
-  },
+  openCalls: ['redis', 'redis-uncached', 'express-redis', 'memory'].map((id) => ({ id, count: 100000 })),
+  srf: { atOnce: [1, 16] },
+  srfPeers: ['srf-alone', 'srf-memory', 'srf-redis'],
   growthRounds: 7,
-  growth: ['memory', 'express-memory', 'redis', 'redis-uncached', 'classic-ioredis'].map((id) => ({
+  growth: ['memory', 'express-memory', 'memorystore', 'redis', 'redis-uncached', 'classic-ioredis'].map((id) => ({
     id,
     live: [1000, MILLION]
   })),
@@ -45,9 +41,10 @@ const quick = {
   memoryPeers: ['driver', 'memory', 'express-memory'],
   calls: [{ kind: 'UasCall', sizes: [1024], atOnce: [64, 1] }],
   memoryCalls: [{ kind: 'UasCall', sizes: [1024], atOnce: [64] }],
-  clients: { atOnce: [64] },
-  floor: { atOnce: [64], requests: 100000 },
-  memory: { sessions: [{ id: 'memory', count: MILLION }], openCalls: [{ id: 'redis', count: 20000 }] },
+  clients: { objects: [false], atOnce: [64] },
+  floor: { atOnce: [64], requests: 30000 },
+  openCalls: [{ id: 'redis', count: 20000 }],
+  srf: { atOnce: [16] },
   growthRounds: 3,
   growth: ['memory', 'redis'].map((id) => ({ id, live: [1000, MILLION] })),
   coldStart: { rounds: 3, ids: ['memory', 'redis', 'classic-ioredis'] }

@@ -9,6 +9,7 @@ const { requireRedisServer } = require('../scripts/redis-server');
 const { main, requireRust, run, setup } = require('../scripts/setup');
 
 const RESULTS = path.join(__dirname, '..', 'target', 'benchmark.json');
+const SRF_SERVER = path.join(__dirname, '..', 'examples', 'drachtio-server');
 const OPTIONS = ['--quick', '--report'];
 
 const log = (text) => process.stderr.write(`bench: ${text}\n`);
@@ -39,7 +40,6 @@ async function withPeers(ids, server, work) {
 
 async function measure(plan) {
   const { startServer } = require('./server');
-  const memory = require('./measures/memory');
   const begun = Date.now();
   const say = (text) => log(`${((Date.now() - begun) / 1000).toFixed(0)} s, ${text}`);
   const measures = {
@@ -60,12 +60,13 @@ async function measure(plan) {
     results.memoryCalls = (await withPeers(plan.memoryPeers, undefined, inMemory)).results;
     results.clients = await withPeers(plan.clientPeers, server, (peers) => measures.clients(peers, plan, say));
     await server.raw('FLUSHALL');
+    if (fs.existsSync(SRF_SERVER))
+      results.srf = await withPeers(plan.srfPeers, server, (peers) => require('./measures/srf')(peers, plan, say));
     results.coldStart = await require('./measures/cold-start')(server, plan, say);
-    results.openCalls = await memory.ofOpenCalls(server, plan, say);
+    results.openCalls = await require('./measures/open-calls')(server, plan, say);
   } finally {
     await server.stop();
   }
-  results.memory = await memory.perSession(plan, say);
   results.growth = await require('./measures/growth')(plan, say);
   results.seconds = Math.round((Date.now() - begun) / 1000);
   return results;

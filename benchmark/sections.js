@@ -84,6 +84,20 @@ function onTheWire(results) {
   return `## What Redis gets\n\n${table(head, rows)}`;
 }
 
+function lost({ calls: list }) {
+  const rows = Object.keys(list[0].peers).map((id) => {
+    const rounds = list.flatMap(({ peers: found }) => found[id] ?? []);
+    const sum = (name) => rounds.reduce((total, round) => total + round[name], 0);
+    return [title(id), figure(sum('lost')), sum('count').toLocaleString('en-US')];
+  });
+  return `## Sessions that did not come back
+
+A session that was changed, but read later without the change. Elsewhere than with classic, whose checksum has 16
+bits, one such session fails the run.
+
+${table(['', 'lost', 'of calls'], rows)}`;
+}
+
 function clients({ clients: list }) {
   const parts = list.map(({ objects, atOnce, peers: found }) => {
     const rows = Object.entries(found).map(([id, rounds]) => [
@@ -119,11 +133,12 @@ function floor({ floor: measured }) {
 }
 
 function memory(results) {
-  const stored = Object.entries(results.memory).map(([id, { count, bytes: each, data }]) => [
+  const weighed = results.growth.filter(({ weight }) => weight);
+  const stored = weighed.map(({ id, live, weight }) => [
     title(id),
-    figure(count),
-    figure(each),
-    figure(each / data)
+    figure(live[1]),
+    figure(weight.bytes),
+    figure(weight.bytes / weight.data)
   ]);
   const open = Object.entries(results.openCalls).map(([id, { count, bytes: each, total }]) => [
     title(id),
@@ -158,6 +173,28 @@ function growth(results) {
   return `## Growth\n\n64 calls at once beside sessions that live; CPU of the main thread.\n\n${table(head, rows)}`;
 }
 
+function srf({ srf: list }) {
+  if (!list) return '## With drachtio-srf\n\nNot measured: this version has no scripted server.';
+  const parts = list.map(({ atOnce, peers: found }) => {
+    const rows = Object.entries(found).map(([id, rounds]) => [
+      title(id),
+      told(rounds, (one) => one.mainCpu),
+      told(rounds, (one) => one.processCpu),
+      told(
+        rounds.map((one, round) => one.mainCpu - found['srf-alone'][round].mainCpu),
+        (more) => more
+      )
+    ]);
+    const head = ['per call', `main thread, ${micros}`, `process, ${micros}`, `more than alone, ${micros}`];
+    return `### ${atOnce} at once\n\n${table(head, rows)}`;
+  });
+  return `## With drachtio-srf
+
+An application that takes calls through Dialogs (\`createUAS\`), against the scripted server of \`examples/drachtio-server\`.
+
+${parts.join('\n\n')}`;
+}
+
 function coldStart(results) {
   const rows = Object.entries(results.coldStart).map(([id, rounds]) => [title(id), told(rounds, (ms) => ms)]);
   return `## Cold start\n\nFrom the first \`require\` to the first stored session.\n\n${table(['', 'ms'], rows)}`;
@@ -168,10 +205,12 @@ function all(results) {
     everyCall('Calls on Redis', results.calls),
     everyCall('Calls in memory', results.memoryCalls),
     onTheWire(results),
+    lost(results),
     clients(results),
     floor(results),
     memory(results),
     growth(results),
+    srf(results),
     coldStart(results)
   ];
 }

@@ -26,14 +26,14 @@ const p99 = (peers, id) => pick(peers[id], (result) => call(result).p99);
 const p50 = (peers, id) => pick(peers[id], (result) => call(result).p50);
 const main = (peers, id) => pick(peers[id], (result) => result.mainCpu);
 
-function rows({ calls, clients, floor, memory, growth, commands }) {
+function rows({ calls, clients, floor, growth, commands }) {
   const at64 = find(calls, { kind: 'UasCall', size: 1024, atOnce: 64 });
   const at1 = find(calls, { kind: 'UasCall', size: 1024, atOnce: 1 });
   const pairs = find(clients, { objects: false, atOnce: 64 });
   const floorAt64 = floor ? find(floor.results, { atOnce: 64 }) : {};
   const uncached = pairs['store-uncached'] ? 'store-uncached' : 'store';
   const reads = commands.redis.UasCall.reads;
-  const { bytes, data } = memory.memory ?? {};
+  const weight = growth.find((one) => one.id === 'memory')?.weight;
   const grown = (id) => {
     const found = growth.find((one) => one.id === id);
     return found && between(main({ many: found.many }, 'many'), main({ few: found.few }, 'few'));
@@ -93,7 +93,7 @@ function rows({ calls, clients, floor, memory, growth, commands }) {
       unit: '× the data',
       least: 1.4,
       aim: 1.2,
-      value: bytes === undefined ? undefined : spread([bytes / data])
+      value: weight && spread([weight.bytes / weight.data])
     }),
     less({
       what: 'main-thread CPU per call from 1 k to 1 M live sessions, RedisStore',

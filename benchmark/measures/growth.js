@@ -14,17 +14,17 @@ async function prepare(id, live) {
   const peer = await PeerProcess.start(id, server);
   if (!peer) return void (await server.stop());
   // the peer's own writes make one session to copy, or all of them where the store is memory
-  await peer.ask('fill', { count: peer.server ? 1 : live, size: 1024 });
+  const weight = await peer.ask('fill', { count: peer.server ? 1 : live, size: 1024 });
   if (peer.server) {
     const keys = (await server.cli('keys', '*')).split('\n');
     for (let i = keys.length; i < live; i += BATCH) {
       await server.cli('eval', COPY, 1, keys.at(-1), i + 1, Math.min(i + BATCH, live));
     }
   }
-  return { id: `${id} ${live}`, peer, server, live };
+  return { id: `${id} ${live}`, peer, server, live, weight };
 }
 
-// -> [{id, live: [few, many], few: rounds, many: rounds}]
+// -> [{id, live: [few, many], few: rounds, many: rounds, weight: {bytes, data} of one of many sessions in memory}]
 async function measureGrowth(plan, say) {
   const results = [];
   for (const { id, live } of plan.growth) {
@@ -39,7 +39,9 @@ async function measureGrowth(plan, say) {
       await store.peer.assertEmpty(store.live);
       return result;
     });
-    results.push({ id, live, few: rounds[stores[0].id], many: rounds[stores[1].id] });
+    const [few, many] = stores.map((store) => rounds[store.id]);
+    const weight = stores[1].peer.server ? undefined : stores[1].weight;
+    results.push({ id, live, few, many, weight });
     for (const { peer, server } of stores) {
       await peer.stop();
       await server.stop();
