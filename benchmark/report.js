@@ -42,6 +42,10 @@ ${targetTable(results)}
 ![Calls per second](benchmarks-rate.svg)
 ![99th percentile of a call](benchmarks-p99.svg)
 
+Whole calls, 64 at once, sessions of 1 KB:
+
+${sections.calls(results, { kind: 'UasCall', size: 1024, atOnce: 64 })}
+
 ${sections.all(results).join('\n\n')}
 
 ## How it was measured

@@ -8,13 +8,13 @@ const { figure, table, told } = require('./tables');
 const { find, net } = require('./targets');
 
 const KINDS = { UasCall: 'INVITE, 200, ACK, BYE', B2buaCall: 'B2BUA: two legs and an INFO' };
-const title = (id) => peers[id]?.title ?? id;
+const FLOOR = 'floor of ';
+const title = (id) => (id.startsWith(FLOOR) ? `the floor of ${title(id.slice(FLOOR.length))}` : peers[id].title);
 const bytes = (size) => (size < 1024 ? `${size} bytes` : `${size / 1024} KB`);
 const micros = 'µs';
 
 function calls(results, options) {
-  const found = find([...results.calls], options);
-  return callTable(found);
+  return callTable(find(results.calls, options));
 }
 
 function callTable(found) {
@@ -56,7 +56,8 @@ function stepTable(found) {
 function everyCall(heading, list) {
   const parts = list.map(({ kind, size, atOnce, peers: found }) => {
     const steps = atOnce === 1 || atOnce === 64 ? `\n\n${stepTable(found)}` : '';
-    return `### ${KINDS[kind]}; ${bytes(size)}; ${atOnce} at once\n\n${callTable(found)}${steps}`;
+    const what = `${KINDS[kind]}; ${bytes(size)}; ${atOnce} at once`;
+    return `<details><summary>${what}</summary>\n\n${callTable(found)}${steps}\n\n</details>`;
   });
   return `## ${heading}\n\n${parts.join('\n\n')}`;
 }
