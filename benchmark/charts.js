@@ -4,6 +4,9 @@
 const echarts = require('echarts');
 
 const INK = '#333';
+const WIDTH = 800;
+// room for the names of peers: without a screen ECharts can't know how wide a text is
+const LABELS = 240;
 const COLOURS = ['#1668b8', '#6fb1e8', '#c9571a', '#eda36b', '#5b8c3e', '#8c6bb1'];
 const BASE = {
   animation: false,
@@ -13,7 +16,7 @@ const BASE = {
 };
 
 function draw(options, height) {
-  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: 760, height });
+  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height });
   chart.setOption({ ...BASE, ...options });
   const svg = chart.renderToSVGString();
   chart.dispose();
@@ -26,7 +29,7 @@ const heading = (text) => ({ text, left: 10, top: 8, textStyle: { fontSize: 15, 
 function bars(title, unit, entries) {
   const options = {
     title: heading(title),
-    grid: { left: 10, right: 90, top: 45, bottom: 40, containLabel: true },
+    grid: { left: LABELS, right: 80, top: 45, bottom: 45 },
     xAxis: { type: 'value', name: unit, nameLocation: 'middle', nameGap: 26 },
     yAxis: { type: 'category', inverse: true, data: entries.map(({ name }) => name), axisTick: { show: false } },
     series: [
@@ -48,8 +51,8 @@ function bars(title, unit, entries) {
 function lines(title, unit, xName, steps, series) {
   const options = {
     title: heading(title),
-    legend: { top: 34, left: 10, icon: 'roundRect' },
-    grid: { left: 30, right: 30, top: 85, bottom: 40, containLabel: true },
+    legend: { orient: 'vertical', left: WIDTH - LABELS, top: 70, itemGap: 16, icon: 'roundRect' },
+    grid: { left: 80, right: LABELS + 20, top: 70, bottom: 45 },
     xAxis: { type: 'category', name: xName, nameLocation: 'middle', nameGap: 26, data: steps.map(String) },
     yAxis: { type: 'log', name: unit },
     series: series.map(({ name, values }) => ({
