@@ -490,7 +490,8 @@ impl<B: Backend> Engine<B> {
                     format!("the store did not answer within {waited} ms"),
                 );
                 self.has_failed(&error);
-                self.finish(op, Err(error));
+                let found = self.found_meanwhile(op);
+                self.finish(op, found.ok_or(error));
             }
             self.deadlines.pop_front();
         }

@@ -283,7 +283,9 @@ fn prepare_swap(
             ));
         }
         // Saved or loaded since.
-        State::Stored if record.text != *base => return Err(Error::conflict(&record.uuid)),
+        State::Stored if record.text != *base || record.incoming.is_some() => {
+            return Err(Error::conflict(&record.uuid));
+        }
         State::Stored => {}
     }
     let mut update = record.update(base, text, ttl);
