@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::task::{Extent, Job, Task, Value, coalesce};
+use super::task::{Extent, Job, Shared, Task, Value, coalesce};
 use super::{Engine, Sent};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Record, State, Written};
@@ -189,21 +189,36 @@ impl<B: Backend> Engine<B> {
     pub(super) fn found_meanwhile(&self, op: u32) -> Option<Value> {
         let waiting = self.lanes.iter().find_map(|(lane, entry)| {
             let job = entry.waiting.iter().find(|job| job.waiters.contains(&op))?;
-            match (&job.task, &job.record) {
-                (Task::Load { name }, None) => Some((lane, name)),
+            match &job.task {
+                Task::Load { name } => Some((lane, name, &job.record)),
                 _ => None,
             }
         });
-        let (lane, name) = waiting?;
+        let (lane, name, live) = waiting?;
+        self.found_ahead(lane, name, live.as_ref())
+    }
+
+    /// The session that has the key `name` when everything that is under way on its lane is done.
+    pub(super) fn found_ahead(
+        &self,
+        lane: &Rc<str>,
+        name: &str,
+        live: Option<&Shared>,
+    ) -> Option<Value> {
         let flights = self.sent.values().filter_map(|flight| match &flight.sent {
             Sent::Lane { lane: at, job, .. } if at == lane => Some(job),
             _ => None,
         });
         let later = self.lanes.get(lane).into_iter();
-        let jobs = flights.chain(later.flat_map(|lane| lane.waiting.iter()));
-        let jobs: Vec<&Job> = jobs.collect();
-        match ahead(jobs.into_iter().rev(), name) {
-            Value::Session(found) => Some(Value::Session(found)),
+        let jobs: Vec<&Job> = flights
+            .chain(later.flat_map(|lane| lane.waiting.iter()))
+            .filter(|job| !matches!(job.task, Task::Load { .. }))
+            .collect();
+        match (ahead(jobs.into_iter().rev(), name), live) {
+            (Value::Session(found), Some(live)) if found.borrow().uuid == live.borrow().uuid => {
+                Some(Value::Current(true))
+            }
+            (Value::Session(found), None) => Some(Value::Session(found)),
             _ => None,
         }
     }
