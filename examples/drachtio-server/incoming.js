@@ -96,7 +96,11 @@ class Incoming {
     const response = SipMessage.response(status, message.reason, headers, message.body);
     if (first && status > 100) server.establish(leg, connection, status, request, response);
     if (status >= 200 && terminates(leg, request)) server.dialogs.delete(leg.dialogId);
-    server.sent(connection, id, response, transactionId, leg.known ? leg.dialogId : '', '');
+    server.sent(connection, id, response, {
+      protocol: method === 'INVITE' ? 'udp' : '',
+      address: server.peerAddress,
+      ids: [transactionId, leg.known ? leg.dialogId : '', '']
+    });
     if (leg.transaction === transaction) leg.arrived(response);
     if (status >= 200) transaction.resolve(response);
     return undefined;

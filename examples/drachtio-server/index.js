@@ -156,11 +156,10 @@ class DrachtioServer extends EventEmitter {
   }
 
   // The answer to a message of the application that has left: with the message as it was sent.
-  sent(connection, id, message, ...ids) {
+  sent(connection, id, message, { protocol = 'udp', address = this.sipAddress, ids }) {
     const text = message.toString();
-    const [host, port] = this.sipAddress.split(':');
-    const bytes = Buffer.byteLength(text);
-    const meta = ['application', bytes, 'udp', host, port, time(), ...ids, 'Msg sent:', ''];
+    const meta = ['application', Buffer.byteLength(text), protocol, ...address.split(':'), time()];
+    meta.push(...ids, 'Msg sent:', '');
     connection.send(['response', id, 'OK', ...meta], text);
     this.emit('sip', 'application', message);
   }

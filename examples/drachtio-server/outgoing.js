@@ -26,7 +26,7 @@ class Outgoing {
     const first = !leg && formsDialog(method);
     if (first) Object.assign(transaction, { first, leg: new Callee(server, request, transaction) });
     if (method !== 'ACK') server.transactions.set(transaction.id, transaction);
-    server.sent(connection, id, request, transaction.id);
+    server.sent(connection, id, request, { ids: [transaction.id] });
     if (first) return this.reach(transaction.leg, request);
     if (leg) return leg.take(request, (answer) => this.respond(transaction, answer));
     const entry = { method, message: request, body: request.body };
@@ -47,7 +47,7 @@ class Outgoing {
     const { request, leg } = transaction;
     const kept = ['Via', 'Max-Forwards', 'From', 'To', 'Call-ID'].map((name) => [name, request.get(name)]);
     const headers = [...kept, ['CSeq', `${parseInt(request.get('cseq'), 10)} CANCEL`]];
-    server.sent(connection, id, new SipMessage(`CANCEL ${request.uri} SIP/2.0`, headers), randomUUID());
+    server.sent(connection, id, new SipMessage(`CANCEL ${request.uri} SIP/2.0`, headers), { ids: [randomUUID()] });
     return leg.cancel();
   }
 
