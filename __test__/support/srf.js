@@ -64,6 +64,25 @@ class SrfBench extends Bench {
     if (srf.app.client) srf.disconnect();
   }
 
+  // A call that is answered, and of which the application has said srf.emit('established', …) -> {call, given}: a BYE that
+  // comes before an application has its dialog, drachtio-srf does not tell it of.
+  async call(srf, opts) {
+    const call = this.server.call(opts);
+    const [given] = await Promise.all([once(srf, 'established'), call.answered]);
+    return { call, given };
+  }
+
+  // The same for a call that the application connects to a callee -> {call, callee, given}
+  async connected(srf, opts) {
+    const [callee, legA] = await Promise.all([this.server.callee(), this.call(srf, opts)]);
+    return { ...legA, callee };
+  }
+
+  // The data of a session as another process reads it: undefined if it is not stored under the first of its keys.
+  async storedOf({ keys: [key] }) {
+    return await this.stored(key.slice('mks:'.length));
+  }
+
   // For what nobody answers: looks until the store is empty.
   becomesEmpty(what = 'the store to become empty') {
     return until(() => this.isEmpty(), what);
