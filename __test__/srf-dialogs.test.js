@@ -3,6 +3,7 @@
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
+const { setTimeout: sleep } = require('node:timers/promises');
 const session = require('..');
 const { SDP } = require('../examples/drachtio-server');
 const { onEachRelease } = require('./support/srf');
@@ -196,7 +197,7 @@ onEachRelease((test, { kind }) => {
     const srf = await bench.start((app) => remember(app));
     const { call, given } = await bench.call(srf, { from: 'jack' });
     const [uas] = given;
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await sleep(100);
     uas.session.minutes = 1;
     await uas.session.save();
     assert.deepEqual(await bench.storedOf(uas.mks), { caller: 'jack', minutes: 1 });
