@@ -3,9 +3,10 @@
 // plan is carried out: a session is made or loaded and attached, res.send and res.ack wait for what has to be saved.
 
 const debug = require('debug')('drachtio:session');
+const codec = require('./codec');
 const native = require('./native');
 const SessionError = require('./errors');
-const { Facts, factsOf, isCanceled, statusOf } = require('./host');
+const { Facts, isCanceled, statusOf } = require('./host');
 const { Session } = require('./session');
 
 // as in src/rules.rs
@@ -20,7 +21,9 @@ const Plan = {
   ENDS_DIALOG: 1 << 7,
   IN_DIALOG: 1 << 8
 };
-const REMOVE = 3; // Finish::Remove; lower numbers are extents of a save
+// the lower three are extents of a save
+const Finish = { SAVE_CHANGES: 0, SAVE_DIALOG: 1, SAVE_FOR_RETRY: 2, REMOVE: 3, NOTHING: 4 };
+const Event = { CANCELED: 0, NOT_SENT: 1, ANSWERED: 2, ENDED: 3 };
 
 // where a request has its message
 const MESSAGE = Symbol('drachtio-session message');
@@ -31,12 +34,13 @@ class Message {
     return req[MESSAGE];
   }
 
-  constructor(engine, req, res, id) {
+  constructor(engine, host, req, res, id) {
     this.engine = engine;
+    this.host = host;
     this.req = req;
     this.res = res;
     this.id = id;
-    this.facts = factsOf(req);
+    this.facts = host.factsOf(req);
     // a look at req.session would parse it
     const attached = req.mks instanceof Session || req.session;
     if (attached) this.facts |= Facts.ATTACHED;
@@ -54,9 +58,15 @@ class Message {
   begin(next) {
     // drachtio-srf tells of a CANCEL by an event; it may come while the session is still being loaded
     if (this.isPending && typeof this.req.once === 'function') this.req.once('cancel', () => this.cancel());
+    if (this.isPending) this.host.pending(this);
     if (this.plan & Plan.CREATE) this.attach(this.standIn(false), next);
     else if (this.plan & Plan.LOAD) this.load(next);
     else this.attach(this.req.mks, next);
+  }
+
+  // whether it is a message of a dialog, or of one that may begin
+  get isOfDialog() {
+    return Boolean(this.plan & (Plan.FORMS_DIALOG | Plan.IN_DIALOG));
   }
 
   // whether it is a request whose final response decides if a dialog begins
@@ -102,10 +112,12 @@ class Message {
   // A CANCEL removes the key of an INVITE that still waits for its final response (RFC 3261, 9.2).
   cancel() {
     this.canceledByEvent = true;
-    if (!this.mks || this.leaving) return;
+    if (!this.mks) return;
+    const waits = this.leaving ? 0 : Facts.PENDING;
+    if (native.onEvent(Event.CANCELED, this.facts | waits, 0) !== Finish.REMOVE) return;
     debug('%s %s: canceled, key removed', this.req.method, this.id);
     this.mks.pending = undefined;
-    this.mks.removeKey(this.id, (err) => this.engine.report(err));
+    this.remove();
   }
 
   // A canceled INVITE does not reach the handlers.
@@ -118,6 +130,9 @@ class Message {
     const { req, plan } = this;
     this.mks = mks;
     req[MESSAGE] = this;
+    req.sessionID ??= this.id;
+    req.sessionStore = this.engine.store;
+    req.resolvers = codec.resolvers;
     if (req.mks !== mks) mks.attachTo(req);
     mks.hold();
     if (plan & Plan.ON_FINAL) {
@@ -139,9 +154,17 @@ class Message {
     try {
       next();
     } finally {
-      if (plan & Plan.AFTER_HANDLER) mks.write(0, (err) => this.over(err));
+      if (plan & Plan.AFTER_HANDLER) this.host.afterHandlers(() => this.settle());
       else this.over();
     }
+  }
+
+  // The handlers have returned, and no response will follow.
+  settle() {
+    const done = (err) => this.over(err);
+    const end = native.finish(this.plan, this.facts, 0);
+    if (end === Finish.REMOVE) this.mks.removeKey(this.id, done);
+    else this.mks.write(end, done);
   }
 
   // Goes on with another session (Store#regenerate).
@@ -161,15 +184,20 @@ class Message {
   wrapSend() {
     const { res } = this;
     const { send } = res;
+    this.host.answering(res, () => this.leaving);
     res.send = (...args) => {
       const [status] = args;
       const known = Number.isInteger(status) && status >= 100 && status < 700;
       if (!known || (status < 200 && !this.leaving)) return send.apply(res, args);
       if (this.leaving) {
-        return debug('%s %s: a final response was given before, %d is not sent', this.req.method, this.id, status);
+        debug('%s %s: a final response was given before, %d is not sent', this.req.method, this.id, status);
+        return this.host.refuse(args);
       }
       this.leaving = true;
-      return this.afterwards(send, args, (leave) => this.finish(status, leave));
+      const end = this.outcome(status);
+      const confirmed =
+        end === Finish.SAVE_DIALOG ? this.host.confirmed(args, (err) => this.sent(status, err)) : undefined;
+      return this.afterwards(send, confirmed || args, (leave) => this.finish(status, end, leave, Boolean(confirmed)));
     };
   }
 
@@ -195,21 +223,39 @@ class Message {
     return given;
   }
 
-  finish(status, leave) {
+  // what a final response means, as things are now
+  outcome(status) {
+    return native.finish(this.plan, this.facts | (this.canceled ? Facts.CANCELED : 0), status);
+  }
+
+  // `confirmed`: the host will tell whether the response was sent
+  finish(status, end, leave, confirmed) {
     const { mks, plan } = this;
-    const outcome = () => native.finish(plan, this.facts | (this.canceled ? Facts.CANCELED : 0), status);
-    const end = outcome();
-    debug('%s %s: %d, %s', this.req.method, this.id, status, end === REMOVE ? 'key removed' : 'saved');
+    debug('%s %s: %d, %s', this.req.method, this.id, status, end === Finish.REMOVE ? 'key removed' : 'saved');
     const done = (err) => {
       const decided = plan & (Plan.FORMS_DIALOG | Plan.ENDS_DIALOG);
       if (decided && mks.pending === this.id) mks.pending = undefined;
       // canceled while it was being saved
-      if (end !== REMOVE && outcome() === REMOVE) mks.removeKey(this.id, (late) => this.engine.report(late));
-      this.over(err);
+      if (end !== Finish.REMOVE && this.outcome(status) === Finish.REMOVE) this.remove();
+      if (confirmed) this.engine.report(err);
+      else this.over(err);
       leave();
     };
-    if (end === REMOVE) mks.removeKey(this.id, done);
+    if (end === Finish.REMOVE) mks.removeKey(this.id, done);
     else mks.write(end, done);
+  }
+
+  // The response has left, or the host would not take it; the session was held until whoever goes on with it could.
+  sent(status, err) {
+    if (err && native.onEvent(Event.NOT_SENT, this.facts, status) === Finish.REMOVE) {
+      debug('%s %s: %d was not sent, key removed: %s', this.req.method, this.id, status, err.message ?? err);
+      this.remove();
+    }
+    this.mks.release();
+  }
+
+  remove() {
+    this.mks.removeKey(this.id, (err) => this.engine.report(err));
   }
 
   // The session is saved before the far end is acknowledged.
@@ -232,4 +278,4 @@ class Message {
   }
 }
 
-module.exports = Message;
+module.exports = { Event, Finish, Message, Plan };

@@ -20,6 +20,8 @@ class Session {
   #data;
   #reference;
   #held = 0;
+  // by the id of a key whose removal is on its way, those who wait for it
+  #removals;
 
   constructor(options, record = native.newRecord()) {
     if (!options || !options.store) {
@@ -169,6 +171,9 @@ class Session {
   }
 
   removeKey(id, done) {
+    // a dialog has more than one end: its BYE, and the host that drops it
+    const others = this.#removals?.get(id);
+    if (others) return void others.push(done);
     let text, ttl;
     try {
       text = this.text();
@@ -178,10 +183,13 @@ class Session {
       this.engine.report(err);
       text = undefined;
     }
+    const waiting = [done];
+    (this.#removals ??= new Map()).set(id, waiting);
     const over = (err) => {
+      this.#removals.delete(id);
       this.#keys.forget(id);
       this.engine.strike(PREFIX + id, this);
-      done(err);
+      waiting.forEach((each) => each(err));
     };
     this.engine.run(over, 'removeKey', this.record, id, text, ttl);
   }
