@@ -4,10 +4,11 @@
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
+const { setTimeout: sleep } = require('node:timers/promises');
 const session = require('..');
 const { SDP } = require('../examples/drachtio-server');
 const { onEachRelease } = require('./support/srf');
-const { until } = require('./support/tools');
+const { called, until } = require('./support/tools');
 
 const answer = { localSdp: SDP('app') };
 const TERMINATED = { Event: 'presence', 'Subscription-State': 'terminated' };
@@ -27,6 +28,21 @@ function b2buaApplication(srf) {
     const { uas, uac } = await srf.createB2BUA(req, res, 'sip:bob@b.example', { localSdpB: req.body });
     srf.emit('established', uas, uac);
   });
+}
+
+const notifier = (app, define = () => undefined) =>
+  app.subscribe(async (req, res) => {
+    req.session.watcher = req.callingNumber;
+    const uas = await app.createUAS(req, res, { headers: { Expires: '60' } });
+    define(uas);
+    app.emit('established', uas);
+  });
+
+async function subscription(bench, srf) {
+  const call = bench.server.subscribe();
+  const [[uas]] = await Promise.all([once(srf, 'established'), call.answered]);
+  assert.deepEqual(await bench.storedOf(uas.mks), { watcher: 'caller' });
+  return { call, uas };
 }
 
 // The answers that may be given to a BYE of the application; each ends the dialog.
@@ -66,7 +82,7 @@ onEachRelease((test, { kind }) => {
       const { given } = await bench.call(srf);
       const [uas] = given;
       assert.equal(await bench.size(), 1);
-      if (calledBack) await new Promise((resolve) => uas.destroy(resolve));
+      if (calledBack) await called(uas, 'destroy');
       else await uas.destroy();
       await bench.becomesEmpty();
     }
@@ -181,21 +197,6 @@ onEachRelease((test, { kind }) => {
 
   // ---- subscriptions
 
-  const notifier = (app, define = () => undefined) =>
-    app.subscribe(async (req, res) => {
-      req.session.watcher = req.callingNumber;
-      const uas = await app.createUAS(req, res, { headers: { Expires: '60' } });
-      define(uas);
-      app.emit('established', uas);
-    });
-
-  async function subscription(bench, srf) {
-    const call = bench.server.subscribe();
-    const [[uas]] = await Promise.all([once(srf, 'established'), call.answered]);
-    assert.deepEqual(await bench.storedOf(uas.mks), { watcher: 'caller' });
-    return { call, uas };
-  }
-
   test('a subscription that dialog.destroy() ends', async (bench) => {
     const srf = await bench.start((app) => notifier(app));
     const { call, uas } = await subscription(bench, srf);
@@ -279,7 +280,7 @@ onEachRelease((test, { kind }) => {
       app.invite((req, res) => {
         const work = async () => {
           req.session.caller = req.callingNumber;
-          await null;
+          await sleep(1);
           throw new Error('thrown on purpose');
         };
         work().catch(() => res.send(500));

@@ -5,12 +5,16 @@
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const { after, before, describe, it } = require('node:test');
+const { setTimeout: sleep } = require('node:timers/promises');
 const session = require('../..');
 const { DrachtioServer } = require('../../examples/drachtio-server');
 const { Bench } = require('./bench');
 const { RedisServer } = require('./redis');
 const { kinds } = require('./stores');
 const { until, within } = require('./tools');
+
+// how long to wait for the event 'ack' of a dialog, which may have come before
+const ACK_MS = 100;
 
 const releases = ['drachtio-srf', 'drachtio-srf-4'].map((name) => {
   const { version } = require(`${name}/package.json`);
@@ -64,11 +68,14 @@ class SrfBench extends Bench {
     if (srf.app.client) srf.disconnect();
   }
 
-  // A call that is answered, and of which the application has said srf.emit('established', …) -> {call, given}: a BYE that
-  // comes before an application has its dialog, drachtio-srf does not tell it of.
+  // A call that is answered, and of which the application has said srf.emit('established', …) -> {call, given}. A BYE that
+  // comes before an application has its dialog, drachtio-srf does not tell it of; and one that comes with the ACK leaves
+  // the B leg of a B2BUA queueing its requests forever.
   async call(srf, opts) {
     const call = this.server.call(opts);
     const [given] = await Promise.all([once(srf, 'established'), call.answered]);
+    const { ack = true } = opts ?? {};
+    if (ack) await Promise.race([once(given[0], 'ack'), sleep(ACK_MS)]);
     return { call, given };
   }
 

@@ -11,20 +11,25 @@ class Incoming {
 
   // Puts a request of a peer on its way -> its transaction, with `final`, a promise of the final response.
   request(leg, message, id = randomUUID()) {
-    const { server } = this;
-    const { method } = message;
-    const { known } = leg;
-    const first = leg.transaction === undefined && formsDialog(method);
+    const first = leg.transaction === undefined && formsDialog(message.method);
     const transaction = { id, leg, request: message, first, incoming: true };
     transaction.final = new Promise((resolve) => {
       transaction.resolve = resolve;
     });
+    this.server.hop(() => this.arrive(transaction));
+    return transaction;
+  }
+
+  arrive(transaction) {
+    const { server } = this;
+    const { id, leg, request: message, first } = transaction;
+    const { method } = message;
+    const { known } = leg;
     const connection = known ? leg.connection : server.select(method);
     if (method === 'BYE' && known) server.ended(leg, 'network', 'normal-release', message);
     // a dialog belongs to one connection; when that is gone, the server answers by itself
     if (!connection || connection.closed) {
-      transaction.resolve(SipMessage.response(known ? 481 : 503));
-      return transaction;
+      return transaction.resolve(SipMessage.response(known ? 481 : 503));
     }
     transaction.connection = connection;
     if (method === 'ACK') transaction.resolve();
@@ -36,11 +41,15 @@ class Incoming {
       dialogId: known ? leg.dialogId : '',
       receivedOn: known ? undefined : server.sipAddress
     });
-    return transaction;
+    return undefined;
   }
 
   // A CANCEL: the server itself answers it and ends the INVITE with 487, the application only hears of it.
   cancel(leg, opts) {
+    this.server.hop(() => this.canceled(leg, opts));
+  }
+
+  canceled(leg, opts) {
     const { server } = this;
     const { transaction } = leg;
     if (!server.transactions.delete(transaction.id)) return;
@@ -101,8 +110,10 @@ class Incoming {
       address: server.peerAddress,
       ids: [transactionId, leg.known ? leg.dialogId : '', '']
     });
-    if (leg.transaction === transaction) leg.arrived(response);
-    if (status >= 200) transaction.resolve(response);
+    server.hop(() => {
+      if (leg.transaction === transaction) leg.arrived(response);
+      if (status >= 200) transaction.resolve(response);
+    });
     return undefined;
   }
 }

@@ -101,6 +101,12 @@ class DrachtioServer extends EventEmitter {
     return (await once(this, 'callee'))[0];
   }
 
+  // The way between server and peer takes two turns of the event loop, so that, as from a real network, an answer does not
+  // come in one packet with what it answers.
+  hop(arrive) {
+    setImmediate(() => setImmediate(arrive));
+  }
+
   // Asks a script for its answer to a request of the application -> promise of the status.
   async answer(script, leg, entry, respond) {
     const given = await (typeof script === 'function' ? script(leg, entry) : script);

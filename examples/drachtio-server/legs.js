@@ -13,7 +13,9 @@ const SDP = (user) =>
 async function accept(callee) {
   if (callee.method === 'SUBSCRIBE') return callee.respond(202, { headers: { Expires: 60 } });
   callee.respond(180);
-  await new Promise(setImmediate);
+  await new Promise((resolve) => {
+    callee.server.hop(resolve);
+  });
   return callee.respond(200, { body: SDP(callee.user) });
 }
 

@@ -27,13 +27,20 @@ class Outgoing {
     if (first) Object.assign(transaction, { first, leg: new Callee(server, request, transaction) });
     if (method !== 'ACK') server.transactions.set(transaction.id, transaction);
     server.sent(connection, id, request, { ids: [transaction.id] });
-    if (first) return this.reach(transaction.leg, request);
-    if (leg) return leg.take(request, (answer) => this.respond(transaction, answer));
-    const entry = { method, message: request, body: request.body };
-    return server.answer(server.requestScript, undefined, entry, (answer) => this.respond(transaction, answer));
+    return server.hop(() => this.reach(transaction));
   }
 
-  reach(callee, request) {
+  reach(transaction) {
+    const { server } = this;
+    const { leg, request, first } = transaction;
+    const { method, body } = request;
+    const respond = (answer) => this.respond(transaction, answer);
+    if (first) return this.invite(leg, request);
+    if (leg) return leg.take(request, respond);
+    return server.answer(server.requestScript, undefined, { method, message: request, body }, respond);
+  }
+
+  invite(callee, request) {
     const { server } = this;
     if (callee.method === 'INVITE') server.cdr('attempt', 'application', undefined, request);
     server.emit('callee', callee);
@@ -48,7 +55,7 @@ class Outgoing {
     const kept = ['Via', 'Max-Forwards', 'From', 'To', 'Call-ID'].map((name) => [name, request.get(name)]);
     const headers = [...kept, ['CSeq', `${parseInt(request.get('cseq'), 10)} CANCEL`]];
     server.sent(connection, id, new SipMessage(`CANCEL ${request.uri} SIP/2.0`, headers), { ids: [randomUUID()] });
-    return leg.cancel();
+    return server.hop(() => leg.cancel());
   }
 
   // What the server fills in: all of them where the application names nobody, the tags, the numbers.
