@@ -321,11 +321,12 @@ onEachRelease((test, { kind }) => {
       const { call } = await bench.call(srf, { from: 'jack' });
       const other = await bench.process();
       define('other')(other);
+      await bench.connect(other, 2);
       bench.server.restart();
-      bench.disconnect(srf);
-      await bench.connect(other);
-      assert.equal((await call.info('1')).status, 200);
-      assert.deepEqual(seen, [['other', '', 'jack']]);
+      await bench.server.routed(['info', 'bye'], 2);
+      for (const digit of ['1', '2']) assert.equal((await call.info(digit)).status, 200);
+      assert.deepEqual(seen.map(([name]) => name).toSorted(), ['one', 'other']);
+      seen.forEach((entry) => assert.deepEqual(entry.slice(1), ['', 'jack']));
       assert.equal((await call.bye()).status, 200);
       await bench.becomesEmpty();
     });

@@ -49,7 +49,7 @@ class SrfBench extends Bench {
   // One without the module.
   plain() {
     const srf = new this.release.Srf();
-    this.applications.push(srf);
+    this.applications.add(srf);
     return srf;
   }
 
@@ -65,7 +65,7 @@ class SrfBench extends Bench {
   }
 
   disconnect(srf) {
-    if (srf.app.client) srf.disconnect();
+    if (this.applications.delete(srf) && srf.app.client) srf.disconnect();
   }
 
   // A call that is answered, and of which the application has said srf.emit('established', …) -> {call, given}. A BYE that
@@ -101,7 +101,7 @@ class SrfBench extends Bench {
   }
 
   async run(body) {
-    this.applications = [];
+    this.applications = new Set();
     if (this.redis) await this.redis.raw('FLUSHALL');
     this.server = await DrachtioServer.start();
     try {
