@@ -59,8 +59,10 @@ class Incoming {
     server.hand(connection, 'network', message, { transaction: transaction.id, dialogId });
     server.ended(leg, 'network', 'call-canceled', message);
     const response = SipMessage.response(487);
-    leg.arrived(response);
-    transaction.resolve(response);
+    server.hop(() => {
+      leg.arrived(response);
+      transaction.resolve(response);
+    });
   }
 
   // The server hangs up by itself: the application gets the BYE as it was sent, and can't answer it.
