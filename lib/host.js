@@ -2,19 +2,7 @@
 // Reads what a message is, of either host: classic drachtio and drachtio-srf spell it differently. What else they differ
 // in is asked of a Host: this one is classic drachtio, that of drachtio-srf is in srf.js.
 
-// as in src/rules.rs, Facts
-const Facts = {
-  NETWORK: 1,
-  TO_TAG: 1 << 1,
-  AUTHORIZED: 1 << 2,
-  CANCELED: 1 << 3,
-  PENDING: 1 << 4,
-  ATTACHED: 1 << 5,
-  SHARED: 1 << 6,
-  MADE_BY_SERVER: 1 << 7,
-  UNSUBSCRIBES: 1 << 8,
-  HELD: 1 << 9
-};
+const { Facts } = require('./rules');
 
 const header = (req, name) => (typeof req.get === 'function' ? req.get(name) : undefined);
 
@@ -82,4 +70,4 @@ class Host {
   refuse(_args) {}
 }
 
-module.exports = { Facts, Host, hasToTag, header, idOf, isCanceled, statusOf, factsOf };
+module.exports = { Host, hasToTag, header, idOf, isCanceled, statusOf, factsOf };

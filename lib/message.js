@@ -6,24 +6,9 @@ const debug = require('debug')('drachtio:session');
 const codec = require('./codec');
 const native = require('./native');
 const SessionError = require('./errors');
-const { Facts, isCanceled, statusOf } = require('./host');
+const { isCanceled, statusOf } = require('./host');
+const { Event, Facts, Finish, Plan } = require('./rules');
 const { Session } = require('./session');
-
-// as in src/rules.rs
-const Plan = {
-  CREATE: 1,
-  LOAD: 1 << 1,
-  ON_FINAL: 1 << 2,
-  ON_ACK: 1 << 3,
-  AFTER_HANDLER: 1 << 4,
-  REMOVE_FIRST: 1 << 5,
-  FORMS_DIALOG: 1 << 6,
-  ENDS_DIALOG: 1 << 7,
-  IN_DIALOG: 1 << 8
-};
-// the lower three are extents of a save
-const Finish = { SAVE_CHANGES: 0, SAVE_DIALOG: 1, SAVE_FOR_RETRY: 2, REMOVE: 3, NOTHING: 4 };
-const Event = { CANCELED: 0, NOT_SENT: 1, ANSWERED: 2, ENDED: 3 };
 
 // where a request has its message
 const MESSAGE = Symbol('drachtio-session message');
@@ -255,7 +240,7 @@ class Message {
   }
 
   remove() {
-    this.mks.removeKey(this.id, (err) => this.engine.report(err));
+    if (this.mks.has(this.id)) this.mks.removeKey(this.id, (err) => this.engine.report(err));
   }
 
   // The session is saved before the far end is acknowledged.
@@ -278,4 +263,4 @@ class Message {
   }
 }
 
-module.exports = { Event, Finish, Message, Plan };
+module.exports = Message;

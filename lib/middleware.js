@@ -8,7 +8,7 @@ const SessionError = require('./errors');
 const SrfHost = require('./srf');
 const { Engine } = require('./engine');
 const { Host, idOf } = require('./host');
-const { Message } = require('./message');
+const Message = require('./message');
 const { shareOnSend } = require('./outgoing');
 const { Session } = require('./session');
 

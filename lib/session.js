@@ -87,6 +87,11 @@ class Session {
     return this;
   }
 
+  // Whether it has a key, as far as this process knows.
+  has(id) {
+    return this.#keys.names.includes(PREFIX + id);
+  }
+
   // The resource kept with a key.
   get(id) {
     return this.#keys.resource(id);

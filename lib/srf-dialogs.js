@@ -3,19 +3,19 @@
 // `mks`, and takes its key along when it ends, whoever ends it.
 
 const debug = require('debug')('drachtio:session');
-const native = require('./native');
-const { Event, Finish, Message } = require('./message');
+const Message = require('./message');
+const { Finish } = require('./rules');
 const { Session } = require('./session');
 
 class Dialogs {
-  #engine;
+  #host;
   // by Dialog: its session and the id of its key
   #holders = new WeakMap();
   // by request: the leg that it was sent for
   #legs = new WeakMap();
 
-  constructor(engine) {
-    this.#engine = engine;
+  constructor(host) {
+    this.#host = host;
   }
 
   expect(leg) {
@@ -33,21 +33,21 @@ class Dialogs {
   #accepted({ req, sip }) {
     const message = Message.of(req);
     const id = message?.id ?? sip.callId;
-    const mks = message?.mks ?? new Session({ store: this.#engine.store }).set(id);
+    const mks = message?.mks ?? new Session({ store: this.#host.engine.store }).set(id);
     mks.hold();
     return { mks, id };
   }
 
   ended(dialog) {
     const holder = this.#holders.get(dialog);
-    if (!holder || native.onEvent(Event.ENDED, 0, 0) !== Finish.REMOVE) return;
+    if (!holder) return;
     this.#holders.delete(dialog);
     const { mks, id } = holder;
     debug('%s: dialog ended, key removed', id);
     const shared = mks.keyCount > 1;
-    mks.removeKey(id, (err) => this.#engine.report(err));
+    this.#host.ended(mks, id);
     // The handlers of 'destroy' come next. What they change is saved if another leg has the session, and still has it.
-    const report = (err) => err?.code !== 'ERR_SESSION_GONE' && this.#engine.report(err);
+    const report = (err) => err?.code !== 'ERR_SESSION_GONE' && this.#host.engine.report(err);
     setImmediate(() => {
       if (shared) mks.write(Finish.SAVE_CHANGES, report);
       mks.release();

@@ -4,8 +4,8 @@
 
 const debug = require('debug')('drachtio:session');
 const native = require('./native');
-const { Facts, statusOf } = require('./host');
-const { Event, Finish } = require('./message');
+const { statusOf } = require('./host');
+const { Event, Facts, Finish } = require('./rules');
 const { Session } = require('./session');
 const { keyOfSent } = require('./srf-keys');
 

@@ -55,12 +55,11 @@ function listenerFor(host, options, mks) {
   };
 }
 
-// Hooks an instance of drachtio-srf: wrap(name, make) replaces its method by make(original).
-function hookOutgoing(host, wrap) {
+function hookOutgoing(host) {
   // by the options that createB2BUA hands to createUAC: the session of the B leg, false for one of its own
   const legB = new WeakMap();
 
-  wrap('createUAC', (original) => (...args) => {
+  host.wrap('createUAC', (original) => (...args) => {
     const at = isOptions(args[0]) ? 0 : 1;
     const options = args[at];
     // what drachtio-srf would throw at once, it may
@@ -70,7 +69,7 @@ function hookOutgoing(host, wrap) {
     return createUAC(host, original, args, at, mks);
   });
 
-  wrap('createB2BUA', (original) => (...args) => {
+  host.wrap('createB2BUA', (original) => (...args) => {
     const at = isOptions(args[2]) ? 2 : 3;
     if (!isOptions(args[at])) args.splice(at, args[at] ? 0 : 1, {});
     const given = sessionIn(args[at]);
@@ -80,7 +79,7 @@ function hookOutgoing(host, wrap) {
     return original.apply(host.srf, args);
   });
 
-  wrap('request', (original) => (...args) => {
+  host.wrap('request', (original) => (...args) => {
     const first = args[0] instanceof net.Socket ? 1 : 0;
     const at = isOptions(args[first]) ? first : first + 1;
     const options = args[at];

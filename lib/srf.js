@@ -4,8 +4,9 @@
 
 const native = require('./native');
 const Dialogs = require('./srf-dialogs');
-const { Facts, Host, factsOf, hasToTag, header, statusOf } = require('./host');
-const { Event, Finish, Message, Plan } = require('./message');
+const { Host, factsOf, hasToTag, header, statusOf } = require('./host');
+const Message = require('./message');
+const { Event, Facts, Finish, Plan } = require('./rules');
 const { Session } = require('./session');
 const { keyInDialog, keyOfReceived, keyOfSentInDialog } = require('./srf-keys');
 const { hookOutgoing } = require('./srf-outgoing');
@@ -21,36 +22,40 @@ class SrfHost extends Host {
     super();
     this.srf = srf;
     this.engine = engine;
-    this.dialogs = new Dialogs(engine);
+    this.dialogs = new Dialogs(this);
     // A new array: requests on their way through the old one keep their place in it.
     const front = (req, res, next) => open(this, req, res, this.#passOn(req, res, next), true);
     srf.app.stack = [{ method: '*', handle: front }, ...srf.app.stack];
     this.#hook();
   }
 
-  // The host of an instance of drachtio-srf, nothing for anything else; installed when it is first asked for.
+  // The host of an instance of drachtio-srf, nothing for anything else; it is installed if an engine is given.
   static of(srf, engine, open) {
-    if (!srf || typeof srf.createUAC !== 'function' || !Array.isArray(srf.app?.stack)) return undefined;
-    if (!hosts.has(srf)) hosts.set(srf, new SrfHost(srf, engine, open));
-    return hosts.get(srf);
+    const known = hosts.get(srf);
+    if (known || !engine || typeof srf?.createUAC !== 'function' || !Array.isArray(srf.app?.stack)) return known;
+    const host = new SrfHost(srf, engine, open);
+    hosts.set(srf, host);
+    return host;
   }
 
   #hook() {
     const { dialogs, srf } = this;
-    const wrap = (name, make) => {
-      const value = make(srf[name]);
-      Object.defineProperty(srf, name, { value, writable: true, configurable: true, enumerable: false });
-    };
-    wrap('addDialog', (original) => (dialog) => {
+    this.wrap('addDialog', (original) => (dialog) => {
       dialogs.began(dialog);
       return original.call(srf, dialog);
     });
-    wrap('removeDialog', (original) => (dialog) => {
+    this.wrap('removeDialog', (original) => (dialog) => {
       const given = original.call(srf, dialog);
       dialogs.ended(dialog);
       return given;
     });
-    hookOutgoing(this, wrap);
+    hookOutgoing(this);
+  }
+
+  // Replaces a method of this instance.
+  wrap(name, make) {
+    const value = make(this.srf[name]);
+    Object.defineProperty(this.srf, name, { value, writable: true, configurable: true, enumerable: false });
   }
 
   // A request that came while its Dialog was there is the Dialog's, even if that ended while the session was loaded.
@@ -153,11 +158,14 @@ class SrfHost extends Host {
 
   // The dialog with this key is over. No session of it need be here.
   drop(id) {
-    if (native.onEvent(Event.ENDED, 0, 0) !== Finish.REMOVE) return;
     const { engine } = this;
-    const mks =
-      engine.find(`mks:${id}`) ?? new Session({ store: engine.store }, native.standInRecord(Plan.IN_DIALOG, true, id));
-    mks.removeKey(id, (err) => engine.report(err));
+    const unknown = () => new Session({ store: engine.store }, native.standInRecord(Plan.IN_DIALOG, true, id));
+    this.ended(engine.find(`mks:${id}`) ?? unknown(), id);
+  }
+
+  // The dialog with this key of a session is over.
+  ended(mks, id) {
+    if (native.onEvent(Event.ENDED, 0, 0) === Finish.REMOVE) mks.removeKey(id, (err) => this.engine.report(err));
   }
 }
 
