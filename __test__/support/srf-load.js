@@ -81,6 +81,7 @@ async function play(server, srf, number, wrong) {
 async function load(srf, { count, atOnce }) {
   const wrong = [];
   const server = await DrachtioServer.start();
+  [server, srf].forEach((emitter) => emitter.setMaxListeners(0));
   server.on('callee', (callee) => {
     const number = Number(callee.user.slice('caller'.length));
     const ending = ENDINGS[number % ENDINGS.length];
