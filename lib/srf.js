@@ -64,7 +64,11 @@ class SrfHost extends Host {
     if (!dialog) return next;
     return (err) => {
       if (err || this.srf.findDialogById(req.stackDialogId)) return next(err);
-      return dialog.handle(req, res);
+      try {
+        return dialog.handle(req, res);
+      } catch (thrown) {
+        return next(thrown);
+      }
     };
   }
 
