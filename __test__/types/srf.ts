@@ -38,6 +38,7 @@ srf.invite(async (req, res) => {
   const shared: SessionOption = uas.session;
   await srf.createUAC(uuid, { localSdp: '', session: shared });
   await srf.createUAC(uuid, { localSdp: '', session: uas.mks });
+  await srf.createUAS(req, res, { localSdp: '', session: shared });
   await srf.createB2BUA(req, res, uuid, { session: false });
   // @ts-expect-error: any text is no session
   await srf.createUAC(uuid, { session: 'mine' });
