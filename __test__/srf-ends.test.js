@@ -330,7 +330,7 @@ onEachRelease((test, { kind }) => {
       const srf = await bench.start((app) => uasApplication(app));
       const { call } = await bench.call(srf);
       const other = await bench.process();
-      session.cdr(other);
+      session.cdr(other, { after: 50 });
       await bench.connect(other);
       bench.disconnect(srf);
       await until(() => bench.server.connections.size === 1, 'the connection to be gone');
@@ -339,10 +339,41 @@ onEachRelease((test, { kind }) => {
       await bench.becomesEmpty();
     });
 
+    test('cdr:stop of both legs of a B2BUA whose process died', async (bench) => {
+      const srf = await bench.start((app) => b2buaApplication(app));
+      const { call, callee } = await bench.connected(srf);
+      const other = await bench.process();
+      session.cdr(other, { after: 50 });
+      await bench.connect(other);
+      bench.disconnect(srf);
+      await until(() => bench.server.connections.size === 1, 'the connection to be gone');
+      assert.equal((await callee.bye()).status, 481);
+      await until(async () => (await bench.stored(callee.callId)) === undefined, 'the key of the B leg to go');
+      assert.deepEqual(await bench.stored(call.callId), { caller: 'caller' });
+      assert.equal((await call.bye()).status, 481);
+      await bench.becomesEmpty();
+    });
+
+    test('cdr:stop of a call that was refused or canceled is no news', async (bench) => {
+      await bench.start((app) => {
+        session.cdr(app, { after: 0 });
+        app.invite((req, res) => res.send(req.calledNumber === 'ring' ? 180 : 486));
+      });
+      const stops = [];
+      bench.server.on('wire', (from, text) => text.includes('|cdr:stop|') && stops.push(text));
+      assert.equal((await bench.server.call().final).status, 486);
+      const call = bench.server.call({ to: 'ring' });
+      await call.response(180);
+      await call.cancel();
+      await until(() => stops.length === 2, 'the records');
+      await sleep(50);
+      await bench.becomesEmpty();
+    });
+
     test('cdr:stop of calls that live elsewhere, or are answered here, changes nothing for them', async (bench) => {
       const seen = [];
       const define = (app) => {
-        session.cdr(app);
+        session.cdr(app, { after: 100 });
         uasApplication(app, (uas) => uas.on('destroy', (bye) => seen.push(bye.session.caller)));
       };
       const srf = await bench.start(define);
