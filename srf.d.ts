@@ -31,6 +31,11 @@ declare module 'drachtio-srf' {
     mks: session.Session<SrfData>;
   }
 
+  interface CreateUASOptions {
+    /** A session that the dialog joins, in place of the new one of its request. */
+    session?: SessionOption;
+  }
+
   interface CreateUACOptions {
     /** The session the dialog shares. Without it, it gets one of its own. */
     session?: SessionOption;

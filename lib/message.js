@@ -152,6 +152,13 @@ class Message {
     else this.mks.write(end, done);
   }
 
+  // Goes on with a session that there is already, in place of the new one.
+  join(mks) {
+    if (mks === this.mks || mks.removed) return;
+    mks.set(this.id).attachTo(this.req);
+    this.replace(mks);
+  }
+
   // Goes on with another session (Store#regenerate).
   replace(mks) {
     mks.hold();

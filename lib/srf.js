@@ -9,7 +9,7 @@ const Message = require('./message');
 const { Event, Facts, Finish, Plan } = require('./rules');
 const { Session } = require('./session');
 const { keyInDialog, keyOfReceived, keyOfSentInDialog } = require('./srf-keys');
-const { hookOutgoing } = require('./srf-outgoing');
+const { hookLegs } = require('./srf-legs');
 
 const hosts = new WeakMap();
 
@@ -49,7 +49,7 @@ class SrfHost extends Host {
       dialogs.ended(dialog);
       return given;
     });
-    hookOutgoing(this);
+    hookLegs(this);
   }
 
   // Replaces a method of this instance.

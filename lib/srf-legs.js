@@ -1,8 +1,9 @@
 'use strict';
-// What a drachtio-srf application sends: createUAC, createB2BUA and request take `session` out of their options, and the
-// Call-ID of the request that was sent becomes a key of that session, for as long as the leg or its dialog lives.
+// What drachtio-srf makes legs with: createUAC, createB2BUA, createUAS and request take `session` out of their options,
+// and the Call-ID of the leg becomes a key of that session, for as long as the leg or its dialog lives.
 
 const net = require('node:net');
+const Message = require('./message');
 const { sessionIn, without } = require('./srf-options');
 const { Leg, attachSent } = require('./srf-leg');
 const { Session } = require('./session');
@@ -55,7 +56,7 @@ function listenerFor(host, options, mks) {
   };
 }
 
-function hookOutgoing(host) {
+function hookLegs(host) {
   // by the options that createB2BUA hands to createUAC: the session of the B leg, false for one of its own
   const legB = new WeakMap();
 
@@ -65,6 +66,7 @@ function hookOutgoing(host) {
     // what drachtio-srf would throw at once, it may
     if (!isOptions(options) || typeof (at ? args[0] : options.uri) !== 'string') return original.apply(host.srf, args);
     const mks = legB.get(options) ?? sessionIn(options);
+    legB.delete(options);
     args[at] = without(options);
     return createUAC(host, original, args, at, mks);
   });
@@ -77,6 +79,13 @@ function hookOutgoing(host) {
     const { mks } = args[0];
     legB.set(args[at], given ?? (mks instanceof Session && mks));
     return original.apply(host.srf, args);
+  });
+
+  host.wrap('createUAS', (original) => (req, res, options, ...args) => {
+    if (!isOptions(options)) return original.call(host.srf, req, res, options, ...args);
+    const mks = sessionIn(options);
+    if (mks) Message.of(req)?.join(mks);
+    return original.call(host.srf, req, res, without(options), ...args);
   });
 
   host.wrap('request', (original) => (...args) => {
@@ -103,4 +112,4 @@ function hookOutgoing(host) {
 
 const isOptions = (value) => value !== null && typeof value === 'object';
 
-module.exports = { hookOutgoing };
+module.exports = { hookLegs };
