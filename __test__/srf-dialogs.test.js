@@ -253,6 +253,32 @@ onEachRelease((test, { kind }) => {
     await bench.becomesEmpty();
   });
 
+  test('an UPDATE before the final response finds the session of its INVITE', async (bench) => {
+    const seen = [];
+    const update = (req, res) => {
+      seen.push(req.session.caller);
+      res.send(200);
+    };
+    const srf = await bench.start((app) => {
+      app.invite((req, res) => {
+        req.session.caller = req.callingNumber;
+        req.on('update', update); // drachtio-srf 5
+        res.send(183);
+        app.once('go on', () => res.send(200, { body: SDP('app') }));
+      });
+      app.update(update); // drachtio-srf 4
+      app.bye((req, res) => res.send(200));
+    });
+    const call = bench.server.call({ from: 'jack' });
+    await call.response(183);
+    assert.equal((await call.request('UPDATE')).status, 200);
+    assert.deepEqual(seen, ['jack']);
+    srf.emit('go on');
+    await call.answered;
+    await call.bye();
+    await bench.becomesEmpty();
+  });
+
   test('a re-INVITE is not a new call', async (bench) => {
     let mks;
     const srf = await bench.start((app) =>
@@ -307,6 +333,30 @@ onEachRelease((test, { kind }) => {
   });
 
   if (kind.processes > 1) {
+    test('an INVITE that one process challenges goes on in another, with its session', async (bench) => {
+      const seen = [];
+      const define = (name) => (app) =>
+        app.invite(async (req, res) => {
+          if (!req.has('authorization')) {
+            req.session.challengedBy = name;
+            return res.send(401, { headers: { 'WWW-Authenticate': 'Digest realm="x", nonce="n1"' } });
+          }
+          seen.push([name, req.session.challengedBy]);
+          return app.emit('established', await app.createUAS(req, res, { ...answer }));
+        });
+      await bench.start(define('one'));
+      const other = await bench.process();
+      define('other')(other);
+      await bench.connect(other, 2);
+      const ids = { callId: 'challenged', tag: 'same' };
+      assert.equal((await bench.server.call(ids).final).status, 401);
+      const retried = bench.server.call({ ...ids, headers: { Authorization: 'Digest username="jack"' } });
+      await Promise.all([retried.answered, once(other, 'established')]);
+      assert.deepEqual(seen, [['other', 'one']]);
+      await retried.bye();
+      await bench.becomesEmpty();
+    });
+
     test('after a restart of the server, a request of a dialog finds its session in any process', async (bench) => {
       const seen = [];
       const define = (name) => (app) => {
