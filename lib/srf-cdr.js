@@ -45,7 +45,8 @@ function idsOf(source, bye) {
 function remove(host, [id, ...others]) {
   const { engine } = host;
   Session.find(engine.store, id, (err, found) => {
-    if (err) return engine.report(err);
+    // a store that was closed meanwhile has nobody who waits for it
+    if (err) return err.code === 'ERR_SESSION_STORE_CLOSED' ? undefined : engine.report(err);
     if (found) {
       debug('%s: the call has stopped, and nobody has removed its key', id);
       host.ended(found, id);
