@@ -43,7 +43,6 @@ class Message {
   begin(next) {
     // drachtio-srf tells of a CANCEL by an event; it may come while the session is still being loaded
     if (this.isPending && typeof this.req.once === 'function') this.req.once('cancel', () => this.cancel());
-    if (this.isPending) this.host.pending(this);
     if (this.plan & Plan.CREATE) this.attach(this.standIn(false), next);
     else if (this.plan & Plan.LOAD) this.load(next);
     else this.attach(this.req.mks, next);
@@ -121,7 +120,10 @@ class Message {
     if (req.mks !== mks) mks.attachTo(req);
     mks.hold();
     if (plan & Plan.ON_FINAL) {
-      if (this.isPending) mks.pending = this.id;
+      if (this.isPending) {
+        mks.pending = this.id;
+        this.host.pending(this);
+      }
       this.wrapSend();
       return next();
     }

@@ -18,15 +18,25 @@ function tagOf(req, name) {
   return tag;
 }
 
-// The key for a request that begins a dialog. One that even the tag doesn't tell apart (a request merged by a proxy,
-// RFC 3261, 8.2.2.2) has its branch for it: nothing of it is mixed with the other, and its dialog has no other name.
-function keyOfNew(engine, req, withTag) {
+// by session: by key, the half of the dialog's id
+const halves = new WeakMap();
+
+// A dialog begins under a key; `half` is one of the two above.
+function claim(mks, id, half) {
+  if (!halves.has(mks)) halves.set(mks, new Map());
+  halves.get(mks).set(id, half);
+}
+
+// The key for a request that begins a dialog. One that even the tag does not tell apart (a request merged by a proxy,
+// RFC 3261, 8.2.2.2) is given its branch: it must not take the requests of the other.
+function keyOfNew(engine, req, halfOf) {
   const callId = idOf(req);
-  if (!callId || !engine.find(`mks:${callId}`)) return callId;
-  const id = withTag(callId, tagOf(req, 'from'));
-  if (!engine.find(`mks:${id}`)) return id;
+  const holder = callId && engine.find(`mks:${callId}`);
+  if (!holder) return callId;
+  const half = halfOf(callId, tagOf(req, 'from'));
+  if (halves.get(holder)?.get(callId) !== half && !engine.find(`mks:${half}`)) return half;
   const [, branch] = /;\s*branch\s*=\s*([^;,\s]+)/i.exec(header(req, 'via') ?? '') ?? [];
-  return `${id};branch=${branch}`;
+  return `${half};branch=${branch}`;
 }
 
 // The key for a request that came in.
@@ -49,4 +59,18 @@ const keyOfSent = (engine, req) => keyOfNew(engine, req, fromLocal);
 // The key of the dialog that the application has sent a request in.
 const keyOfSentInDialog = (engine, req) => keyInDialog(engine, idOf(req), tagOf(req, 'to'), tagOf(req, 'from'));
 
-module.exports = { FORMING, fromLocal, fromRemote, keyOfReceived, keyOfSent, keyOfSentInDialog, tagOf };
+const claimReceived = ({ mks, id, req }) => claim(mks, id, fromRemote(id, tagOf(req, 'from')));
+const claimSent = ({ mks, id, req }) => claim(mks, id, fromLocal(id, tagOf(req, 'from')));
+
+module.exports = {
+  claimReceived,
+  claimSent,
+  FORMING,
+  fromLocal,
+  fromRemote,
+  keyInDialog,
+  keyOfReceived,
+  keyOfSent,
+  keyOfSentInDialog,
+  tagOf
+};

@@ -8,7 +8,7 @@ const { Host, factsOf, hasToTag, header, statusOf } = require('./host');
 const Message = require('./message');
 const { Event, Facts, Finish, Plan } = require('./rules');
 const { Session } = require('./session');
-const { keyInDialog, keyOfReceived, keyOfSentInDialog } = require('./srf-keys');
+const { claimReceived, claimSent, keyInDialog, keyOfReceived, keyOfSentInDialog } = require('./srf-keys');
 const { hookLegs } = require('./srf-legs');
 
 const hosts = new WeakMap();
@@ -122,10 +122,11 @@ class SrfHost extends Host {
     if (typeof callback === 'function') callback(new Error('a final response was given before'));
   }
 
-  // An UPDATE before the final response comes as an event of the INVITE, past the stack (drachtio-srf 5). It is refused
-  // if nobody listens, so we do only if somebody else does, and before.
+  // A request waits for its final response. An UPDATE before that comes as an event of the INVITE, past the stack
+  // (drachtio-srf 5). It is refused if nobody listens, so we do only if somebody else does, and before.
   pending(message) {
     const { req } = message;
+    claimReceived(message);
     if (req.method !== 'INVITE') return;
     const first = (event) => {
       if (event !== 'update') return;
@@ -138,6 +139,7 @@ class SrfHost extends Host {
   // A request was sent that begins a dialog.
   sent(leg) {
     this.dialogs.expect(leg);
+    claimSent(leg);
     leg.req.on('update', (update, res) => this.#join(update, res, leg));
   }
 
