@@ -13,8 +13,8 @@ const fromLocal = (callId, tag) => `${callId};local-tag=${tag}`;
 
 // The tag of From or To: a parameter of the header, not of the URI.
 function tagOf(req, name) {
-  const value = header(req, name);
-  const [, tag] = /;\s*tag\s*=\s*([^;,\s]+)[^<>]*$/i.exec(value ?? '') ?? [];
+  const value = header(req, name) ?? '';
+  const [, tag] = /;\s*tag\s*=\s*([^;,\s]+)/i.exec(value.slice(value.lastIndexOf('>') + 1)) ?? [];
   return tag;
 }
 
