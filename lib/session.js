@@ -235,14 +235,14 @@ class Session {
     instances.forEach((instance) => instance.attachSession(this));
   }
 
-  // Asks the store again, by any key: what others have stored meanwhile is merged. For update().
+  // Asks the store again, by the first key: what others have stored meanwhile is merged. For update(). That the key leads
+  // here no more says nothing: the session may have others, which the next write will find out.
   reload(done) {
     const [name] = this.#keys.names;
+    if (name === undefined) return done(null);
     const over = (err, value) => {
       if (err) return done(err);
-      if (typeof value !== 'boolean')
-        return done(new SessionError('ERR_SESSION_GONE', `${this.uuid} was removed or has expired`));
-      this.loaded(value);
+      if (typeof value === 'boolean') this.loaded(value);
       done(null);
     };
     this.engine.run(over, 'load', name.slice(PREFIX.length), this.record);

@@ -470,9 +470,7 @@ impl<B: Backend> Engine<B> {
     /// Answers the tickets of those that are at the store, for a store that has no deadlines of its own.
     pub fn expire(&mut self, now: Instant) -> Vec<u32> {
         if let Some(closing) = self.closing.take_if(|closing| now >= closing.deadline) {
-            while let Some(lane) = self.owed.first() {
-                self.give_up(&lane, "the store was closed");
-            }
+            self.abandon();
             if let Some(result) = self.submit_close(closing.op) {
                 self.done.push((closing.op, result));
             }
@@ -723,7 +721,13 @@ impl<B: Backend> Engine<B> {
                 }
                 None => self.near.forget(&record.home),
             },
-            _ => self.near.forget(&record.home),
+            _ => {
+                self.near.forget(&record.home);
+                // One that could not be loaded has no home here.
+                if let Task::RemoveKey { name, .. } = &job.task {
+                    self.near.forget(name);
+                }
+            }
         }
     }
 
