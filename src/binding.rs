@@ -27,10 +27,6 @@ use crate::store::options::Options;
 use crate::store::redis::{Config, DEFAULT_TTL, RedisStore};
 use crate::store::{Answers, Backend, Event, Op, Reply};
 
-/// Sessions are made on one thread and let go of on another: the system's allocator is slow at that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 type JsError = napi::Error<String>;
 type Result<T> = napi::Result<T, String>;
 
