@@ -75,6 +75,7 @@ class Flow {
 
   deliver(chunk) {
     const { proxy, direction, pair } = this;
+    if (proxy.changes[direction]) chunk = proxy.changes[direction](chunk, pair);
     proxy.passed[direction] += chunk.length;
     if (direction === 'toServer' && proxy.answer) {
       const { commands, rest } = commandsIn(Buffer.concat([this.unread, chunk]));
@@ -141,6 +142,7 @@ class Proxy {
     this.swallows = both(false);
     this.stalled = both(null);
     this.points = { toServer: [], toClient: [] };
+    this.changes = both(null);
     this.answer = null;
   }
 
@@ -212,11 +214,12 @@ class Proxy {
     if (action === 'reset' || action === 'cut') return (pair) => (pair[action](), Buffer.alloc(0));
     if (action === 'hang' || action === 'stall') return () => void this[action](direction);
     if (action.insert !== undefined) return (pair, rest) => Buffer.concat([Buffer.from(action.insert), rest]);
-    return (pair, rest) => {
-      const copy = Buffer.from(rest);
-      for (let i = 0; i < Math.min(action.corrupt, copy.length); i++) copy[i] ^= 0x55;
-      return copy;
-    };
+    return (pair, rest) => corrupted(rest, action.corrupt);
+  }
+
+  // From now on each chunk of a direction is what `change(chunk, pair)` makes of it; 'corrupt': nothing that makes sense.
+  change(direction, change) {
+    this.changes[direction] = change === 'corrupt' ? (chunk) => corrupted(chunk, chunk.length) : change;
   }
 
   // Answers commands in the server's place: `answer(words)` gives the bytes of a reply, or undefined for one that goes
@@ -230,6 +233,13 @@ class Proxy {
     this.listener.close();
     this.reset();
   }
+}
+
+// with its first `count` bytes flipped
+function corrupted(bytes, count) {
+  const copy = Buffer.from(bytes);
+  for (let i = 0; i < Math.min(count, copy.length); i++) copy[i] ^= 0x55;
+  return copy;
 }
 
 function deferred() {
