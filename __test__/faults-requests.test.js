@@ -39,7 +39,11 @@ for (const [name, fault] of Object.entries(FAULTS)) {
   test(name, async (t) => {
     const bench = await faultBench(t, { storeOptions, timeout: TIMEOUT });
     const bound = Object.fromEntries(['call', 'bye', 'info'].map((each) => [each, bench[each].bind(bench)]));
-    const calls = { used: await bench.call('used'), ended: await bench.call('ended'), acked: await bench.call('acked') };
+    const calls = {
+      used: await bench.call('used'),
+      ended: await bench.call('ended'),
+      acked: await bench.call('acked')
+    };
     bench.seen.length = bench.app.sent.length = bench.store.errors.length = 0;
 
     const outage = await begin(name, bench);
