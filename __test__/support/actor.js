@@ -78,6 +78,23 @@ class Actor {
     await this.change(handle).destroy();
   }
 
+  // Writers that each have loaded the session for themselves: `each` times one after the other they update() it, or save
+  // a property of their own and now and then a new one.
+  async write({ key, names, each, how }) {
+    const one = async (name) => {
+      const mks = await Session.loadFromStorage({ store: this.store }, key);
+      for (let i = 1; i <= each; i++) {
+        if (how === 'update') await mks.update((data) => void (data.count = (data.count || 0) + 1));
+        else {
+          mks.session[name] = i;
+          if (i % 25 === 0) mks.session[`${name} ${i}`] = true;
+          await mks.save();
+        }
+      }
+    };
+    await Promise.all(names.map(one));
+  }
+
   // a request through the middleware, whose handler makes changes and answers
   async request({ method, key, changes, toTag = true }) {
     const { req, res, left } = message(method, key, toTag);

@@ -126,9 +126,9 @@ class Model {
   // whether it may have ended by then
   mayHaveEnded(moment) {
     if (this.destroys.some(({ start }) => start < moment)) return true;
-    return this.keys.every(
-      ({ added, removals }) => added.start > moment || removals.some(({ start }) => start < moment)
-    );
+    // a key that is owed may never have come
+    const never = ({ added }) => added.start > moment || (added.status === 'owed' && added !== this.created);
+    return this.keys.every((key) => never(key) || key.removals.some(({ start }) => start < moment));
   }
 
   checkEnd() {
