@@ -32,6 +32,13 @@ declare namespace session {
     resolvers?: DataClass[];
     /** How long a message may wait for the store, ms. Default 2000, on `RedisStore` its `commandTimeout`. */
     timeout?: number;
+    /**
+     * What becomes of a message whose session could not be loaded, or that begins a dialog while the store is left alone
+     * after repeated failures. `'continue'` (default): it goes on, with `req.session.mks.degraded`. `'reject'`: a request
+     * outside any dialog is answered 503 with Retry-After. A function decides for these and for requests inside a dialog.
+     * BYE, CANCEL and ACK always go on.
+     */
+    onStoreFailure?: 'continue' | 'reject' | ((req: any, err: SessionError) => 'continue' | 'reject');
   }
 
   /** `(req, res, next)`, for `app.use`. `req` is any request of classic drachtio or drachtio-srf. */
@@ -54,11 +61,26 @@ declare namespace session {
     readonly mks: Session<T>;
     /**
      * Saves now. Changes made in a handler are saved without it, before the final response leaves.
-     * Errors: `ERR_SESSION_GONE`, `ERR_SESSION_TIMEOUT`, `ERR_SESSION_STORE_UNAVAILABLE`, `ERR_SESSION_DATA`.
+     * Errors: `ERR_SESSION_GONE`, `ERR_SESSION_TIMEOUT`, `ERR_SESSION_STORE_UNAVAILABLE`, `ERR_SESSION_DATA`;
+     * with `ifUnchanged` also `ERR_SESSION_CONFLICT`, with `newer` on the error.
      */
+    save(options: SaveOptions, callback: Callback): void;
     save(callback: Callback): void;
-    save(): Promise<void>;
+    save(options?: SaveOptions): Promise<void>;
+    /**
+     * Changes what is stored by `change(data)` in one step, whoever else writes. The function gets a copy of the newest
+     * data, may be called more than once, and must be synchronous. Gives what it returned.
+     * Errors: `ERR_SESSION_GONE`; `ERR_SESSION_CONFLICT`: others kept writing until the deadline;
+     * `ERR_SESSION_TIMEOUT`: nobody knows whether it was done; `ERR_SESSION_STORE_UNAVAILABLE`.
+     */
+    update<R>(change: (data: T) => R, callback: Callback<R>): void;
+    update<R>(change: (data: T) => R): Promise<R>;
   };
+
+  interface SaveOptions {
+    /** Fail with `ERR_SESSION_CONFLICT` if somebody else has saved since this process last loaded or saved the session. */
+    ifUnchanged?: boolean;
+  }
 
   /** The multi-key session: one data object, found by any of its keys (for a dialog: its Call-ID). */
   class Session<T extends object = Data> {
@@ -74,7 +96,7 @@ declare namespace session {
     readonly keyData: Record<string, unknown>;
     /** Whether it was removed or has expired: saves fail with `ERR_SESSION_GONE`. */
     readonly removed: boolean;
-    /** Whether it stands in for one that could not be loaded from the store. */
+    /** Whether it stands in for one that could not be loaded, or is new while the store is left alone. */
     readonly degraded: boolean;
     /** The data. Assigning an object replaces the content. */
     get session(): SessionData<T>;
@@ -89,8 +111,13 @@ declare namespace session {
     /** Removes a key, and the session with its last one. */
     del(key: string | { sessionID: string }, callback: Callback): void;
     del(key: string | { sessionID: string }): Promise<void>;
+    /** As on the data. */
+    save(options: SaveOptions, callback: Callback): void;
     save(callback: Callback): void;
-    save(): Promise<void>;
+    save(options?: SaveOptions): Promise<void>;
+    /** As on the data. */
+    update<R>(change: (data: T) => R, callback: Callback<R>): void;
+    update<R>(change: (data: T) => R): Promise<R>;
     /** Removes the session with all of its keys. */
     destroy(callback: Callback): void;
     destroy(): Promise<void>;
@@ -183,9 +210,18 @@ declare namespace session {
     /** Removes everything. */
     clear(callback: Callback): void;
     clear(): Promise<void>;
-    /** Finishes what was asked for, then lets go of everything. Whatever comes later fails: `ERR_SESSION_STORE_CLOSED`. */
+    /**
+     * Finishes what was asked for, also what is owed to a store that is away, within `timeout` (ms, default 5000); the rest
+     * is told of by `error` events with `ERR_SESSION_GIVEN_UP`. Whatever comes later fails: `ERR_SESSION_STORE_CLOSED`.
+     */
+    close(options: CloseOptions, callback: Callback): void;
     close(callback: Callback): void;
-    close(): Promise<void>;
+    close(options?: CloseOptions): Promise<void>;
+  }
+
+  interface CloseOptions {
+    /** ms, from 0 to a day. Default 5000. */
+    timeout?: number;
   }
 
   interface MemoryStoreOptions {
@@ -230,19 +266,27 @@ declare namespace session {
     commandTimeout?: number;
     /** The name of the connections, for `CLIENT LIST`. */
     name?: string;
+    /** How many operations may be at Redis, and sessions wait to be written when it is back. Default 100000. */
+    maxQueue?: number;
+    /** How many bytes of data these may hold. Default 67108864 (64 MiB). */
+    maxQueueBytes?: number;
   }
 
   /** Sessions in Redis 6 or later. Connects at once, and again with growing pauses whenever the connection is lost. */
   class RedisStore extends NativeStore {
     constructor(options?: RedisStoreOptions);
     /** As `close`. */
+    quit(options: CloseOptions, callback: Callback): void;
     quit(callback: Callback): void;
-    quit(): Promise<void>;
+    quit(options?: CloseOptions): Promise<void>;
     /** All connections are up (again). */
     on(event: 'connect', listener: () => void): this;
     /** A connection was lost; it is being made anew. */
     on(event: 'disconnect', listener: (why: SessionError) => void): this;
-    /** Trying to connect failed, or an operation whose message did not wait for it. Once per change of state. */
+    /**
+     * Trying to connect failed, or an operation whose message did not wait for it: once per change of state. And each
+     * save or removal that is given up, `ERR_SESSION_GIVEN_UP`.
+     */
     on(event: 'error', listener: (err: SessionError) => void): this;
     on(event: string, listener: (...args: any[]) => void): this;
   }
@@ -252,6 +296,8 @@ declare namespace session {
     | 'ERR_SESSION_OPTION'
     | 'ERR_SESSION_DATA'
     | 'ERR_SESSION_GONE'
+    | 'ERR_SESSION_CONFLICT'
+    | 'ERR_SESSION_GIVEN_UP'
     | 'ERR_SESSION_TIMEOUT'
     | 'ERR_SESSION_CORRUPT'
     | 'ERR_SESSION_RESPONSE'
@@ -259,11 +305,14 @@ declare namespace session {
     | 'ERR_SESSION_STORE'
     | 'ERR_SESSION_STORE_AUTH'
     | 'ERR_SESSION_STORE_CLOSED'
+    | 'ERR_SESSION_STORE_REFUSED'
     | 'ERR_SESSION_STORE_UNAVAILABLE';
 
   /** Every error of this module; the message says what to do. */
   class SessionError extends Error {
     code: ErrorCode;
+    /** With `ERR_SESSION_CONFLICT` of a save: the data as somebody else has stored it. */
+    newer?: Data;
   }
 
   /** Registers a class whose instances survive a save and a load. `Date` always is. */

@@ -29,6 +29,8 @@ export declare class NativeEngine {
   static foreign(): NativeEngine
   /** What an operation may take, ms. */
   setTimeout(timeout: number): void
+  /** What an operation may take, ms. */
+  get timeout(): number
   /**
    * Finds the session that has the key `id`; `live` is the one that is here under that key. Gives a session, `null`
    * if there is none, `true` if `live` is up to date, `false` if it has to be merged.
@@ -36,9 +38,15 @@ export declare class NativeEngine {
   load(op: number, id: string, live?: ExternalObject<Shared> | undefined | null): Cell
   /**
    * Saves a session. `text` is absent while nobody has read its data; `extent` is 0 for what has changed, 1 for
-   * even nothing, 2 for the short wait of a challenged request; `ttl` is in ms.
+   * even nothing, 2 for the short wait of a challenged request; `ttl` is in ms. With `if_unchanged` it fails where
+   * somebody else has stored something since this process last saw the session.
    */
-  save(op: number, record: ExternalObject<Shared>, text: string | undefined | null, extent: number, ttl?: number | undefined | null): Cell
+  save(op: number, record: ExternalObject<Shared>, text: string | undefined | null, extent: number, ttl?: number | undefined | null, ifUnchanged?: boolean | undefined | null): Cell
+  /**
+   * Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
+   * it has to be merged. One that `insists` has failed often, and is to have the next turn.
+   */
+  swap(op: number, record: ExternalObject<Shared>, text: string, insists: boolean, ttl?: number | undefined | null): Cell
   /** Takes a key away, and with the last one the session. Gives how many are left. */
   removeKey(op: number, record: ExternalObject<Shared>, id: string, text?: string | undefined | null, ttl?: number | undefined | null): Cell
   /** Removes a session with all of its keys. */
@@ -59,10 +67,12 @@ export declare class NativeEngine {
   length(op: number): Cell
   /** Removes everything. */
   clear(op: number): Cell
-  /** Finishes what was asked for, then lets go of the store. */
-  close(op: number): Cell
+  /** Finishes what was asked for within `timeout` ms, then lets go of the store. */
+  close(op: number, timeout: number): Cell
   /** How many operations are under way. */
   get pending(): number
+  /** Whether [`NativeEngine::expire`] has something to do though nobody waits for an operation. */
+  get restless(): boolean
   /**
    * What was completed, flat: `op`, `null`, value; or `op`, error code, message; or for an event 0, its name,
    * its two texts.
@@ -81,6 +91,9 @@ export declare class NativeEngine {
 
 /** What a final response means for the session of a request that had `plan`: a number of `rules::Finish`. */
 export declare function finish(plan: number, facts: number, status: number): number
+
+/** Whether a message with `plan` may be answered 503 when the store has failed: a number of `rules::Refusal`. */
+export declare function mayReject(method: string, plan: number): number
 
 /** A session that nobody has seen yet. */
 export declare function newRecord(): ExternalObject<Shared>
@@ -106,6 +119,9 @@ export declare function recordIsDirty(record: ExternalObject<Shared>, text?: str
 /** Whether it was removed or has expired. */
 export declare function recordIsRemoved(record: ExternalObject<Shared>): boolean
 
+/** Whether it is in the store, as far as this process knows. */
+export declare function recordIsStored(record: ExternalObject<Shared>): boolean
+
 /** The names of its keys. */
 export declare function recordKeys(record: ExternalObject<Shared>): Array<string>
 
@@ -123,6 +139,9 @@ export declare function recordText(record: ExternalObject<Shared>): string
 
 /** Who it is. */
 export declare function recordUuid(record: ExternalObject<Shared>): string
+
+/** The text when all that was asked for is done. */
+export declare function recordView(record: ExternalObject<Shared>): string
 
 /**
  * What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or

@@ -96,7 +96,8 @@ test('the stored layout can be read by a person', async (t) => {
   const mks = await save(store, 'leg-a', { user: 'jack', at: new Date(0), 'a "b"': [1], ' ': null });
   mks.set('leg-b', { leg: 2 });
   await mks.save();
-  const { ttl, ...fields } = await hash(server, 'p:mks:leg-a');
+  const { ttl, by, ...fields } = await hash(server, 'p:mks:leg-a');
+  assert.match(by, /^[0-9a-f]{12}$/);
   assert.match(ttl, /^86400000@\d{13}$/);
   assert.deepEqual(fields, {
     uuid: mks.uuid,

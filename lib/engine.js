@@ -3,6 +3,7 @@
 // which sessions are live, that is, held by a request that is being handled.
 
 const debug = require('debug')('drachtio:session');
+const diagnostics = require('./diagnostics');
 const promised = require('./promised');
 const SessionError = require('./errors');
 const { NativeEngine } = require('./native');
@@ -14,6 +15,7 @@ const OF_STATE = new Set([
   'ERR_SESSION_TIMEOUT',
   'ERR_SESSION_STORE_UNAVAILABLE',
   'ERR_SESSION_STORE_AUTH',
+  'ERR_SESSION_STORE_REFUSED',
   'ERR_SESSION_STORE'
 ]);
 const SWEEP = 1024; // live entries before the first look for those that were never let go
@@ -29,7 +31,10 @@ class Engine {
     } catch (err) {
       throw SessionError.from(err);
     }
+    // false while a store in JavaScript says that it is disconnected
     this.ready = true;
+    // whether the native engine asks the store nothing, because it has failed repeatedly
+    this.down = false;
     this.waiting = new Map();
     this.lastOp = 0;
     this.connecting = false;
@@ -58,6 +63,7 @@ class Engine {
 
   // Starts an operation of the native engine. The callback comes in the same turn if it is done at once.
   run(callback, method, ...args) {
+    if (diagnostics.operation.hasSubscribers) callback = diagnostics.timed(this.store, method, callback);
     const op = this.nextOp();
     let value;
     try {
@@ -133,11 +139,12 @@ class Engine {
     }
     this.connecting = false;
     debug('store: %s %s', name, second || '');
-    if (name === 'connect') {
-      this.ready = true;
-      this.told.clear();
+    if (name === 'breaker') {
+      this.down = first === 'true';
+      diagnostics.breaker.publish({ store: this.store, open: this.down });
+      return;
     }
-    if (name === 'disconnect') this.ready = false;
+    if (name === 'connect') this.told.clear();
     if (name === 'error') this.report(new SessionError(first, second));
     else this.store.emit(name, ...(second ? [new SessionError(first, second)] : []));
   }
@@ -170,7 +177,7 @@ class Engine {
     let idle = 0;
     this.timer = setInterval(() => {
       this.drain();
-      if (this.busy) {
+      if (this.busy || this.native.restless) {
         idle = 0;
         this.native.expire();
         this.drain();

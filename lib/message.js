@@ -3,6 +3,7 @@
 // plan is carried out: a session is made or loaded and attached, res.send and res.ack wait for what has to be saved.
 
 const debug = require('debug')('drachtio:session');
+const diagnostics = require('./diagnostics');
 const native = require('./native');
 const SessionError = require('./errors');
 const { Facts, factsOf, isCanceled, statusOf } = require('./host');
@@ -21,6 +22,9 @@ const Plan = {
   IN_DIALOG: 1 << 8
 };
 const REMOVE = 3; // Finish::Remove; lower numbers are extents of a save
+const REJECTED = 2; // Refusal::ByPolicy; 1 is for a function to decide
+
+const RETRY_AFTER = 5; // seconds
 
 // where a request has its message
 const MESSAGE = Symbol('drachtio-session message');
@@ -31,7 +35,8 @@ class Message {
     return req[MESSAGE];
   }
 
-  constructor(engine, req, res, id) {
+  // `onStoreFailure` as session(options) takes it
+  constructor(engine, req, res, id, onStoreFailure) {
     this.engine = engine;
     this.req = req;
     this.res = res;
@@ -43,6 +48,8 @@ class Message {
     if (req.mks?.keyCount > 1) this.facts |= Facts.SHARED;
     if (this.live?.pending === id) this.facts |= Facts.PENDING;
     this.mks = null;
+    this.onStoreFailure = onStoreFailure;
+    this.began = diagnostics.message.hasSubscribers ? performance.now() : 0;
     this.canceledByEvent = false;
     // whether a final response has been given
     this.leaving = false;
@@ -54,7 +61,7 @@ class Message {
   begin(next) {
     // drachtio-srf tells of a CANCEL by an event; it may come while the session is still being loaded
     if (this.isPending && typeof this.req.once === 'function') this.req.once('cancel', () => this.cancel());
-    if (this.plan & Plan.CREATE) this.attach(this.standIn(false), next);
+    if (this.plan & Plan.CREATE) this.create(next);
     else if (this.plan & Plan.LOAD) this.load(next);
     else this.attach(this.req.mks, next);
   }
@@ -74,25 +81,52 @@ class Message {
     return new Session({ store: this.engine.store }, native.standInRecord(this.plan, failed, this.id));
   }
 
+  create(next) {
+    const { down } = this.engine;
+    if (down && this.rejects(unavailable('the store has failed repeatedly'))) return;
+    const mks = this.standIn(false);
+    mks.degraded = down;
+    this.attach(mks, next);
+  }
+
   load(next) {
-    if (!this.engine.ready) return this.attach(this.live || this.withoutStore('the store is disconnected'), next);
+    if (!this.engine.ready) return this.withoutStore(unavailable('the store is disconnected'), next);
     Session.find(this.engine.store, this.id, (err, found) => {
       if (this.isPending && this.canceled) return this.canceledMeanwhile(found);
       if (err) {
         this.engine.report(err);
-        return this.attach(this.live || this.withoutStore(err.message), next);
+        return this.withoutStore(err, next);
       }
       debug('%s %s: %s', this.req.method, this.id, found ? 'loaded' : 'no session, an empty one');
       this.attach(found || this.standIn(false), next);
     });
   }
 
-  // What the handler puts into it goes nowhere, unless a dialog begins.
-  withoutStore(why) {
-    debug('%s %s: degraded, %s', this.req.method, this.id, why);
+  // Goes on without what is stored. What the handler puts into the session goes nowhere, unless a dialog begins.
+  withoutStore(err, next) {
+    if (this.live) return this.attach(this.live, next);
+    if (this.rejects(err)) return;
+    debug('%s %s: degraded, %s', this.req.method, this.id, err.message);
     const mks = this.standIn(true);
     mks.degraded = true;
-    return mks;
+    this.attach(mks, next);
+  }
+
+  // Whether the message is answered 503 because the store has failed.
+  rejects(err) {
+    const may = native.mayReject(this.req.method, this.plan);
+    let wanted = this.onStoreFailure;
+    if (typeof wanted === 'function') {
+      try {
+        wanted = may > 0 && wanted(this.req, err);
+      } catch (thrown) {
+        this.engine.report(thrown);
+      }
+    } else if (may < REJECTED) return false;
+    if (wanted !== 'reject') return false;
+    debug('%s %s: rejected, %s', this.req.method, this.id, err.message);
+    this.res.send(503, 'Service Unavailable', { headers: { 'Retry-After': String(RETRY_AFTER) } });
+    return true;
   }
 
   get canceled() {
@@ -120,6 +154,7 @@ class Message {
     req[MESSAGE] = this;
     if (req.mks !== mks) mks.attachTo(req);
     mks.hold();
+    if (diagnostics.message.hasSubscribers) this.tell();
     if (plan & Plan.ON_FINAL) {
       if (this.isPending) mks.pending = this.id;
       this.wrapSend();
@@ -142,6 +177,12 @@ class Message {
       if (plan & Plan.AFTER_HANDLER) mks.write(0, (err) => this.over(err));
       else this.over();
     }
+  }
+
+  tell() {
+    const { req, id, mks, began } = this;
+    const duration = began && performance.now() - began;
+    diagnostics.message.publish({ method: req.method, callId: id, duration, degraded: mks.degraded });
   }
 
   // Goes on with another session (Store#regenerate).
@@ -231,5 +272,7 @@ class Message {
     return undefined;
   }
 }
+
+const unavailable = (message) => new SessionError('ERR_SESSION_STORE_UNAVAILABLE', message);
 
 module.exports = Message;

@@ -11,7 +11,7 @@ const { idOf } = require('./host');
 const { shareOnSend } = require('./outgoing');
 const { Session } = require('./session');
 
-const OPTIONS = ['store', 'app', 'resolvers', 'timeout'];
+const OPTIONS = ['store', 'app', 'resolvers', 'timeout', 'onStoreFailure'];
 
 function checked(options) {
   if (options === null || typeof options !== 'object' || Array.isArray(options)) {
@@ -22,7 +22,7 @@ function checked(options) {
     const message = `session(options): there is no option \`${unknown}\`; the options are ${OPTIONS.join(', ')}`;
     throw new SessionError('ERR_SESSION_OPTION', message);
   }
-  const { resolvers, timeout } = options;
+  const { resolvers, timeout, onStoreFailure } = options;
   if (resolvers !== undefined && !Array.isArray(resolvers)) {
     throw new SessionError('ERR_SESSION_OPTION', 'session(options): `resolvers` must be an array of classes');
   }
@@ -30,11 +30,15 @@ function checked(options) {
     const message = `session(options): \`timeout\` must be a whole number of ms from 1 to 86400000, not ${timeout}`;
     throw new SessionError('ERR_SESSION_OPTION', message);
   }
+  if (![undefined, 'continue', 'reject'].includes(onStoreFailure) && typeof onStoreFailure !== 'function') {
+    const message = `session(options): \`onStoreFailure\` must be 'continue', 'reject' or a function, not ${onStoreFailure}`;
+    throw new SessionError('ERR_SESSION_OPTION', message);
+  }
   return options;
 }
 
 function session(options = {}) {
-  const { store = new MemoryStore(), app, resolvers = [], timeout } = checked(options);
+  const { store = new MemoryStore(), app, resolvers = [], timeout, onStoreFailure } = checked(options);
   const engine = Engine.of(store);
   if (timeout !== undefined) engine.native.setTimeout(timeout);
   codec.addClasses(resolvers);
@@ -56,7 +60,7 @@ function session(options = {}) {
       debug('%s without a Call-ID: no session', req.method);
       return next();
     }
-    const message = new Message(engine, req, res, id);
+    const message = new Message(engine, req, res, id, onStoreFailure);
     debug('%s %s from %s, plan %d', req.method, id, req.source, message.plan);
     if (message.plan === 0) return next();
     if (req.sessionID === undefined) req.sessionID = id;

@@ -14,8 +14,8 @@ class RedisStore extends NativeStore {
     engine.hold();
   }
 
-  quit(callback) {
-    return this.close(callback);
+  quit(options, callback) {
+    return this.close(options, callback);
   }
 }
 

@@ -14,8 +14,12 @@ class SessionData {
     return this.#mks;
   }
 
-  save(callback) {
-    return this.#mks.save(callback);
+  save(options, callback) {
+    return this.#mks.save(options, callback);
+  }
+
+  update(change, callback) {
+    return this.#mks.update(change, callback);
   }
 }
 

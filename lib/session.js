@@ -9,6 +9,7 @@ const SessionError = require('./errors');
 const { Engine } = require('./engine');
 const Keys = require('./session-keys');
 const { SessionData, attach, fill } = require('./session-data');
+const Updates = require('./session-update');
 const promised = require('./promised');
 
 const { PREFIX } = Keys;
@@ -19,6 +20,7 @@ class Session {
   #keys;
   #data;
   #reference;
+  #updates;
   #held = 0;
 
   constructor(options, record = native.newRecord()) {
@@ -60,7 +62,7 @@ class Session {
     if (!this.#data) {
       const data = new SessionData(this);
       const instances = [];
-      fill(data, codec.decode(native.recordText(this.record), instances));
+      fill(data, codec.decode(native.recordView(this.record), instances));
       this.#data = data;
       instances.forEach((instance) => instance.attachSession(this));
     }
@@ -101,8 +103,16 @@ class Session {
     return promised(callback, (done) => this.removeKey(id, done));
   }
 
-  save(callback) {
-    return promised(callback, (done) => this.write(ALWAYS, done));
+  // save([callback]), save({ifUnchanged: true}[, callback])
+  save(options, callback) {
+    if (typeof options === 'function') [options, callback] = [undefined, options];
+    return promised(callback, (done) => this.write(ALWAYS, done, options?.ifUnchanged === true));
+  }
+
+  // Changes what is stored by `change(data)`, in one step whoever else writes; gives what `change` gave.
+  update(change, callback) {
+    this.#updates ??= new Updates(this);
+    return promised(callback, (done) => this.#updates.add(change, done));
   }
 
   // Removes the session with all of its keys.
@@ -157,7 +167,7 @@ class Session {
     throw new SessionError('ERR_SESSION_DATA', `a session is an object; its toJSON gives ${text}`);
   }
 
-  write(extent, done) {
+  write(extent, done, ifUnchanged = false) {
     let text, ttl;
     try {
       text = this.text();
@@ -165,7 +175,14 @@ class Session {
     } catch (err) {
       return done(err);
     }
-    this.engine.run((err) => done(err), 'save', this.record, text, extent, ttl);
+    const over = (err) => {
+      if (err?.code === 'ERR_SESSION_CONFLICT') {
+        this.loaded(false);
+        err.newer = codec.decode(native.recordText(this.record));
+      }
+      done(err);
+    };
+    this.engine.run(over, 'save', this.record, text, extent, ttl, ifUnchanged);
   }
 
   removeKey(id, done) {

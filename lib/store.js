@@ -32,6 +32,8 @@ class Store extends EventEmitter {
   }
 }
 
+const CLOSE_TIMEOUT = 5000; // ms
+
 // the data of what get() gave: a session has its keys beside it
 const dataOf = (sid, value) => (sid.startsWith('mks:') && value?.keys && value.session ? value.session : value);
 const nothing = () => undefined;
@@ -134,12 +136,18 @@ class NativeStore extends Store {
     return this.engine.ask(callback, nothing, 'clear');
   }
 
-  // Finishes what was asked for, then lets go of everything.
-  close(callback) {
+  // Finishes what was asked for, within `timeout` ms, then lets go of everything: close([{timeout}][, callback]).
+  close(options, callback) {
+    if (typeof options === 'function') [options, callback] = [undefined, options];
+    const { timeout = CLOSE_TIMEOUT } = options ?? {};
+    if (!(Number.isInteger(timeout) && timeout >= 0 && timeout <= 86400000)) {
+      const message = `close({timeout}): a whole number of ms from 0 to 86400000, not ${timeout}`;
+      return promised(callback, (done) => done(new SessionError('ERR_SESSION_OPTION', message)));
+    }
     const closed = () => {
       this.engine.connecting = false;
     };
-    return this.engine.ask(callback, closed, 'close');
+    return this.engine.ask(callback, closed, 'close', timeout);
   }
 }
 

@@ -16,7 +16,7 @@ use napi::bindgen_prelude::{Either7, External, Function, Null, Undefined};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
-use crate::engine::{Engine, Extent, Shared, Value};
+use crate::engine::{Engine, Extent, Limits, Shared, Value};
 use crate::error::{Error, Kind};
 use crate::record::{KEY_PREFIX, Record};
 use crate::rules::{self, Facts, Plan};
@@ -103,6 +103,13 @@ pub fn finish(plan: u32, facts: u32, status: u16) -> u32 {
     ) as u32
 }
 
+/// Whether a message with `plan` may be answered 503 when the store has failed: a number of `rules::Refusal`.
+#[napi]
+#[must_use]
+pub fn may_reject(method: String, plan: u32) -> u32 {
+    rules::may_reject(&method, Plan::from_bits_truncate(plan)) as u32
+}
+
 /// One of the stores.
 enum Store {
     Memory(Box<MemoryStore>),
@@ -151,6 +158,7 @@ impl NativeEngine {
                 Store::Memory(Box::new(MemoryStore::new(max))),
                 Some(ttl),
                 DEFAULT_TIMEOUT,
+                Limits::default(),
             ))
         };
         read().map(|engine| Self { engine }).map_err(thrown)
@@ -167,13 +175,13 @@ impl NativeEngine {
             .callee_handled::<false>()
             .build()
             .map_err(|why| JsError::new(Kind::Argument.code().to_owned(), why.reason.clone()))?;
-        let (ttl, timeout) = (config.ttl, config.command_timeout);
+        let (ttl, timeout, limits) = (config.ttl, config.command_timeout, config.limits);
         let store = RedisStore::new(config, move || {
             // Fails only while the environment is going down: then nobody is there to be told.
             let _ = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
         });
         Ok(Self {
-            engine: Engine::new(Store::Redis(store.map_err(thrown)?), ttl, timeout),
+            engine: Engine::new(Store::Redis(store.map_err(thrown)?), ttl, timeout, limits),
         })
     }
 
@@ -182,7 +190,12 @@ impl NativeEngine {
     #[must_use]
     pub fn foreign() -> Self {
         Self {
-            engine: Engine::new(Store::Foreign(ForeignStore::new()), None, DEFAULT_TIMEOUT),
+            engine: Engine::new(
+                Store::Foreign(ForeignStore::new()),
+                None,
+                DEFAULT_TIMEOUT,
+                Limits::default(),
+            ),
         }
     }
 
@@ -191,6 +204,13 @@ impl NativeEngine {
     pub fn set_timeout(&mut self, timeout: u32) {
         self.engine
             .set_timeout(Duration::from_millis(u64::from(timeout)));
+    }
+
+    /// What an operation may take, ms.
+    #[napi(getter)]
+    #[must_use]
+    pub fn timeout(&self) -> f64 {
+        number(u64::try_from(self.engine.timeout().as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Finds the session that has the key `id`; `live` is the one that is here under that key. Gives a session, `null`
@@ -202,7 +222,8 @@ impl NativeEngine {
     }
 
     /// Saves a session. `text` is absent while nobody has read its data; `extent` is 0 for what has changed, 1 for
-    /// even nothing, 2 for the short wait of a challenged request; `ttl` is in ms.
+    /// even nothing, 2 for the short wait of a challenged request; `ttl` is in ms. With `if_unchanged` it fails where
+    /// somebody else has stored something since this process last saw the session.
     #[napi]
     pub fn save(
         &mut self,
@@ -211,6 +232,7 @@ impl NativeEngine {
         text: Option<String>,
         extent: u32,
         ttl: Option<f64>,
+        if_unchanged: Option<bool>,
     ) -> Result<Cell> {
         let extent = match extent {
             0 => Extent::Changes,
@@ -221,7 +243,25 @@ impl NativeEngine {
                 return Err(thrown(Error::new(Kind::Argument, message)));
             }
         };
-        returned(self.engine.save(op, record, text, extent, millis(ttl)))
+        let guarded = if_unchanged.unwrap_or(false);
+        returned(
+            self.engine
+                .save(op, record, text, extent, millis(ttl), guarded),
+        )
+    }
+
+    /// Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
+    /// it has to be merged. One that `insists` has failed often, and is to have the next turn.
+    #[napi]
+    pub fn swap(
+        &mut self,
+        op: u32,
+        record: &External<Shared>,
+        text: String,
+        insists: bool,
+        ttl: Option<f64>,
+    ) -> Result<Cell> {
+        returned(self.engine.swap(op, record, text, millis(ttl), insists))
     }
 
     /// Takes a key away, and with the last one the session. Gives how many are left.
@@ -305,10 +345,11 @@ impl NativeEngine {
         returned(self.engine.plain(op, Op::Clear))
     }
 
-    /// Finishes what was asked for, then lets go of the store.
+    /// Finishes what was asked for within `timeout` ms, then lets go of the store.
     #[napi]
-    pub fn close(&mut self, op: u32) -> Result<Cell> {
-        returned(self.engine.close(op))
+    pub fn close(&mut self, op: u32, timeout: u32) -> Result<Cell> {
+        let deadline = Instant::now() + Duration::from_millis(u64::from(timeout));
+        returned(self.engine.close(op, deadline))
     }
 
     /// How many operations are under way.
@@ -316,6 +357,13 @@ impl NativeEngine {
     #[must_use]
     pub fn pending(&self) -> u32 {
         u32::try_from(self.engine.pending()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether [`NativeEngine::expire`] has something to do though nobody waits for an operation.
+    #[napi(getter)]
+    #[must_use]
+    pub fn restless(&self) -> bool {
+        self.engine.is_restless()
     }
 
     /// What was completed, flat: `op`, `null`, value; or `op`, error code, message; or for an event 0, its name,
@@ -332,6 +380,7 @@ impl NativeEngine {
                     vec![error.kind.code().to_owned(), error.message],
                 ),
                 Event::Error(error) => ("error", vec![error.kind.code().to_owned(), error.message]),
+                Event::Breaker(open) => ("breaker", vec![open.to_string()]),
                 Event::Evict(name, text) => ("evict", vec![name, text]),
             };
             flat.extend([Cell::D(0.0), Cell::E(name.to_owned()), Cell::F(texts)]);
@@ -384,7 +433,9 @@ impl NativeEngine {
         if let Store::Foreign(store) = &mut self.engine.backend {
             store.answer(
                 id,
-                error.map_or(Ok(text), |message| Err(Error::new(Kind::Store, message))),
+                error.map_or(Ok(text), |message| {
+                    Err(Error::new(Kind::Store, message).doubtful())
+                }),
             );
         }
     }

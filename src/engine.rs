@@ -4,13 +4,22 @@
 //! anything in memory), otherwise with [`Engine::drain`]. A lane exists while something is on its way to the store
 //! or waits behind it; loads by any key of that session join it, so that they see what was asked for before them.
 //! Saves that wait are merged when they come from the same [`Record`]: the newest text has all of its changes.
+//!
+//! While the store fails ([`health`]), saves and removals are told of as failed and stay in their lanes: they are
+//! owed ([`owed`]), and done when the store is back.
 
+mod health;
+mod owed;
 mod task;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use health::Health;
+pub use owed::Limits;
+use owed::{Owed, Place};
 pub use task::{Extent, Shared, Value};
 use task::{Job, Prepared, Task, coalesce, value_of};
 
@@ -28,6 +37,8 @@ enum Sent {
         job: Job,
         written: Option<Written>,
     },
+    /// A look at whether the store is back.
+    Trial,
 }
 
 #[derive(Default)]
@@ -35,6 +46,14 @@ struct Lane {
     waiting: VecDeque<Job>,
     /// The names by which loads find this lane.
     names: Vec<String>,
+    /// Where it stands if what waits is owed; then nothing of it is at the store.
+    owed: Option<Place>,
+}
+
+/// A close that waits for the rest.
+struct Closing {
+    op: u32,
+    deadline: Instant,
 }
 
 /// An operation that is done.
@@ -47,13 +66,17 @@ pub struct Engine<B> {
     /// The time to live of what is saved without one of its own, ms.
     default_ttl: Option<u64>,
     timeout: Duration,
+    limits: Limits,
     closed: bool,
-    /// The caller's number of a close that waits for the rest.
-    closing: Option<u32>,
+    closing: Option<Closing>,
     tickets: u32,
-    sent: HashMap<u32, Sent>,
+    sent: HashMap<u32, (Sent, usize)>,
+    /// Bytes of what is at the store.
+    sent_bytes: usize,
     lanes: HashMap<Rc<str>, Lane>,
     lane_of: HashMap<String, Rc<str>>,
+    health: Health,
+    owed: Owed,
     /// Who is still waited for.
     outstanding: HashSet<u32>,
     deadlines: VecDeque<(Instant, u32)>,
@@ -63,17 +86,21 @@ pub struct Engine<B> {
 
 impl<B: Backend> Engine<B> {
     /// An engine over `backend`; `default_ttl` in ms, `timeout` is what an operation may take.
-    pub fn new(backend: B, default_ttl: Option<u64>, timeout: Duration) -> Self {
+    pub fn new(backend: B, default_ttl: Option<u64>, timeout: Duration, limits: Limits) -> Self {
         Self {
             backend,
             default_ttl,
             timeout,
+            limits,
             closed: false,
             closing: None,
             tickets: 0,
             sent: HashMap::new(),
+            sent_bytes: 0,
             lanes: HashMap::new(),
             lane_of: HashMap::new(),
+            health: Health::default(),
+            owed: Owed::default(),
             outstanding: HashSet::new(),
             deadlines: VecDeque::new(),
             done: Vec::new(),
@@ -86,15 +113,28 @@ impl<B: Backend> Engine<B> {
         self.timeout = timeout;
     }
 
+    /// What an operation may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// How many operations wait for the store, those included that nobody waits for any more.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.sent.len()
     }
 
+    /// Whether there is something to be done later ([`Engine::expire`]), though nobody waits for it.
+    #[must_use]
+    pub fn is_restless(&self) -> bool {
+        !self.owed.is_empty() || !self.health.is_well()
+    }
+
     /// Finds the session that has the key `name`. `live` is the one this process has under that name.
     pub fn load(&mut self, op: u32, name: &str, live: Option<&Shared>) -> Option<Result<Value>> {
         if let Some(live) = live
+            && !live.borrow().may_be_stored()
             && live.borrow().state == State::New
         {
             return Some(Ok(Value::Current(true)));
@@ -130,6 +170,7 @@ impl<B: Backend> Engine<B> {
         text: Option<String>,
         extent: Extent,
         ttl: Option<u64>,
+        if_unchanged: bool,
     ) -> Option<Result<Value>> {
         let (base, text) = record.borrow_mut().take(text);
         let task = Task::Save {
@@ -137,8 +178,32 @@ impl<B: Backend> Engine<B> {
             text,
             extent,
             ttl,
+            if_unchanged,
         };
         self.on_session(op, record, task)
+    }
+
+    /// Stores `text`, which was made from what the store is known to have, if it still has that. One that `insists` has
+    /// lost against others, and is to have its turn.
+    pub fn swap(
+        &mut self,
+        op: u32,
+        record: &Shared,
+        text: String,
+        ttl: Option<u64>,
+        insists: bool,
+    ) -> Option<Result<Value>> {
+        let (base, text) = (Arc::clone(&record.borrow().text), text.into());
+        self.on_session(
+            op,
+            record,
+            Task::Swap {
+                base,
+                text,
+                ttl,
+                insists,
+            },
+        )
     }
 
     /// Takes the key `name` from a session, and with the last key the session; what has changed is saved if it stays.
@@ -177,13 +242,20 @@ impl<B: Backend> Engine<B> {
         if self.closed {
             return Some(Err(closed()));
         }
+        if let Some(error) = self.health.down() {
+            return Some(Err(error));
+        }
         // What walks through the whole store takes its time; each command of it has a deadline.
         let long = matches!(what, Op::All | Op::Ids | Op::Length | Op::Clear);
+        let weight = what.weight();
+        if let Err(full) = self.room(weight) {
+            return Some(Err(full));
+        }
         let ticket = self.ticket();
         if let Some(reply) = self.backend.submit(ticket, what) {
             return Some(reply.map(value_of));
         }
-        self.sent.insert(ticket, Sent::Plain(op));
+        self.send(ticket, Sent::Plain(op), weight);
         if long {
             self.outstanding.insert(op);
         } else {
@@ -192,16 +264,17 @@ impl<B: Backend> Engine<B> {
         None
     }
 
-    /// Finishes what was asked for, then lets go of the store. Whatever comes later is refused.
-    pub fn close(&mut self, op: u32) -> Option<Result<Value>> {
+    /// Finishes what was asked for, also what is owed, then lets go of the store. Whatever comes later is refused, and
+    /// what is not done by the deadline is given up.
+    pub fn close(&mut self, op: u32, deadline: Instant) -> Option<Result<Value>> {
         if self.closed {
             return Some(Ok(Value::Nothing));
         }
         self.closed = true;
-        if self.sent.is_empty() {
+        if self.sent.is_empty() && self.owed.is_empty() {
             return self.submit_close(op);
         }
-        self.closing = Some(op);
+        self.closing = Some(Closing { op, deadline });
         None
     }
 
@@ -212,7 +285,7 @@ impl<B: Backend> Engine<B> {
             .submit(ticket, Op::Close)
             .map(|reply| reply.map(value_of));
         if reply.is_none() {
-            self.sent.insert(ticket, Sent::Plain(op));
+            self.send(ticket, Sent::Plain(op), 0);
             self.outstanding.insert(op);
         }
         reply
@@ -221,19 +294,29 @@ impl<B: Backend> Engine<B> {
     /// Everything that was completed since the last call.
     pub fn drain(&mut self) -> (Vec<Completion>, Vec<Event>) {
         let answers = self.backend.take();
-        self.events.extend(answers.events);
+        for event in answers.events {
+            if matches!(event, Event::Connect) {
+                self.recovered(false);
+            }
+            self.events.push(event);
+        }
         for (ticket, reply) in answers.replies {
-            match self.sent.remove(&ticket) {
-                Some(Sent::Plain(op)) => self.finish(op, reply.map(value_of)),
-                Some(Sent::Lane { lane, job, written }) => {
-                    self.settle(&lane, job, written, reply);
-                    self.advance(&lane);
-                }
-                None => {}
+            let Some((sent, weight)) = self.sent.remove(&ticket) else {
+                continue;
+            };
+            self.sent_bytes -= weight;
+            let wrote = matches!(&sent, Sent::Lane { job, .. } if job.can_be_owed());
+            self.heard(&reply, wrote);
+            match sent {
+                Sent::Plain(op) => self.finish(op, reply.map(value_of)),
+                Sent::Lane { lane, job, written } => self.settle(&lane, job, written, reply),
+                Sent::Trial => {}
             }
         }
+        self.pay(Instant::now());
         if self.sent.is_empty()
-            && let Some(op) = self.closing.take()
+            && self.owed.is_empty()
+            && let Some(Closing { op, .. }) = self.closing.take()
             && let Some(result) = self.submit_close(op)
         {
             self.done.push((op, result));
@@ -244,9 +327,45 @@ impl<B: Backend> Engine<B> {
         )
     }
 
-    /// Fails the operations that have waited for longer than the deadline. Answers the tickets of those that are at
-    /// the store, for a store that has no deadlines of its own.
+    /// What an answer says of the store.
+    fn heard(&mut self, reply: &Result<Reply>, wrote: bool) {
+        match reply {
+            Err(error) if error.will_pass() => self.has_failed(error),
+            _ => self.recovered(wrote && reply.is_ok()),
+        }
+    }
+
+    fn has_failed(&mut self, error: &Error) {
+        if self.health.failed(error, Instant::now()) {
+            self.events.push(Event::Breaker(true));
+        }
+    }
+
+    fn recovered(&mut self, wrote: bool) {
+        if self.health.succeeded(wrote) {
+            self.events.push(Event::Breaker(false));
+        }
+    }
+
+    /// Fails the operations that have waited for longer than the deadline, and tries a store that has failed again.
+    /// Answers the tickets of those that are at the store, for a store that has no deadlines of its own.
     pub fn expire(&mut self, now: Instant) -> Vec<u32> {
+        if let Some(closing) = self.closing.take_if(|closing| now >= closing.deadline) {
+            while let Some(lane) = self.owed.first() {
+                self.give_up(&lane, "the store was closed");
+            }
+            if let Some(result) = self.submit_close(closing.op) {
+                self.done.push((closing.op, result));
+            }
+        }
+        if self.health.try_now(now) {
+            let ticket = self.ticket();
+            match self.backend.submit(ticket, Op::Ping) {
+                Some(reply) => self.heard(&reply, false),
+                None => self.send(ticket, Sent::Trial, 0),
+            }
+        }
+        self.pay(now);
         let mut late = Vec::new();
         while let Some(&(at, op)) = self.deadlines.front() {
             if self.outstanding.contains(&op) {
@@ -259,6 +378,7 @@ impl<B: Backend> Engine<B> {
                     Kind::Timeout,
                     format!("the store did not answer within {waited} ms"),
                 );
+                self.has_failed(&error);
                 self.finish(op, Err(error));
             }
             self.deadlines.pop_front();
@@ -269,10 +389,11 @@ impl<B: Backend> Engine<B> {
         let is_late = |sent: &Sent| match sent {
             Sent::Plain(op) => late.contains(op),
             Sent::Lane { job, .. } => job.waiters.iter().any(|op| late.contains(op)),
+            Sent::Trial => false,
         };
         self.sent
             .iter()
-            .filter(|(_, sent)| is_late(sent))
+            .filter(|(_, (sent, _))| is_late(sent))
             .map(|(ticket, _)| *ticket)
             .collect()
     }
@@ -280,6 +401,26 @@ impl<B: Backend> Engine<B> {
     fn ticket(&mut self) -> u32 {
         self.tickets = self.tickets.wrapping_add(1);
         self.tickets
+    }
+
+    fn send(&mut self, ticket: u32, sent: Sent, weight: usize) {
+        self.sent.insert(ticket, (sent, weight));
+        self.sent_bytes += weight;
+    }
+
+    /// Whether something of `weight` bytes may be sent. A single one may always: however big it is.
+    fn room(&self, weight: usize) -> Result<()> {
+        let count = self.sent.len() + self.owed.len();
+        let bytes = self.sent_bytes + self.owed.bytes();
+        if count < self.limits.count && (count == 0 || bytes + weight <= self.limits.bytes) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Unavailable,
+            format!(
+                "{count} operations wait for the store, with {bytes} bytes: no more are taken (`maxQueue`, `maxQueueBytes`)"
+            ),
+        ))
     }
 
     fn wait(&mut self, op: u32) {
@@ -329,6 +470,12 @@ impl<B: Backend> Engine<B> {
         if self.closed {
             return Some(Err(closed()));
         }
+        if self.is_owed(lane) && self.health.is_well() {
+            self.pay_lane(lane);
+        }
+        if self.is_owed(lane) {
+            return Some(self.join_owed(lane, job));
+        }
         if self.lanes.contains_key(lane) {
             self.occupy(lane, &job);
             let waiting = &mut self.lanes.entry(Rc::clone(lane)).or_default().waiting;
@@ -338,27 +485,37 @@ impl<B: Backend> Engine<B> {
             self.wait(op);
             return None;
         }
-        let answer = self.start(lane, job);
+        let answer = self.start(lane, job, false);
         if answer.is_none() {
             self.wait(op);
         }
         answer
     }
 
-    /// Starts a job on a lane that has nothing at the store. Answers it if it is done at once.
-    fn start(&mut self, lane: &Rc<str>, job: Job) -> Option<Result<Value>> {
+    /// Starts a job on a lane that has nothing at the store. Answers it if it is done at once. One that the store can't
+    /// do now is owed; a `trial` is sent all the same.
+    fn start(&mut self, lane: &Rc<str>, job: Job, trial: bool) -> Option<Result<Value>> {
         let (what, written) = match task::prepare(&job, self.default_ttl) {
             Ok(Prepared::Done(value)) => return Some(Ok(value)),
             Ok(Prepared::Send(what, written)) => (what, written),
             Err(error) => return Some(Err(error)),
         };
+        let weight = what.weight();
+        let refusal = match &job.task {
+            _ if trial => None,
+            Task::Save { .. } | Task::Swap { .. } => self.health.refusal(),
+            _ => self.health.down(),
+        };
+        if let Some(error) = refusal.or_else(|| self.room(weight).err()) {
+            return Some(Err(self.put_off(lane, job, None, error)));
+        }
         let ticket = self.ticket();
         if let Some(reply) = self.backend.submit(ticket, what) {
             return Some(task::apply(&job, written, reply));
         }
         self.occupy(lane, &job);
         let lane = Rc::clone(lane);
-        self.sent.insert(ticket, Sent::Lane { lane, job, written });
+        self.send(ticket, Sent::Lane { lane, job, written }, weight);
         None
     }
 
@@ -381,11 +538,10 @@ impl<B: Backend> Engine<B> {
         reply: Result<Reply>,
     ) {
         let waiters = std::mem::take(&mut job.waiters);
-        let result = task::apply(&job, written, reply);
-        debug_assert!(
-            self.lanes.contains_key(lane),
-            "an answer comes to a lane that waits for it"
-        );
+        let result = match reply {
+            Err(error) if error.will_pass() => Err(self.put_off(lane, job, written, error)),
+            reply => task::apply(&job, written, reply),
+        };
         // Those who waited too long were told just that; what came of it in the end is news.
         if let Err(error) = &result
             && error.kind != Kind::Timeout
@@ -396,24 +552,32 @@ impl<B: Backend> Engine<B> {
         for op in waiters {
             self.finish(op, result.clone());
         }
+        self.advance(lane, false);
     }
 
-    /// Starts what waits on a lane, until something is at the store again or the lane is empty.
-    fn advance(&mut self, lane: &Rc<str>) {
-        while let Some(job) = self
-            .lanes
-            .get_mut(lane)
-            .and_then(|lane| lane.waiting.pop_front())
-        {
+    /// Starts what waits on a lane, until something is at the store again, or is owed, or the lane is empty.
+    fn advance(&mut self, lane: &Rc<str>, trial: bool) {
+        while let Some(entry) = self.lanes.get_mut(lane).filter(|lane| lane.owed.is_none()) {
+            let Some(job) = entry.waiting.pop_front() else {
+                break;
+            };
             let waiters = job.waiters.clone();
-            match self.start(lane, job) {
+            match self.start(lane, job, trial) {
                 None => return,
                 Some(result) => waiters
                     .into_iter()
                     .for_each(|op| self.finish(op, result.clone())),
             }
         }
-        if let Some(over) = self.lanes.remove(lane) {
+        self.retire(lane);
+    }
+
+    /// Forgets a lane that has nothing to do.
+    fn retire(&mut self, lane: &Rc<str>) {
+        if let Some(over) = self.lanes.get(lane)
+            && over.owed.is_none()
+            && let Some(over) = self.lanes.remove(lane)
+        {
             for name in over.names {
                 self.lane_of.remove(&name);
             }

@@ -12,6 +12,8 @@ pub enum Kind {
     Option,
     /// The session was removed, or its time to live ran out; it is not brought back.
     Gone,
+    /// Somebody else has stored something meanwhile, and the write was to be done only if nobody had.
+    Conflict,
     /// The store did not answer within the deadline.
     Timeout,
     /// The store cannot be reached.
@@ -24,6 +26,10 @@ pub enum Kind {
     Corrupt,
     /// The store answered with an error of its own.
     Store,
+    /// The store can't write just now: it is read-only or out of memory.
+    Refused,
+    /// What was accepted was given up: the store was away for too long, or too much waited for it.
+    GivenUp,
 }
 
 impl Kind {
@@ -34,12 +40,15 @@ impl Kind {
             Self::Argument => "ERR_SESSION_ARGUMENT",
             Self::Option => "ERR_SESSION_OPTION",
             Self::Gone => "ERR_SESSION_GONE",
+            Self::Conflict => "ERR_SESSION_CONFLICT",
             Self::Timeout => "ERR_SESSION_TIMEOUT",
             Self::Unavailable => "ERR_SESSION_STORE_UNAVAILABLE",
             Self::Closed => "ERR_SESSION_STORE_CLOSED",
             Self::Auth => "ERR_SESSION_STORE_AUTH",
             Self::Corrupt => "ERR_SESSION_CORRUPT",
             Self::Store => "ERR_SESSION_STORE",
+            Self::Refused => "ERR_SESSION_STORE_REFUSED",
+            Self::GivenUp => "ERR_SESSION_GIVEN_UP",
         }
     }
 }
@@ -51,6 +60,8 @@ pub struct Error {
     pub kind: Kind,
     /// For people.
     pub message: String,
+    /// Whether what was asked for may have been done all the same.
+    pub in_doubt: bool,
 }
 
 impl Error {
@@ -59,7 +70,35 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            in_doubt: false,
         }
+    }
+
+    /// The same, of something that may have been done.
+    #[must_use]
+    pub fn doubtful(self) -> Self {
+        Self {
+            in_doubt: true,
+            ..self
+        }
+    }
+
+    /// Whether it is the store that failed, and not what it was asked for: the same may succeed later.
+    #[must_use]
+    pub fn will_pass(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Timeout | Kind::Unavailable | Kind::Auth | Kind::Refused
+        )
+    }
+
+    /// Somebody else has stored something in the session `uuid`.
+    #[must_use]
+    pub fn conflict(uuid: &str) -> Self {
+        Self::new(
+            Kind::Conflict,
+            format!("somebody else has changed {uuid} meanwhile; nothing was written"),
+        )
     }
 
     /// The session `uuid` is not in the store any more.

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::fields;
-use crate::store::{Create, Saved, Stored, Update};
+use crate::store::{Basis, Create, Saved, Stored, Update};
 
 /// What every uuid of a session begins with.
 pub const UUID_PREFIX: &str = "mks:session:";
 
 /// What the name of every key begins with; the rest is the key's id, for a dialog its Call-ID.
 pub const KEY_PREFIX: &str = "mks:";
+
+/// How many texts in doubt are kept of a session: as many attempts as are made before the store is left alone.
+const DOUBTS: usize = 8;
 
 /// Where a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +57,13 @@ pub struct Record {
     pub adopt: bool,
     /// Where it stands.
     pub state: State,
-    /// The text of a save whose outcome nobody knows.
-    pub doubt: Option<Arc<str>>,
-    /// How often it had been written when `text` was stored; 0 where the store does not count.
+    /// The texts of saves whose outcome nobody knows.
+    pub doubts: Vec<Arc<str>>,
+    /// How often it had been written when `text` was stored; 0 where the store does not count, or it is not known that
+    /// `text` is all there was.
     pub version: u64,
+    /// The highest version heard of.
+    pub newest: u64,
     /// Whether the next save writes even if nothing has changed: its time to live is half over.
     pub ageing: bool,
     /// What a load found that is not in `text` yet, because the data object has to be merged first.
@@ -76,8 +82,9 @@ impl Record {
             view: fields::EMPTY.into(),
             adopt: false,
             state: State::New,
-            doubt: None,
+            doubts: Vec::new(),
             version: 0,
+            newest: 0,
             ageing: false,
             incoming: None,
         }
@@ -124,6 +131,18 @@ impl Record {
         }
     }
 
+    /// The session as it will be in the store when all that was asked for is done: for somebody else to go on from.
+    #[must_use]
+    pub fn ahead(&self) -> Self {
+        let mut stored = self.stored();
+        stored.text = self.view.to_string();
+        Self {
+            version: 0,
+            newest: self.newest,
+            ..Self::loaded(stored)
+        }
+    }
+
     /// Adds a key, or gives the one there is another resource.
     pub fn add_key(&mut self, name: &str, resource: Option<String>) {
         match self.keys.iter_mut().find(|key| key.name == name) {
@@ -145,7 +164,7 @@ impl Record {
     /// Takes over what the store has for this session: keys at once, properties when [`Record::text`] is merged.
     /// Answers whether there are properties to merge. What is older than what this process knows is left alone.
     pub fn absorb(&mut self, stored: Stored) -> bool {
-        if stored.version > 0 && stored.version < self.version {
+        if stored.version > 0 && stored.version < self.newest {
             return false;
         }
         let mine = std::mem::take(&mut self.keys);
@@ -163,7 +182,9 @@ impl Record {
         }
         self.home = stored.home;
         self.state = State::Stored;
-        (self.version, self.ageing, self.doubt) = (stored.version, stored.ageing, None);
+        (self.version, self.newest) = (stored.version, stored.version);
+        self.ageing = stored.ageing;
+        self.doubts.clear();
         let changed = *self.text != *stored.text;
         self.incoming = changed.then(|| stored.text.into());
         changed
@@ -206,10 +227,16 @@ impl Record {
         )))
     }
 
+    /// Whether there is something to be removed: a first save whose outcome nobody knows may have stored it.
+    #[must_use]
+    pub fn may_be_stored(&self) -> bool {
+        self.state == State::Stored || (self.state == State::New && !self.doubts.is_empty())
+    }
+
     /// Whether a save of `text` (absent: nobody has read the data) would change anything.
     #[must_use]
     pub fn is_dirty(&self, text: Option<&str>) -> bool {
-        let differs = self.doubt.is_some() || text.is_some_and(|text| *text != *self.view);
+        let differs = !self.doubts.is_empty() || text.is_some_and(|text| *text != *self.view);
         differs || self.ageing || self.keys.iter().any(|key| !key.stored)
     }
 
@@ -230,6 +257,7 @@ impl Record {
                 .iter()
                 .map(|key| (key.name.clone(), key.resource.clone()))
                 .collect(),
+            others: self.doubts.clone(),
             ttl,
         }
     }
@@ -247,12 +275,16 @@ impl Record {
     /// A later save of this session: the changes from `base` to `text`.
     #[must_use]
     pub fn update(&self, base: &Arc<str>, text: &Arc<str>, ttl: Option<u64>) -> Update {
-        let doubt = self.doubt.iter().flat_map(|doubt| [&self.text, doubt]);
+        let confirmed = (!self.doubts.is_empty()).then_some(&self.text);
         Update {
             uuid: Arc::clone(&self.uuid),
             home: self.home.clone(),
             base: Arc::clone(base),
-            others: doubt.map(Arc::clone).collect(),
+            others: confirmed
+                .into_iter()
+                .chain(&self.doubts)
+                .map(Arc::clone)
+                .collect(),
             text: Arc::clone(text),
             known: self.known(),
             added: self
@@ -262,6 +294,18 @@ impl Record {
                 .map(|key| (key.name.clone(), key.resource.clone()))
                 .collect(),
             ttl,
+            basis: None,
+        }
+    }
+
+    /// What the store has as far as this process knows, for a write that is to be done only then. One that `insists` gets
+    /// its turn.
+    #[must_use]
+    pub fn basis(&self, insists: bool) -> Basis {
+        Basis {
+            insists,
+            version: self.version,
+            text: Arc::clone(&self.text),
         }
     }
 
@@ -278,8 +322,24 @@ impl Record {
     /// The store has done what was written.
     pub fn saved(&mut self, written: &Written, saved: Saved) {
         self.confirm(written);
+        self.acknowledge(written, saved);
+    }
+
+    /// The store has what was written, which is not in the data object yet: [`Record::merge`] brings it there.
+    pub fn swapped(&mut self, written: &Written, saved: Saved) {
+        self.acknowledge(written, saved);
+        self.incoming = Some(Arc::clone(&written.text));
+    }
+
+    fn acknowledge(&mut self, written: &Written, saved: Saved) {
+        // More than one further means that somebody else has written what is not in `text`.
+        if saved.version == self.newest + 1 && self.version == self.newest && saved.uuid.is_none() {
+            self.version = saved.version;
+        }
+        self.newest = self.newest.max(saved.version);
         self.state = State::Stored;
-        (self.version, self.ageing, self.doubt) = (saved.version, false, None);
+        self.ageing = false;
+        self.doubts.clear();
         if let Some(home) = saved.home {
             self.home = home;
         }
@@ -313,9 +373,19 @@ impl Record {
     }
 
     /// A save failed, or nobody knows what became of it: the next one is taken from what the store has confirmed.
-    pub fn failed(&mut self, written: Option<Written>) {
-        self.doubt = written.map(|written| written.text).or(self.doubt.take());
+    pub fn failed(&mut self, in_doubt: Option<Arc<str>>) {
+        self.doubt(in_doubt);
         self.view = Arc::clone(&self.text);
+    }
+
+    /// Nobody knows whether a text was stored.
+    pub fn doubt(&mut self, text: Option<Arc<str>>) {
+        if let Some(text) = text.filter(|text| !self.doubts.contains(text)) {
+            if self.doubts.len() == DOUBTS {
+                self.doubts.remove(0);
+            }
+            self.doubts.push(text);
+        }
     }
 }
 
@@ -438,7 +508,7 @@ mod tests {
     #[test]
     fn a_save_in_doubt_makes_the_next_one_write() {
         let mut record = Record::loaded(stored(r#"{"a":1}"#, &["mks:a"]));
-        record.doubt = Some(r#"{"a":2}"#.into());
+        record.doubt(Some(r#"{"a":2}"#.into()));
         assert!(record.is_dirty(Some(r#"{"a":1}"#)));
         let (base, text) = record.take(Some(r#"{"a":1}"#.into()));
         assert_eq!(record.update(&base, &text, None).others.len(), 2);

@@ -134,6 +134,29 @@ fn plan_response(method: &str, facts: Facts, status: u16) -> Plan {
     }
 }
 
+/// Whether a message may be answered 503 when the store has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Refusal {
+    /// It always goes through: it ends something, or no answer to it exists.
+    Never = 0,
+    /// It belongs to a dialog: only where the application's function says so.
+    OnRequest = 1,
+    /// It begins something: it can come again later (RFC 3261, 21.5.4).
+    ByPolicy = 2,
+}
+
+/// Whether a message with `plan` may be rejected when the store has failed.
+#[must_use]
+pub fn may_reject(method: &str, plan: Plan) -> Refusal {
+    match method {
+        "BYE" | "CANCEL" | "ACK" | "PRACK" => Refusal::Never,
+        _ if !plan.contains(Plan::ON_FINAL) => Refusal::Never,
+        _ if plan.contains(Plan::IN_DIALOG) => Refusal::OnRequest,
+        _ => Refusal::ByPolicy,
+    }
+}
+
 /// What stands in for a session that a message needs and that could not be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StandIn {
@@ -338,6 +361,21 @@ mod tests {
         assert_eq!(found[0], (StandIn::New, StandIn::Adopting));
         assert_eq!(found[1], (StandIn::Ended, StandIn::Unknown));
         assert_eq!(found[2], (StandIn::Adopting, StandIn::Unknown));
+    }
+
+    #[test]
+    fn what_begins_may_be_rejected_and_what_ends_never() {
+        let refusal = |method, facts| may_reject(method, plan(method, facts, 0));
+        for method in ["INVITE", "SUBSCRIBE", "REGISTER", "OPTIONS"] {
+            assert_eq!(refusal(method, NETWORK), Refusal::ByPolicy, "{method}");
+        }
+        assert_eq!(refusal("INVITE", DIALOG), Refusal::OnRequest);
+        assert_eq!(refusal("INFO", DIALOG), Refusal::OnRequest);
+        for method in ["BYE", "CANCEL", "ACK"] {
+            assert_eq!(refusal(method, DIALOG), Refusal::Never, "{method}");
+        }
+        let response = plan("INVITE", Facts::empty(), 200);
+        assert_eq!(may_reject("INVITE", response), Refusal::Never);
     }
 
     #[test]

@@ -50,6 +50,13 @@ pub fn record_uuid(record: &External<Shared>) -> String {
     record.borrow().uuid.to_string()
 }
 
+/// The text when all that was asked for is done.
+#[napi]
+#[must_use]
+pub fn record_view(record: &External<Shared>) -> String {
+    record.borrow().view.to_string()
+}
+
 /// The text last stored or loaded.
 #[napi]
 #[must_use]
@@ -102,6 +109,13 @@ pub fn record_add_key(
 #[must_use]
 pub fn record_is_dirty(record: &External<Shared>, text: Option<String>) -> bool {
     record.borrow().is_dirty(text.as_deref())
+}
+
+/// Whether it is in the store, as far as this process knows.
+#[napi]
+#[must_use]
+pub fn record_is_stored(record: &External<Shared>) -> bool {
+    record.borrow().state == State::Stored
 }
 
 /// Whether it was removed or has expired.

@@ -60,6 +60,19 @@ pub enum Task {
         extent: Extent,
         /// The time to live asked for, ms.
         ttl: Option<u64>,
+        /// Whether it is to fail if somebody else has stored something since this process last saw it.
+        if_unchanged: bool,
+    },
+    /// Store a text that was made from what the store has, and only if it still has that.
+    Swap {
+        /// What it was made from.
+        base: Arc<str>,
+        /// The text.
+        text: Arc<str>,
+        /// The time to live asked for, ms.
+        ttl: Option<u64>,
+        /// Whether it has failed so often that it is to have its turn.
+        insists: bool,
     },
     /// Take a key away.
     RemoveKey {
@@ -82,6 +95,64 @@ pub struct Job {
     pub task: Task,
     /// The callers' numbers.
     pub waiters: Vec<u32>,
+}
+
+impl Job {
+    /// Whether it is done later if the store can't do it now. What somebody waits to hear of is not.
+    #[must_use]
+    pub fn can_be_owed(&self) -> bool {
+        match &self.task {
+            Task::Save {
+                extent,
+                if_unchanged,
+                ..
+            } => !if_unchanged && *extent != Extent::ForRetry,
+            Task::RemoveKey { .. } | Task::Destroy => true,
+            Task::Load { .. } | Task::Swap { .. } => false,
+        }
+    }
+
+    /// Bytes it holds.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let text = match &self.task {
+            Task::Save { base, text, .. } | Task::Swap { base, text, .. } => {
+                base.len() + text.len()
+            }
+            Task::RemoveKey { data, .. } => data.0.len() + data.1.len(),
+            Task::Load { .. } | Task::Destroy => 0,
+        };
+        size_of::<Self>() + text
+    }
+
+    /// Whether it is about this session.
+    #[must_use]
+    pub fn is_of(&self, uuid: &str) -> bool {
+        self.record
+            .as_ref()
+            .is_some_and(|mine| *mine.borrow().uuid == *uuid)
+    }
+
+    /// It was not done, or nobody knows: `doubt` is the text that may be stored.
+    pub fn failed(&self, doubt: Option<Arc<str>>) {
+        if let Some(record) = &self.record {
+            match self.task {
+                // What was to be swapped was never in the data object.
+                Task::Load { .. } | Task::Swap { .. } => {}
+                _ => record.borrow_mut().failed(doubt),
+            }
+        }
+    }
+
+    /// Whether it takes the key `name` away.
+    #[must_use]
+    pub fn removes(&self, name: &str) -> bool {
+        match &self.task {
+            Task::RemoveKey { name: removed, .. } => removed == name,
+            Task::Destroy => true,
+            _ => false,
+        }
+    }
 }
 
 /// What a job comes to.
@@ -108,23 +179,36 @@ pub fn prepare(job: &Job, default_ttl: Option<u64>) -> Result<Prepared> {
             text,
             extent,
             ttl,
+            if_unchanged,
         } => {
-            let save = prepare_save(&mut record, (base, text), *extent, ttl.or(default_ttl));
+            let ttl = ttl.or(default_ttl);
+            let mut save = prepare_save(&mut record, (base, text), *extent, ttl);
+            if let Ok(Prepared::Send(Op::Update(update), _)) = &mut save
+                && *if_unchanged
+            {
+                update.basis = Some(Box::new(record.basis(false)));
+            }
             save.inspect_err(|_| record.failed(None))
         }
+        Task::Swap {
+            base,
+            text,
+            ttl,
+            insists,
+        } => prepare_swap(&record, (base, text), ttl.or(default_ttl), *insists),
         Task::RemoveKey { name, data, ttl } => Ok(prepare_removal(
             &mut record,
             name,
             data,
             ttl.or(default_ttl),
         )),
-        Task::Destroy if record.state == State::Stored || record.doubt.is_some() => {
-            let (uuid, home) = (Arc::clone(&record.uuid), record.home.clone());
-            let known = record.keys.iter().map(|key| key.name.clone()).collect();
-            Ok(Prepared::Send(
-                Op::Destroy(Destroy { uuid, home, known }),
-                None,
-            ))
+        Task::Destroy if record.may_be_stored() => {
+            let destroy = Destroy {
+                uuid: Arc::clone(&record.uuid),
+                home: record.home.clone(),
+                known: record.keys.iter().map(|key| key.name.clone()).collect(),
+            };
+            Ok(Prepared::Send(Op::Destroy(destroy), None))
         }
         Task::Destroy => {
             record.state = State::Removed;
@@ -181,14 +265,41 @@ fn prepare_save(
     }
 }
 
+fn prepare_swap(
+    record: &Record,
+    (base, text): (&Arc<str>, &Arc<str>),
+    ttl: Option<u64>,
+    insists: bool,
+) -> Result<Prepared> {
+    match record.state {
+        State::Removed => return Err(Error::gone(&record.uuid)),
+        State::New | State::Unknown => {
+            return Err(Error::new(
+                Kind::Unavailable,
+                "this session is not in the store: see the earlier error",
+            ));
+        }
+        // Saved or loaded since.
+        State::Stored if record.text != *base => return Err(Error::conflict(&record.uuid)),
+        State::Stored => {}
+    }
+    let mut update = record.update(base, text, ttl);
+    update.basis = Some(Box::new(record.basis(insists)));
+    let written = Written {
+        base: Arc::clone(base),
+        text: Arc::clone(text),
+        keys: update.added.clone(),
+    };
+    Ok(Prepared::Send(Op::Update(update), Some(written)))
+}
+
 fn prepare_removal(
     record: &mut Record,
     name: &str,
     (base, text): &(Arc<str>, Arc<str>),
     ttl: Option<u64>,
 ) -> Prepared {
-    // A first save whose outcome nobody knows may have stored it.
-    let stored = record.state == State::Stored || record.doubt.is_some();
+    let stored = record.may_be_stored();
     match record.state {
         State::Removed => return Prepared::Done(Value::Count(0)),
         State::New if !stored => {
@@ -219,8 +330,16 @@ fn prepare_removal(
 pub fn coalesce(last: Option<&mut Job>, mut job: Job) -> Option<Job> {
     let Some(last) = last else { return Some(job) };
     let same = matches!((&last.record, &job.record), (Some(a), Some(b)) if Rc::ptr_eq(a, b));
+    // Another request's view of the same session, which goes on from where this one left off.
+    let next = matches!((&last.record, &job.record), (Some(a), Some(b)) if a.borrow().uuid == b.borrow().uuid)
+        && last.waiters.is_empty()
+        && job.waiters.is_empty();
     let Task::Save {
-        text, extent, ttl, ..
+        text,
+        extent,
+        ttl,
+        if_unchanged: false,
+        ..
     } = &mut last.task
     else {
         return Some(job);
@@ -232,7 +351,8 @@ pub fn coalesce(last: Option<&mut Job>, mut job: Job) -> Option<Job> {
             text: newer,
             extent: now,
             ttl: newer_ttl,
-        } if same && extent == now && Arc::ptr_eq(base, text) => {
+            if_unchanged: false,
+        } if extent == now && (same && Arc::ptr_eq(base, text) || next && base == text) => {
             *text = Arc::clone(newer);
             *ttl = *newer_ttl;
             last.waiters.append(&mut job.waiters);
@@ -249,6 +369,17 @@ pub fn apply(job: &Job, written: Option<Written>, reply: Result<Reply>) -> Resul
     };
     let mut record = shared.borrow_mut();
     match reply {
+        Ok(Reply::Saved(saved)) if matches!(job.task, Task::Swap { .. }) => {
+            if let Some(written) = written {
+                record.swapped(&written, saved);
+            }
+            Ok(Value::Current(false))
+        }
+        Ok(Reply::Conflict(newer)) => {
+            record.failed(None);
+            record.absorb(*newer);
+            Err(Error::conflict(&record.uuid))
+        }
         Ok(Reply::Saved(saved)) => {
             if let Some(written) = written {
                 record.saved(&written, saved);
@@ -269,11 +400,11 @@ pub fn apply(job: &Job, written: Option<Written>, reply: Result<Reply>) -> Resul
         Ok(Reply::Loaded(found)) => Ok(found_again(&mut record, &job.task, found)),
         Ok(other) => Ok(value_of(other)),
         Err(error) => {
-            match error.kind {
-                Kind::Gone => record.state = State::Removed,
-                // It may have been done all the same.
-                _ if written.is_some() => record.failed(written),
-                _ => {}
+            if error.kind == Kind::Gone {
+                record.state = State::Removed;
+            } else if let Some(written) = written {
+                drop(record);
+                job.failed(error.in_doubt.then_some(written.text));
             }
             Err(error)
         }
@@ -308,6 +439,10 @@ pub fn value_of(reply: Reply) -> Value {
         Reply::Texts(texts) => Value::Texts(texts),
         Reply::Count(count) => Value::Count(count),
         Reply::Removed { left } => Value::Count(left),
-        Reply::Loaded(None) | Reply::Text(None) | Reply::Saved(_) | Reply::Done => Value::Nothing,
+        Reply::Loaded(None)
+        | Reply::Text(None)
+        | Reply::Saved(_)
+        | Reply::Conflict(_)
+        | Reply::Done => Value::Nothing,
     }
 }

@@ -27,7 +27,7 @@ impl Backend for Slow {
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 fn engine() -> Engine<Slow> {
-    Engine::new(Slow::default(), Some(1000), TIMEOUT)
+    Engine::new(Slow::default(), Some(1000), TIMEOUT, Limits::default())
 }
 
 fn session(key: &str) -> Shared {
@@ -70,7 +70,7 @@ fn saved() -> Reply {
 }
 
 fn save(engine: &mut Engine<Slow>, op: u32, record: &Shared, text: &str) -> Option<Result<Value>> {
-    engine.save(op, record, Some(text.into()), Extent::Changes, None)
+    engine.save(op, record, Some(text.into()), Extent::Changes, None, false)
 }
 
 /// The numbers of what was completed, each with whether it succeeded.
@@ -224,13 +224,149 @@ fn a_failure_that_nobody_waits_for_is_told_as_an_event() {
 fn after_a_save_in_doubt_the_key_is_still_removed_from_the_store() {
     let (mut engine, record) = (engine(), session("mks:a"));
     save(&mut engine, 1, &record, r#"{"n":1}"#);
-    serve(&mut engine, Error::new(Kind::Unavailable, "reset"));
+    serve(
+        &mut engine,
+        Error::new(Kind::Unavailable, "reset").doubtful(),
+    );
     assert_eq!(done(&mut engine), HashMap::from([(1, false)]));
     engine.remove_key(2, &record, "mks:a", None, None);
+    try_again(&mut engine);
     assert!(matches!(
         serve(&mut engine, Reply::Removed { left: 0 }),
         Op::RemoveKey(_)
     ));
+    done(&mut engine);
+    assert!(engine.backend.asked.is_empty() && engine.lanes.is_empty() && !engine.is_restless());
+}
+
+/// Time passes until the store is tried again, which is back.
+fn try_again(engine: &mut Engine<Slow>) {
+    engine.expire(Instant::now() + TIMEOUT / 2);
+    assert!(matches!(serve(engine, Reply::Done), Op::Ping));
+    done(engine);
+}
+
+fn unavailable() -> Error {
+    Error::new(Kind::Unavailable, "no connection")
+}
+
+#[test]
+fn what_could_not_be_saved_is_saved_when_the_store_is_back_with_all_that_came_after() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    save(&mut engine, 2, &record, r#"{"n":2}"#);
+    serve(&mut engine, unavailable());
+    assert_eq!(done(&mut engine), HashMap::from([(1, false), (2, false)]));
+    assert!(matches!(
+        save(&mut engine, 3, &record, r#"{"n":3}"#),
+        Some(Err(_))
+    ));
+    assert!(engine.is_restless() && engine.backend.asked.is_empty());
+    try_again(&mut engine);
+    assert!(
+        matches!(serve(&mut engine, saved()), Op::Create(create) if &*create.text == r#"{"n":3}"#)
+    );
+    done(&mut engine);
+    assert!(engine.backend.asked.is_empty() && engine.lanes.is_empty());
+    assert_eq!(record.borrow().state, State::Stored);
+}
+
+#[test]
+fn a_request_finds_what_is_owed_of_its_session() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    serve(&mut engine, unavailable());
+    done(&mut engine);
+    let Some(Ok(Value::Session(found))) = engine.load(2, "mks:a", None) else {
+        panic!("it is found without the store");
+    };
+    assert_eq!(&*found.borrow().view, r#"{"n":1}"#);
+    save(&mut engine, 3, &found, r#"{"n":1,"m":2}"#);
+    try_again(&mut engine);
+    assert!(
+        matches!(serve(&mut engine, saved()), Op::Create(create) if &*create.text == r#"{"n":1,"m":2}"#)
+    );
+}
+
+#[test]
+fn a_session_made_and_removed_while_the_store_is_away_costs_nothing() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    serve(&mut engine, unavailable());
+    done(&mut engine);
+    let Some(Ok(Value::Session(found))) = engine.load(2, "mks:a", None) else {
+        panic!("it is found without the store");
+    };
+    assert!(matches!(
+        engine.remove_key(3, &found, "mks:a", None, None),
+        Some(Ok(Value::Count(0)))
+    ));
+    assert!(engine.lanes.is_empty() && engine.owed.is_empty() && engine.owed.bytes() == 0);
+    assert_eq!(record.borrow().state, State::Removed);
+}
+
+#[test]
+fn what_is_too_much_is_given_up_and_told_of() {
+    let limits = Limits {
+        count: 2,
+        bytes: 1 << 20,
+    };
+    let mut engine = Engine::new(Slow::default(), Some(1000), TIMEOUT, limits);
+    for op in 1..=3 {
+        let record = session(&format!("mks:{op}"));
+        save(&mut engine, op, &record, r#"{"n":1}"#);
+        if op == 1 {
+            serve(&mut engine, unavailable());
+            done(&mut engine);
+        }
+        for failure in 0..5 {
+            engine.has_failed(&Error::new(Kind::Unavailable, failure.to_string()));
+        }
+    }
+    let events = engine.drain().1;
+    let told = |event: &&Event| matches!(event, Event::Error(error) if error.kind == Kind::GivenUp && error.message.contains("mks:1"));
+    assert_eq!(events.iter().filter(told).count(), 1, "{events:?}");
+    assert_eq!(engine.owed.len(), 2);
+}
+
+#[test]
+fn a_close_gives_up_at_its_deadline() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    serve(&mut engine, unavailable());
+    done(&mut engine);
+    let now = Instant::now();
+    assert!(engine.close(2, now + TIMEOUT).is_none());
+    engine.expire(now + TIMEOUT);
+    let (_, events) = engine.drain();
+    assert!(
+        matches!(events.as_slice(), [Event::Error(error)] if error.kind == Kind::GivenUp),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn a_conditional_save_brings_what_others_have_stored() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    serve(&mut engine, saved());
+    done(&mut engine);
+    let newer = Stored {
+        text: r#"{"n":1,"m":2}"#.into(),
+        version: 2,
+        ..record.borrow().stored()
+    };
+    engine.swap(2, &record, r#"{"n":2}"#.into(), None, false);
+    let asked = serve(&mut engine, Reply::Conflict(Box::new(newer)));
+    assert!(
+        matches!(asked, Op::Update(update) if update.basis.as_ref().is_some_and(|basis| basis.version == 1))
+    );
+    assert_eq!(done(&mut engine), HashMap::from([(2, false)]));
+    record.borrow_mut().merge(None).expect("objects");
+    assert_eq!(
+        (&*record.borrow().text, record.borrow().version),
+        (r#"{"n":1,"m":2}"#, 2)
+    );
 }
 
 #[test]
@@ -249,16 +385,16 @@ fn what_was_never_stored_is_removed_without_the_store() {
 fn an_empty_new_session_is_stored_only_when_its_dialog_begins() {
     let (mut engine, record) = (engine(), session("mks:a"));
     assert!(matches!(
-        engine.save(1, &record, None, Extent::Changes, None),
+        engine.save(1, &record, None, Extent::Changes, None, false),
         Some(Ok(_))
     ));
     assert!(matches!(
-        engine.save(2, &record, None, Extent::ForRetry, None),
+        engine.save(2, &record, None, Extent::ForRetry, None, false),
         Some(Ok(_))
     ));
     assert!(
         engine
-            .save(3, &record, None, Extent::Always, None)
+            .save(3, &record, None, Extent::Always, None, false)
             .is_none()
     );
     assert!(matches!(serve(&mut engine, saved()), Op::Create(create) if create.ttl == Some(1000)));
@@ -269,7 +405,7 @@ fn a_close_waits_for_what_was_asked_for_and_refuses_the_rest() {
     let (mut engine, record) = (engine(), session("mks:a"));
     save(&mut engine, 1, &record, r#"{"n":1}"#);
     save(&mut engine, 2, &record, r#"{"n":2}"#);
-    assert!(engine.close(3).is_none());
+    assert!(engine.close(3, Instant::now() + TIMEOUT).is_none());
     assert!(
         matches!(save(&mut engine, 4, &record, "{}"), Some(Err(error)) if error.kind == Kind::Closed)
     );

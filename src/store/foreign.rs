@@ -91,7 +91,7 @@ impl ForeignStore {
                     Kind::Timeout,
                     "the JavaScript store did not call back in time",
                 );
-                desk.replies.push((*ticket, Err(error)));
+                desk.replies.push((*ticket, Err(error.doubtful())));
             }
         }
         drop(desk);
@@ -173,7 +173,7 @@ async fn perform(desk: &RefCell<Desk>, op: Op) -> Result<Reply> {
             .await
             .map(|found| Reply::Loaded(found.map(Box::new))),
         Op::Create(create) => self::create(desk, create).await.map(Reply::Saved),
-        Op::Update(update) => self::update(desk, update).await.map(Reply::Saved),
+        Op::Update(update) => self::update(desk, update).await,
         Op::RemoveKey(remove) => remove_key(desk, remove)
             .await
             .map(|left| Reply::Removed { left }),
@@ -187,6 +187,7 @@ async fn perform(desk: &RefCell<Desk>, op: Op) -> Result<Reply> {
             remove_session(desk, &destroy.uuid, keys).await?;
             Ok(Reply::Removed { left: 0 })
         }
+        Op::Ping => Ok(Reply::Done),
         _ => Err(Error::new(
             Kind::Argument,
             "call the JavaScript store itself for that",
@@ -303,10 +304,12 @@ async fn create(desk: &RefCell<Desk>, create: Create) -> Result<Saved> {
             known: Vec::new(),
             added: create.keys,
             ttl: create.ttl,
+            basis: None,
         };
-        return self::update(desk, update).await.map(|saved| Saved {
+        self::update(desk, update).await?;
+        return Ok(Saved {
             uuid: Some(resident.uuid),
-            ..saved
+            ..Saved::default()
         });
     }
     let names: Vec<String> = create.keys.iter().map(|(name, _)| name.clone()).collect();
@@ -327,10 +330,16 @@ async fn create(desk: &RefCell<Desk>, create: Create) -> Result<Saved> {
     Ok(Saved::default())
 }
 
-async fn update(desk: &RefCell<Desk>, update: Update) -> Result<Saved> {
+async fn update(desk: &RefCell<Desk>, update: Update) -> Result<Reply> {
     let Some(mut stored) = read(desk, &update.uuid).await? else {
         return Err(Error::gone(&update.uuid));
     };
+    if update
+        .basis
+        .is_some_and(|basis| *basis.text != *stored.text)
+    {
+        return Ok(Reply::Conflict(Box::new(stored)));
+    }
     stored.text = patched(
         &stored.text,
         &update.base,
@@ -351,7 +360,7 @@ async fn update(desk: &RefCell<Desk>, update: Update) -> Result<Saved> {
     stored.keys.extend(update.added);
     write(desk, &stored, update.ttl).await?;
     write_keys(desk, &update.uuid, &names, update.ttl).await?;
-    Ok(Saved::default())
+    Ok(Reply::Saved(Saved::default()))
 }
 
 fn patched(stored: &str, base: &str, others: &[Arc<str>], now: &str, uuid: &str) -> Result<String> {
@@ -359,14 +368,18 @@ fn patched(stored: &str, base: &str, others: &[Arc<str>], now: &str, uuid: &str)
         return Ok(now.to_owned());
     }
     let patch = || {
-        let others = others
-            .iter()
-            .map(|text| fields::split(text))
+        let (stored, now) = (fields::split(stored)?, fields::split(now)?);
+        let base = fields::split(base)?;
+        if others.is_empty() {
+            return Ok(fields::apply(&stored, &fields::diff(&base, &now)));
+        }
+        let others = others.iter().map(|text| fields::split(text));
+        let mine = others
+            .chain([Ok(base), Ok(now.clone())])
             .collect::<std::result::Result<Vec<_>, _>>()?;
-        let (base, now) = (fields::split(base)?, fields::split(now)?);
         Ok(fields::apply(
-            &fields::split(stored)?,
-            &fields::diff_any(&base, &others, &now),
+            &stored,
+            &fields::settle(&stored, &mine, &now),
         ))
     };
     patch().map_err(|why: serde_json::Error| Error::corrupt(uuid, why))

@@ -78,7 +78,7 @@ impl MemoryStore {
         match op {
             Op::Load { name } => Ok(Reply::Loaded(self.load(&name, now).map(Box::new))),
             Op::Create(create) => self.create(&create, now).map(Reply::Saved),
-            Op::Update(update) => self.update(&update, now).map(Reply::Saved),
+            Op::Update(update) => self.update_if(&update, now),
             Op::RemoveKey(remove) => self.remove_key(&remove).map(|left| Reply::Removed { left }),
             Op::Destroy(Destroy { uuid, home, .. }) => {
                 if self.session(&home, &uuid).is_some() {
@@ -118,6 +118,7 @@ impl MemoryStore {
                     .collect(),
             )),
             Op::Length => Ok(Reply::Count(self.entries.len() as u64)),
+            Op::Ping => Ok(Reply::Done),
             Op::Clear | Op::Close => {
                 self.entries.clear();
                 self.pointers.clear();
@@ -211,11 +212,23 @@ impl MemoryStore {
             known: vec![create.home.clone()],
             added: create.keys.clone(),
             ttl: create.ttl,
+            basis: None,
         };
         self.update(&update, now).map(|saved| Saved {
             uuid: Some(uuid),
             ..saved
         })
+    }
+
+    fn update_if(&mut self, update: &Update, now: u64) -> Result<Reply> {
+        if let Some(basis) = &update.basis
+            && let Some(session) = self.session(&update.home, &update.uuid)
+            && session.version != basis.version
+        {
+            let newer = stored(&update.home, session, false);
+            return Ok(Reply::Conflict(Box::new(newer)));
+        }
+        self.update(update, now).map(Reply::Saved)
     }
 
     fn update(&mut self, update: &Update, now: u64) -> Result<Saved> {
@@ -226,18 +239,13 @@ impl MemoryStore {
         let Some(session) = self.session(&home, &update.uuid) else {
             return Err(Error::gone(&update.uuid));
         };
-        if *session.text == *update.base && update.others.is_empty() {
+        if *session.text == *update.base {
             session.text = (*update.text).into();
         } else {
             let unreadable = |why| Error::corrupt(&update.home, why);
             let base = fields::split(&update.base).map_err(unreadable)?;
-            let others = update
-                .others
-                .iter()
-                .map(|text| fields::split(text))
-                .collect::<std::result::Result<Vec<_>, _>>();
             let now = fields::split(&update.text).map_err(unreadable)?;
-            let changes = fields::diff_any(&base, &others.map_err(unreadable)?, &now);
+            let changes = fields::diff(&base, &now);
             session.text =
                 fields::apply(&fields::split(&session.text).map_err(unreadable)?, &changes).into();
         }
@@ -309,6 +317,7 @@ impl MemoryStore {
                 known: Vec::new(),
                 added: Vec::new(),
                 ttl: remove.ttl,
+                basis: None,
             };
             self.update(&update, self.now())?;
         }

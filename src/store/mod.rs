@@ -62,8 +62,24 @@ pub enum Op {
     Length,
     /// Remove everything.
     Clear,
+    /// Answer, to show that the store can be asked.
+    Ping,
     /// Finish what was asked for, then let go of everything.
     Close,
+}
+
+impl Op {
+    /// Bytes of the data that goes with it.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Create(create) => create.text.len(),
+            Self::Update(update) => update.text.len(),
+            Self::RemoveKey(remove) => remove.data.as_ref().map_or(0, |(_, text)| text.len()),
+            Self::Set { text, .. } => text.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// A session to be stored for the first time.
@@ -80,6 +96,8 @@ pub struct Create {
     /// Whether a session that has the home's key already takes the data over. Otherwise it loses that key: a new
     /// dialog has begun under the same Call-ID.
     pub adopt: bool,
+    /// Texts that earlier attempts of which nobody knows what became may have stored.
+    pub others: Vec<Arc<str>>,
     /// Its time to live, ms.
     pub ttl: Option<u64>,
 }
@@ -103,6 +121,19 @@ pub struct Update {
     pub added: Vec<(String, Option<String>)>,
     /// Its time to live, ms, from now on.
     pub ttl: Option<u64>,
+    /// What the store must have for the write to be done; otherwise it answers [`Reply::Conflict`].
+    pub basis: Option<Box<Basis>>,
+}
+
+/// What is stored, as this process knows it.
+#[derive(Debug, Clone)]
+pub struct Basis {
+    /// The version; 0 where the store does not count.
+    pub version: u64,
+    /// The data.
+    pub text: Arc<str>,
+    /// Whether the writer has lost so often that it is to have the next turn.
+    pub insists: bool,
 }
 
 /// A key to be taken away.
@@ -189,6 +220,8 @@ pub enum Reply {
     Loaded(Option<Box<Stored>>),
     /// To `Create` and `Update`.
     Saved(Saved),
+    /// To `Update`: what is stored is not its basis, but this.
+    Conflict(Box<Stored>),
     /// To `RemoveKey` and `Destroy`: how many keys are left.
     Removed {
         /// 0 when the session is gone.
@@ -213,6 +246,8 @@ pub enum Event {
     Disconnect(crate::error::Error),
     /// Trying to reach the store failed, or an operation that nobody waits for.
     Error(crate::error::Error),
+    /// Operations are not tried any more (`true`), or again, because the store has failed repeatedly.
+    Breaker(bool),
     /// Something was dropped to keep within `max`: its name and its text.
     Evict(String, String),
 }

@@ -30,6 +30,7 @@ fn create() -> Create {
         text: r#"{"x":1}"#.into(),
         keys: vec![("mks:a".into(), None), ("mks:b".into(), Some("[1]".into()))],
         adopt: false,
+        others: Vec::new(),
         ttl: None,
     }
 }

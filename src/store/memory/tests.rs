@@ -11,6 +11,7 @@ fn create(uuid: &Arc<str>, keys: &[&str], text: &str, ttl: Option<u64>) -> Op {
         text: text.into(),
         keys: keys.iter().map(|key| ((*key).to_owned(), None)).collect(),
         adopt: false,
+        others: Vec::new(),
         ttl,
     })
 }
@@ -75,6 +76,7 @@ fn a_removed_session_is_not_brought_back() {
         known: vec!["mks:a".into()],
         added: vec![("mks:b".into(), None)],
         ttl: None,
+        basis: None,
     };
     let error = store.perform(Op::Update(update)).expect_err("gone");
     assert_eq!(error.kind, crate::error::Kind::Gone);

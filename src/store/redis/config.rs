@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
+use crate::engine::Limits;
 use crate::error::Result;
 use crate::store::options::Options;
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub name: Option<String>,
     /// The time to live of what is saved without one of its own, ms.
     pub ttl: Option<u64>,
+    /// How much may wait for Redis.
+    pub limits: Limits,
 }
 
 /// A day, as other session stores have it: long enough for any call, short enough for what is left of a lost one.
@@ -45,6 +48,7 @@ impl Config {
             command_timeout: options.millis("commandTimeout", 2000)?,
             name: options.filled("name")?,
             ttl: Some(options.seconds("ttl")?.unwrap_or(DEFAULT_TTL)),
+            limits: limits(&mut options)?,
         };
         if let Some(name) = config
             .name
@@ -58,6 +62,17 @@ impl Config {
         options.finish()?;
         Ok(config)
     }
+}
+
+fn limits(options: &mut Options) -> Result<Limits> {
+    let default = Limits::default();
+    let size = |given: Option<u64>, default| {
+        given.map_or(default, |given| usize::try_from(given).unwrap_or(default))
+    };
+    Ok(Limits {
+        count: size(options.whole("maxQueue", 1, 1 << 32)?, default.count),
+        bytes: size(options.whole("maxQueueBytes", 1, 1 << 40)?, default.bytes),
+    })
 }
 
 fn address(options: &mut Options) -> Result<ConnectionInfo> {

@@ -43,7 +43,26 @@ fn is_ageing(field: &str) -> bool {
 /// # Errors
 /// When it is neither nothing, nor a pointer, nor a session.
 pub fn read(name: &str, home: Option<&str>, reply: Value) -> Result<Found> {
-    let place = home.unwrap_or(name);
+    let (pointer, session) = parse(home.unwrap_or(name), reply)?;
+    if let (Some(pointer), None) = (pointer, home) {
+        return Ok(Found::Elsewhere(pointer));
+    }
+    let has_key = |session: &Stored| session.keys.iter().any(|(key, _)| key == name);
+    Ok(session
+        .filter(has_key)
+        .map_or(Found::Nothing, |session| Found::Session(Box::new(session))))
+}
+
+/// Reads the reply to an `HGETALL` of `home`: the session that lives there.
+///
+/// # Errors
+/// When it is neither nothing, nor a pointer, nor a session.
+pub fn resident(home: &str, reply: Value) -> Result<Option<Stored>> {
+    parse(home, reply).map(|(_, session)| session)
+}
+
+/// Where the key of a place leads, if not there; and the session that lives there.
+fn parse(place: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> {
     let mut session = Stored {
         uuid: String::new(),
         home: place.to_owned(),
@@ -54,6 +73,7 @@ pub fn read(name: &str, home: Option<&str>, reply: Value) -> Result<Found> {
     };
     let mut properties = Vec::with_capacity(16);
     let mut pointer = None;
+    let mut is_ours = false;
     let pairs = pairs(reply, place)?;
     let is_empty = pairs.is_empty();
     for (field, value) in pairs {
@@ -64,6 +84,7 @@ pub fn read(name: &str, home: Option<&str>, reply: Value) -> Result<Found> {
                 .push((field[1..].to_owned(), (!value.is_empty()).then_some(value))),
             _ => match field.as_str() {
                 "->" => pointer = Some(value),
+                "gone" => is_ours = true,
                 "uuid" => session.uuid = value,
                 "version" => {
                     session.version = value.parse().map_err(|why| Error::corrupt(place, why))?;
@@ -73,19 +94,12 @@ pub fn read(name: &str, home: Option<&str>, reply: Value) -> Result<Found> {
             },
         }
     }
-    let leads = pointer.is_some();
-    if let (Some(pointer), None) = (pointer, home) {
-        return Ok(Found::Elsewhere(pointer));
-    }
     if session.uuid.is_empty() {
-        return if is_empty || leads {
-            Ok(Found::Nothing)
+        return if is_empty || is_ours || pointer.is_some() {
+            Ok((pointer, None))
         } else {
             Err(Error::corrupt(place, "the hash has no field `uuid`"))
         };
-    }
-    if !session.keys.iter().any(|(key, _)| key == name) {
-        return Ok(Found::Nothing);
     }
     let mut fields: Vec<Field<'_>> = properties
         .iter()
@@ -101,7 +115,7 @@ pub fn read(name: &str, home: Option<&str>, reply: Value) -> Result<Found> {
             "a field is not the JSON text of one value",
         ));
     }
-    Ok(Found::Session(Box::new(session)))
+    Ok((pointer, Some(session)))
 }
 
 fn pairs(reply: Value, place: &str) -> Result<Vec<(String, String)>> {
@@ -116,6 +130,16 @@ fn pairs(reply: Value, place: &str) -> Result<Vec<(String, String)>> {
             .into_iter()
             .map(|(field, value)| Ok((text(field)?, text(value)?)))
             .collect(),
+        // as a script gives it
+        Value::Array(flat) => {
+            let mut flat = flat.into_iter();
+            let mut pairs = Vec::with_capacity(flat.len() / 2);
+            while let Some(field) = flat.next() {
+                let value = flat.next().ok_or_else(strange)?;
+                pairs.push((text(field)?, text(value)?));
+            }
+            Ok(pairs)
+        }
         Value::Nil => Ok(Vec::new()),
         _ => Err(strange()),
     }

@@ -1,14 +1,16 @@
 //! One connection to Redis: commands are collected into pipelines, and a lost connection is made anew.
 //!
-//! While it connects, commands wait; when an attempt has failed they are refused at once until the next one begins.
-//! Commands of one link are executed in the order in which they were given to it.
+//! While it connects, commands wait; when it has failed to for longer than [`PATIENCE`] they are refused at once until
+//! the next attempt begins. Commands of one link are executed in the order in which they were given to it. Before the
+//! first one on a new connection the server is told to drop the old one, so that what was lost on it is either done or
+//! never will be.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::aio::MultiplexedConnection;
@@ -26,6 +28,9 @@ const BATCH: usize = 256;
 /// How many pipelines may be on their way; fewer than redis-rs buffers (50), so that handing one over never waits.
 const FLIGHTS: usize = 32;
 
+/// How long commands wait for a lost connection to be made anew: a server that is started again is back by then.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Why a command has no reply.
 #[derive(Debug, Clone)]
 pub enum Failure {
@@ -37,8 +42,10 @@ pub enum Failure {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        let (Failure::Refused(error) | Failure::Lost(error)) = failure;
-        error
+        match failure {
+            Failure::Refused(error) => error,
+            Failure::Lost(error) => error.doubtful(),
+        }
     }
 }
 
@@ -64,6 +71,8 @@ pub struct Link {
     halt: Notify,
     changed: Rc<Notify>,
     stopping: Cell<bool>,
+    /// The last connection as the server calls it: arguments of `CLIENT KILL`.
+    last: RefCell<Option<[String; 4]>>,
 }
 
 impl Link {
@@ -77,6 +86,7 @@ impl Link {
             halt: Notify::new(),
             changed,
             stopping: Cell::new(false),
+            last: RefCell::default(),
         }
     }
 
@@ -113,6 +123,7 @@ impl Link {
     /// Connects, executes what is asked for, connects again: until it is stopped.
     pub async fn drive(&self) {
         let mut failures = 0;
+        let mut lost: Option<Instant> = None;
         while !self.stopping.get() {
             let attempt = tokio::select! {
                 attempt = self.connect() => attempt,
@@ -123,15 +134,14 @@ impl Link {
                     failures = 0;
                     self.stand(Standing::Up);
                     self.serve(connection, pushes).await;
+                    lost = Some(Instant::now());
                     self.stand(Standing::Connecting);
                 }
                 Err(error) => {
-                    let error = explain(&error, &self.config);
-                    self.stand(Standing::Down(error.clone()));
-                    for (_, answer) in self.queue.borrow_mut().drain(..) {
-                        let _ = answer.send(Err(Failure::Refused(error.clone())));
-                    }
                     failures += 1;
+                    if lost.is_none_or(|lost| lost.elapsed() >= PATIENCE) {
+                        self.refuse(&explain(&error, &self.config));
+                    }
                     let pause = tokio::time::sleep(pause_after(failures));
                     tokio::pin!(pause);
                     while !self.stopping.get() {
@@ -146,6 +156,13 @@ impl Link {
             }
         }
         self.queue.borrow_mut().clear();
+    }
+
+    fn refuse(&self, error: &Error) {
+        self.stand(Standing::Down(error.clone()));
+        for (_, answer) in self.queue.borrow_mut().drain(..) {
+            let _ = answer.send(Err(Failure::Refused(error.clone())));
+        }
     }
 
     fn stand(&self, standing: Standing) {
@@ -172,7 +189,37 @@ impl Link {
                 .query_async(&mut connection)
                 .await?;
         }
+        self.succeed(&mut connection).await;
         Ok((connection, pushes))
+    }
+
+    /// Lets the server drop the connection before this one, with what it may not have read of it yet. A server that
+    /// can't tell who is connected (before 6.2), or does not let us, leaves that to chance.
+    async fn succeed(&self, connection: &mut MultiplexedConnection) {
+        let last = self.last.take();
+        if let Some(filter) = last {
+            let mut kill = redis::cmd("CLIENT");
+            kill.arg("KILL").arg(&filter[..]);
+            let _: Result<Value, _> = kill.query_async(connection).await;
+        }
+        let info: Result<String, _> = redis::cmd("CLIENT")
+            .arg("INFO")
+            .query_async(connection)
+            .await;
+        if let Ok(info) = info {
+            let part = |name: &str| {
+                let mut parts = info.split_whitespace();
+                parts.find_map(|part| {
+                    part.strip_prefix(name)?
+                        .strip_prefix('=')
+                        .map(str::to_owned)
+                })
+            };
+            // Both must match: after a restart the number may be another one's.
+            let filter = part("id").zip(part("addr"));
+            let filter = filter.map(|(id, addr)| ["ID".to_owned(), id, "ADDR".to_owned(), addr]);
+            self.last.replace(filter);
+        }
     }
 
     /// Executes commands until the connection is lost or the link is stopped.

@@ -3,12 +3,14 @@
 //! - `config` reads the options;
 //! - `worker` is the thread: operations in, answers out, one wake-up for many;
 //! - `link` is one connection: it collects commands into pipelines and connects again when it is lost;
-//! - `perform` is each operation as commands, `layout` what the stored hashes mean; the scripts are beside them.
+//! - `perform` is each operation as commands, `save` the saves, `layout` what the stored hashes mean; the scripts are
+//!   beside them.
 
 mod config;
 mod layout;
 mod link;
 mod perform;
+mod save;
 mod scan;
 mod worker;
 

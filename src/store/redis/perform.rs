@@ -2,21 +2,23 @@
 
 use std::sync::{Arc, LazyLock};
 
+use futures_util::future::join_all;
 use redis::{Cmd, Script, ServerErrorKind, Value};
 
 use super::layout::{self, Found};
 use super::link::Failure;
+use super::save::{self, Fields};
 use super::scan;
 use super::worker::Links;
 use crate::error::{Error, Kind, Result};
-use crate::fields::{self, Changes};
-use crate::store::{Create, Destroy, Op, RemoveKey, Reply, Saved, Stored, Update};
+use crate::fields;
+use crate::store::{Destroy, Op, RemoveKey, Reply, Stored, Update};
 
 /// How often a command is repeated whose connection was lost. Only what may be done twice is.
 const ATTEMPTS: usize = 3;
 
 /// A script: its text, and the digest that the server knows it by.
-struct Known {
+pub struct Known {
     text: &'static str,
     digest: String,
 }
@@ -33,7 +35,8 @@ macro_rules! script {
     };
 }
 
-static SAVE: LazyLock<Known> = script!("save.lua");
+/// Stores a session, or what has changed of one.
+pub static SAVE: LazyLock<Known> = script!("save.lua");
 static REMOVE: LazyLock<Known> = script!("remove.lua");
 static DESTROY: LazyLock<Known> = script!("destroy.lua");
 
@@ -43,8 +46,8 @@ pub async fn perform(links: &Links, op: Op) -> Result<Reply> {
         Op::Load { name } => load(links, &name)
             .await
             .map(|found| Reply::Loaded(found.map(Box::new))),
-        Op::Create(create) => self::create(links, &create).await.map(Reply::Saved),
-        Op::Update(update) => self::update(links, &update).await.map(Reply::Saved),
+        Op::Create(create) => save::create(links, &create).await.map(Reply::Saved),
+        Op::Update(update) => save::update(links, &update).await,
         Op::RemoveKey(remove) => remove_key(links, &remove)
             .await
             .map(|left| Reply::Removed { left }),
@@ -68,6 +71,7 @@ pub async fn perform(links: &Links, op: Op) -> Result<Reply> {
             .await
             .map(|ids| Reply::Count(ids.len() as u64)),
         Op::Clear => scan::clear(links).await.map(|()| Reply::Done),
+        Op::Ping => links.ping().await.map(|()| Reply::Done),
         Op::Close => Ok(Reply::Done),
     }
 }
@@ -105,8 +109,17 @@ impl Links {
         }
     }
 
+    /// Whether all connections can be used.
+    pub async fn ping(&self) -> Result<()> {
+        let pings = self.all.iter().map(|link| link.request(redis::cmd("PING")));
+        for pong in join_all(pings).await {
+            checked("", pong?)?;
+        }
+        Ok(())
+    }
+
     /// A script, by its digest; with its text where the server does not know it (any more).
-    async fn script(
+    pub async fn script(
         &self,
         script: &Known,
         home: &str,
@@ -151,12 +164,21 @@ pub fn checked(name: &str, reply: Value) -> Result<Value> {
             Error::corrupt(name, "another type of value is stored there")
         }
         Some(ServerErrorKind::NoPerm) => Error::new(Kind::Auth, said),
-        _ if error.code() == "NOAUTH" => Error::new(Kind::Auth, said),
-        _ => Error::new(Kind::Store, said),
+        _ => match error.code() {
+            "NOAUTH" => Error::new(Kind::Auth, said),
+            "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "BUSY" => {
+                Error::new(Kind::Unavailable, said)
+            }
+            "READONLY" | "OOM" | "MISCONF" | "NOREPLICAS" | "TRYAGAIN" => {
+                Error::new(Kind::Refused, said)
+            }
+            _ => Error::new(Kind::Store, said),
+        },
     })
 }
 
-fn hgetall(place: &str) -> Cmd {
+/// Everything that is stored at a place.
+pub fn hgetall(place: &str) -> Cmd {
     let mut command = redis::cmd("HGETALL");
     command.arg(place);
     command
@@ -179,141 +201,6 @@ pub async fn load(links: &Links, name: &str) -> Result<Option<Stored>> {
     }
 }
 
-/// What a save sends: the fields, then the fields to be deleted, as `write()` of the scripts takes them.
-struct Fields(Vec<String>);
-
-impl Fields {
-    fn new(
-        changes: &Changes<'_>,
-        keys: &[(String, Option<String>)],
-        uuid: Option<&str>,
-        ttl: Option<u64>,
-    ) -> Self {
-        let mut set = vec!["ttl".to_owned(), layout::ttl_field(ttl.unwrap_or(0))];
-        if let Some(uuid) = uuid {
-            set.extend(["uuid".to_owned(), uuid.to_owned()]);
-        }
-        for (name, resource) in keys {
-            set.extend([format!("@{name}"), resource.clone().unwrap_or_default()]);
-        }
-        for (name, value) in &changes.set {
-            set.extend([format!(".{name}"), (*value).to_owned()]);
-        }
-        let mut all = vec![set.len().to_string()];
-        all.append(&mut set);
-        all.extend(changes.removed.iter().map(|name| format!(".{name}")));
-        Self(all)
-    }
-}
-
-async fn save(
-    links: &Links,
-    (uuid, home, mode): (&str, &str, &str),
-    added: &[(String, Option<String>)],
-    known: &[String],
-    ttl: Option<u64>,
-    fields: &Fields,
-) -> Result<Value> {
-    let others = known
-        .iter()
-        .filter(|name| *name != home && !added.iter().any(|(new, _)| new == *name));
-    let keys: Vec<String> = added
-        .iter()
-        .map(|(name, _)| name)
-        .chain(others)
-        .map(|name| links.place(name))
-        .collect();
-    let (ttl, count) = (ttl.unwrap_or(0).to_string(), added.len().to_string());
-    let mut arguments = vec![uuid, mode, &ttl, &count];
-    arguments.extend(added.iter().map(|(name, _)| name.as_str()));
-    arguments.extend(fields.0.iter().map(String::as_str));
-    links.script(&SAVE, home, &keys, &arguments, false).await
-}
-
-async fn create(links: &Links, create: &Create) -> Result<Saved> {
-    let unreadable = |why| Error::corrupt(&create.home, why);
-    let changes = Changes {
-        set: fields::split(&create.text).map_err(unreadable)?,
-        removed: Vec::new(),
-    };
-    let fields = Fields::new(&changes, &create.keys, Some(&create.uuid), create.ttl);
-    let mode = if create.adopt { "adopt" } else { "create" };
-    let reply = save(
-        links,
-        (&create.uuid, &create.home, mode),
-        &create.keys,
-        &[],
-        create.ttl,
-        &fields,
-    )
-    .await?;
-    if reply == Value::Int(-1) {
-        // Another session lives there that has other keys. Its own place has its uuid in the name.
-        let home = format!("{}#{}", create.home, create.uuid);
-        let reply = save(
-            links,
-            (&create.uuid, &home, "create"),
-            &create.keys,
-            &[],
-            create.ttl,
-            &fields,
-        )
-        .await?;
-        return Ok(Saved {
-            home: Some(home),
-            ..saved(&reply, &create.uuid)?
-        });
-    }
-    saved(&reply, &create.uuid)
-}
-
-async fn update(links: &Links, update: &Update) -> Result<Saved> {
-    let unreadable = |why| Error::corrupt(&update.home, why);
-    let base = fields::split(&update.base).map_err(unreadable)?;
-    let now = fields::split(&update.text).map_err(unreadable)?;
-    let others = update
-        .others
-        .iter()
-        .map(|text| fields::split(text))
-        .collect::<std::result::Result<Vec<_>, _>>();
-    let changes = fields::diff_any(&base, &others.map_err(unreadable)?, &now);
-    let fields = Fields::new(&changes, &update.added, None, update.ttl);
-    let what = (&*update.uuid, update.home.as_str(), "update");
-    saved(
-        &save(
-            links,
-            what,
-            &update.added,
-            &update.known,
-            update.ttl,
-            &fields,
-        )
-        .await?,
-        &update.uuid,
-    )
-}
-
-fn saved(reply: &Value, uuid: &str) -> Result<Saved> {
-    let strange =
-        |reply: &Value| Error::new(Kind::Store, format!("Redis answered a save with {reply:?}"));
-    match reply {
-        Value::Int(0) => Err(Error::gone(uuid)),
-        Value::Int(version) => Ok(Saved {
-            version: version.unsigned_abs(),
-            ..Saved::default()
-        }),
-        Value::Array(parts) => match parts.as_slice() {
-            [Value::Int(version), Value::BulkString(uuid)] => Ok(Saved {
-                version: version.unsigned_abs(),
-                uuid: Some(String::from_utf8_lossy(uuid).into_owned()),
-                home: None,
-            }),
-            _ => Err(strange(reply)),
-        },
-        _ => Err(strange(reply)),
-    }
-}
-
 async fn remove_key(links: &Links, remove: &RemoveKey) -> Result<u64> {
     let (uuid, home) = match &remove.of {
         Some((uuid, home)) => (Arc::clone(uuid), home.clone()),
@@ -324,6 +211,7 @@ async fn remove_key(links: &Links, remove: &RemoveKey) -> Result<u64> {
     };
     let mut arguments = vec![
         uuid.to_string(),
+        links.writer.clone(),
         remove.name.clone(),
         remove.ttl.unwrap_or(0).to_string(),
     ];
@@ -357,7 +245,13 @@ async fn remove_key(links: &Links, remove: &RemoveKey) -> Result<u64> {
 async fn destroy(links: &Links, destroy: &Destroy) -> Result<()> {
     let places: Vec<String> = destroy.known.iter().map(|name| links.place(name)).collect();
     let reply = links
-        .script(&DESTROY, &destroy.home, &places, &[&destroy.uuid], true)
+        .script(
+            &DESTROY,
+            &destroy.home,
+            &places,
+            &[&destroy.uuid, &links.writer],
+            true,
+        )
         .await?;
     let Value::Array(fields) = reply else {
         return Ok(());
@@ -369,7 +263,7 @@ async fn destroy(links: &Links, destroy: &Destroy) -> Result<()> {
         };
         let name = String::from_utf8_lossy(&field[1..]).into_owned();
         if !destroy.known.contains(&name) {
-            let arguments = [&*destroy.uuid, name.as_str(), "0"];
+            let arguments = [&*destroy.uuid, &links.writer, name.as_str(), "0"];
             links
                 .script(
                     &REMOVE,
@@ -416,8 +310,9 @@ async fn touch(links: &Links, name: &str, ttl: Option<u64>) -> Result<()> {
                 known: found.keys.into_iter().map(|(name, _)| name).collect(),
                 added: Vec::new(),
                 ttl,
+                basis: None,
             };
-            update(links, &unchanged).await.map(|_| ())
+            save::update(links, &unchanged).await.map(|_| ())
         }
         Err(error) if error.kind != Kind::Corrupt => Err(error),
         _ => {

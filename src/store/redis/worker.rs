@@ -1,6 +1,7 @@
 //! The thread that drives the connections. Operations come in by one buffer, answers go out by another; either
 //! side is woken only when the buffer it waits for was empty.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::config::Config;
 use super::link::{Link, Standing};
@@ -94,10 +96,20 @@ impl Desk {
 pub struct Links {
     /// Settings.
     pub config: Rc<Config>,
-    all: Vec<Rc<Link>>,
+    /// All of them.
+    pub all: Vec<Rc<Link>>,
+    /// What this process's writes are known by.
+    pub writer: String,
+    number: Cell<u64>,
 }
 
 impl Links {
+    /// Names a save for the server to know it again: who writes, and a number of its own.
+    pub fn stamp(&self) -> String {
+        self.number.set(self.number.get() + 1);
+        format!("{} {}", self.writer, self.number.get())
+    }
+
     /// The link for a place: always the same one.
     pub fn of(&self, place: &str) -> &Link {
         use std::hash::{DefaultHasher, Hash, Hasher};
@@ -136,6 +148,8 @@ async fn work(desk: &Arc<Desk>, config: Config) {
     let links = Rc::new(Links {
         all: (0..config.pool_size).map(make).collect(),
         config,
+        writer: Uuid::new_v4().simple().to_string()[..12].to_owned(),
+        number: Cell::new(0),
     });
     let mut drivers = FuturesUnordered::new();
     for link in &links.all {

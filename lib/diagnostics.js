@@ -1,0 +1,22 @@
+'use strict';
+// What can be watched with node:diagnostics_channel. Nothing is measured while nobody listens.
+
+const { channel } = require('node:diagnostics_channel');
+
+// {store, kind, duration (ms), error}: an operation of the engine is done, or has failed
+const operation = channel('drachtio-session:operation');
+// {method, callId, duration (ms before the handler), degraded}: a message goes on to the application
+const message = channel('drachtio-session:message');
+// {store, open}: the store is left alone after repeated failures, or asked again
+const breaker = channel('drachtio-session:breaker');
+
+// A callback that publishes how long the operation took.
+function timed(store, kind, callback) {
+  const start = performance.now();
+  return (err, value) => {
+    operation.publish({ store, kind, duration: performance.now() - start, error: err || undefined });
+    callback(err, value);
+  };
+}
+
+module.exports = { breaker, message, operation, timed };

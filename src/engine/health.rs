@@ -1,0 +1,181 @@
+//! Whether the store can be asked: a breaker that opens after repeated failures, and a pause for writes alone while the
+//! store takes none. From the first failure on the store is tried from time to time, until it answers.
+
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Kind};
+
+/// How many failures in a row open the breaker.
+const FAILURES: u32 = 5;
+
+/// The first pause before the store is tried again; doubled with every attempt that fails.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// Why something is not asked for, and when it is tried again.
+#[derive(Debug)]
+struct Pause {
+    error: Error,
+    next: Instant,
+    length: Duration,
+    trying: bool,
+}
+
+impl Pause {
+    fn new(error: Error, now: Instant) -> Self {
+        Self {
+            error,
+            next: now + PAUSE,
+            length: PAUSE,
+            trying: false,
+        }
+    }
+
+    fn again(&mut self, error: Error, now: Instant) {
+        self.error = error;
+        if self.trying {
+            self.length = LONGEST.min(self.length * 2);
+            self.trying = false;
+        }
+        self.next = now + self.length;
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        !self.trying && now >= self.next
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Health {
+    failures: u32,
+    failing: Option<Pause>,
+    refusing: Option<Pause>,
+}
+
+impl Health {
+    /// Why nothing is to be asked for.
+    #[must_use]
+    pub fn down(&self) -> Option<Error> {
+        let open = self.failing.as_ref().filter(|_| self.failures >= FAILURES);
+        open.map(|pause| {
+            let message = format!(
+                "the store is left alone for a while after repeated failures; the last one: {}",
+                pause.error.message
+            );
+            Error::new(Kind::Unavailable, message)
+        })
+    }
+
+    /// Why nothing is to be saved. Removals are asked for: they may be what makes room.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Error> {
+        self.down()
+            .or_else(|| self.refusing.as_ref().map(|pause| pause.error.clone()))
+    }
+
+    /// Whether the store is all right, as far as is known.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.failing.is_none() && self.refusing.is_none()
+    }
+
+    /// Whether the store is to be tried now; who asks has to do it.
+    pub fn try_now(&mut self, now: Instant) -> bool {
+        let due = self.failing.as_mut().filter(|pause| pause.is_due(now));
+        due.map(|pause| pause.trying = true).is_some()
+    }
+
+    /// Whether a write is to be tried now; who asks has to do it.
+    pub fn try_write_now(&mut self, now: Instant) -> bool {
+        let due = self.refusing.as_mut().filter(|pause| pause.is_due(now));
+        self.failing.is_none() && due.map(|pause| pause.trying = true).is_some()
+    }
+
+    /// The store has answered; `wrote` if it has written something. Gives whether that closed the breaker.
+    pub fn succeeded(&mut self, wrote: bool) -> bool {
+        let was_open = self.failures >= FAILURES;
+        (self.failures, self.failing) = (0, None);
+        if wrote {
+            self.refusing = None;
+        }
+        was_open
+    }
+
+    /// The store has failed ([`Error::will_pass`]). Gives whether that opened the breaker.
+    pub fn failed(&mut self, error: &Error, now: Instant) -> bool {
+        let refused = error.kind == Kind::Refused;
+        let pause = if refused {
+            &mut self.refusing
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            &mut self.failing
+        };
+        match pause {
+            Some(pause) => pause.again(error.clone(), now),
+            None => *pause = Some(Pause::new(error.clone(), now)),
+        }
+        !refused && self.failures == FAILURES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unavailable() -> Error {
+        Error::new(Kind::Unavailable, "refused")
+    }
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_and_closes_with_the_first_success() {
+        let (mut health, now) = (Health::default(), Instant::now());
+        for _ in 0..FAILURES - 1 {
+            assert!(!health.failed(&unavailable(), now));
+        }
+        health.succeeded(false);
+        for _ in 0..FAILURES - 1 {
+            assert!(!health.failed(&unavailable(), now));
+        }
+        assert!(health.down().is_none());
+        assert!(health.failed(&unavailable(), now), "now it opens");
+        assert!(!health.failed(&unavailable(), now), "and tells that once");
+        assert!(
+            health
+                .down()
+                .is_some_and(|error| error.message.contains("refused"))
+        );
+        assert!(health.succeeded(false) && health.is_well());
+    }
+
+    #[test]
+    fn it_is_tried_once_at_a_time_with_growing_pauses() {
+        let (mut health, mut now) = (Health::default(), Instant::now());
+        for _ in 0..FAILURES {
+            health.failed(&unavailable(), now);
+        }
+        assert!(!health.try_now(now));
+        let mut pause = PAUSE;
+        for _ in 0..6 {
+            now += pause;
+            assert!(health.try_now(now) && !health.try_now(now + LONGEST));
+            health.failed(&unavailable(), now);
+            pause = LONGEST.min(pause * 2);
+            assert!(!health.try_now(now + pause / 2));
+        }
+    }
+
+    #[test]
+    fn a_store_that_takes_no_writes_is_still_read() {
+        let (mut health, now) = (Health::default(), Instant::now());
+        assert!(!health.failed(&Error::new(Kind::Refused, "READONLY"), now));
+        assert!(health.down().is_none() && health.refusal().is_some());
+        health.succeeded(false);
+        assert!(health.refusal().is_some(), "a read says nothing of writes");
+        assert!(health.try_write_now(now + PAUSE));
+        health.succeeded(true);
+        assert!(health.is_well());
+    }
+}

@@ -1,0 +1,372 @@
+//! What is owed to the store: lanes whose work was accepted and could not be done, in the order in which they came to
+//! be. Bounded by count and bytes. A session that is made and removed while the store is away costs nothing.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Engine;
+use super::task::{Extent, Job, Task, Value, coalesce};
+use crate::error::{Error, Kind, Result};
+use crate::record::{Record, State, Written};
+use crate::store::{Backend, Event};
+
+/// How many operations are at the store at once while what is owed is being done.
+const AT_ONCE: usize = 256;
+
+/// How much may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Operations at the store and sessions that something is owed of.
+    pub count: usize,
+    /// Bytes of their texts.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            count: 100_000,
+            bytes: 64 << 20,
+        }
+    }
+}
+
+/// The place of a lane among those that something is owed of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(u64);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Owed {
+    next: u64,
+    lanes: BTreeMap<u64, (Rc<str>, usize)>,
+    bytes: usize,
+}
+
+impl Owed {
+    /// Adds a lane at the end.
+    pub fn add(&mut self, lane: &Rc<str>, bytes: usize) -> Place {
+        self.next += 1;
+        self.lanes.insert(self.next, (Rc::clone(lane), bytes));
+        self.bytes += bytes;
+        Place(self.next)
+    }
+
+    /// What is owed of a lane has become more or less.
+    pub fn weigh(&mut self, place: Place, bytes: usize) {
+        if let Some((_, before)) = self.lanes.get_mut(&place.0) {
+            self.bytes = self.bytes - *before + bytes;
+            *before = bytes;
+        }
+    }
+
+    /// Nothing is owed any more.
+    pub fn remove(&mut self, place: Place) {
+        if let Some((_, bytes)) = self.lanes.remove(&place.0) {
+            self.bytes -= bytes;
+        }
+    }
+
+    /// The lane that has waited for longest.
+    #[must_use]
+    pub fn first(&self) -> Option<Rc<str>> {
+        self.lanes
+            .first_key_value()
+            .map(|(_, (lane, _))| Rc::clone(lane))
+    }
+
+    /// How many lanes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Whether nothing is owed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    /// How many bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl<B: Backend> Engine<B> {
+    /// A job could not be done: it is owed, if it is one that can be, and gives the error for those who wait. `written`
+    /// is what it has tried to write.
+    pub(super) fn put_off(
+        &mut self,
+        lane: &Rc<str>,
+        job: Job,
+        written: Option<Written>,
+        error: Error,
+    ) -> Error {
+        let doubt = written
+            .filter(|_| error.in_doubt)
+            .map(|written| written.text);
+        if !job.can_be_owed() {
+            job.failed(doubt);
+            return error;
+        }
+        if let Some(record) = &job.record {
+            record.borrow_mut().doubt(doubt);
+        }
+        self.occupy(lane, &job);
+        let waiting = std::mem::take(&mut self.lanes.entry(Rc::clone(lane)).or_default().waiting);
+        let kept = kept(&error);
+        let first = Job {
+            waiters: Vec::new(),
+            ..job
+        };
+        let mut owed = VecDeque::from([first]);
+        let mut others = Vec::new();
+        for mut job in waiting {
+            if job.can_be_owed() {
+                for op in std::mem::take(&mut job.waiters) {
+                    self.finish(op, Err(kept.clone()));
+                }
+                if let Some(job) = coalesce(owed.back_mut(), job) {
+                    owed.push_back(job);
+                }
+            } else {
+                others.push(job);
+            }
+        }
+        self.lanes.entry(Rc::clone(lane)).or_default().waiting = owed;
+        for other in others {
+            self.turn_away(lane, other, &error);
+        }
+        self.weigh(lane);
+        self.keep_within_limits(&error);
+        kept
+    }
+
+    /// Answers a job that can't be owed, on a lane that something is owed of.
+    fn turn_away(&mut self, lane: &Rc<str>, mut job: Job, error: &Error) {
+        let waiters = std::mem::take(&mut job.waiters);
+        let result = if let Task::Load { name } = &job.task {
+            Ok(self.owed_session(lane, name))
+        } else {
+            job.failed(None);
+            Err(error.clone())
+        };
+        for op in waiters {
+            self.finish(op, result.clone());
+        }
+    }
+
+    /// Brings the account of a lane up to date, after its jobs have changed.
+    fn weigh(&mut self, lane: &Rc<str>) {
+        let Some(entry) = self.lanes.get_mut(lane) else {
+            return;
+        };
+        let weight = entry.waiting.iter().map(Job::weight).sum();
+        match entry.owed {
+            Some(place) if entry.waiting.is_empty() => {
+                self.owed.remove(place);
+                entry.owed = None;
+                self.retire(lane);
+            }
+            Some(place) => self.owed.weigh(place, weight),
+            None if entry.waiting.is_empty() => self.retire(lane),
+            None => entry.owed = Some(self.owed.add(lane, weight)),
+        }
+    }
+
+    /// The session of an owed lane that has the key `name`, as it will be when everything is done.
+    fn owed_session(&self, lane: &Rc<str>, name: &str) -> Value {
+        let jobs = self.lanes.get(lane).map(|lane| lane.waiting.iter().rev());
+        for job in jobs.into_iter().flatten() {
+            let Some(record) = &job.record else { continue };
+            if record.borrow().keys.iter().any(|key| key.name == name) {
+                return if job.removes(name) {
+                    Value::Nothing
+                } else {
+                    Value::Session(Rc::new(RefCell::new(record.borrow().ahead())))
+                };
+            }
+        }
+        Value::Nothing
+    }
+
+    /// An operation on a lane that something is owed of: it is owed too, or answered without the store.
+    pub(super) fn join_owed(&mut self, lane: &Rc<str>, mut job: Job) -> Result<Value> {
+        let error = self.health.refusal().unwrap_or_else(|| {
+            let message = "what was asked for before is still owed to the store";
+            Error::new(Kind::Unavailable, message)
+        });
+        if let Task::Load { name } = &job.task {
+            let found = self.owed_session(lane, name);
+            return Ok(match (&found, &job.record) {
+                (Value::Session(found), Some(live))
+                    if found.borrow().uuid == live.borrow().uuid =>
+                {
+                    Value::Current(true)
+                }
+                _ => found,
+            });
+        }
+        let Some(record) = job.record.clone() else {
+            return Err(error);
+        };
+        let uuid = Arc::clone(&record.borrow().uuid);
+        if let Task::Save {
+            base, text, extent, ..
+        } = &job.task
+        {
+            // The keys go with the save that is owed.
+            if base == text && *extent != Extent::Always {
+                return Ok(Value::Nothing);
+            }
+        }
+        if matches!(job.task, Task::Save { .. } | Task::Swap { .. })
+            && self.is_ending(lane, &record.borrow())
+        {
+            return Err(Error::gone(&uuid));
+        }
+        if !job.can_be_owed() {
+            job.failed(None);
+            return Err(error);
+        }
+        job.waiters.clear();
+        self.occupy(lane, &job);
+        if let Some(entry) = self.lanes.get_mut(lane)
+            && let Some(job) = coalesce(entry.waiting.back_mut(), job)
+        {
+            entry.waiting.push_back(job);
+        }
+        let ending = self.is_ending(lane, &record.borrow());
+        let settled = ending && self.shorten(lane, &uuid);
+        self.weigh(lane);
+        self.keep_within_limits(&error);
+        if settled {
+            Ok(Value::Count(0))
+        } else {
+            Err(kept(&error))
+        }
+    }
+
+    /// Whether what is owed removes all of a session's keys.
+    fn is_ending(&self, lane: &Rc<str>, record: &Record) -> bool {
+        let Some(entry) = self.lanes.get(lane) else {
+            return false;
+        };
+        record.keys.iter().all(|key| {
+            let mut mine = entry.waiting.iter().filter(|job| job.is_of(&record.uuid));
+            mine.any(|job| job.removes(&key.name))
+        })
+    }
+
+    /// A session is removed by what is owed: its saves need not be done. Nothing has to be done at all, which is
+    /// answered, if none of it can have been stored.
+    fn shorten(&mut self, lane: &Rc<str>, uuid: &str) -> bool {
+        let Some(entry) = self.lanes.get_mut(lane) else {
+            return false;
+        };
+        let first = entry.waiting.iter().find(|job| job.is_of(uuid));
+        let never_stored = first
+            .and_then(|job| job.record.as_ref())
+            .is_some_and(|record| {
+                record.borrow().state == State::New && !record.borrow().may_be_stored()
+            });
+        entry.waiting.retain(|job| {
+            let mine = job.is_of(uuid);
+            if let Some(record) = job.record.as_ref().filter(|_| mine && never_stored) {
+                record.borrow_mut().state = State::Removed;
+            }
+            !mine || !(never_stored || matches!(job.task, Task::Save { .. }))
+        });
+        never_stored
+    }
+
+    fn keep_within_limits(&mut self, error: &Error) {
+        while self.owed.len() > self.limits.count
+            || (self.owed.len() > 1 && self.owed.bytes() > self.limits.bytes)
+        {
+            let Some(lane) = self.owed.first() else {
+                return;
+            };
+            self.give_up(
+                &lane,
+                &format!("too much is owed to the store: {}", error.message),
+            );
+        }
+    }
+
+    /// Lets go of what is owed of a lane, and says so.
+    pub(super) fn give_up(&mut self, lane: &Rc<str>, why: &str) {
+        let Some(entry) = self.lanes.get_mut(lane) else {
+            return;
+        };
+        let jobs = std::mem::take(&mut entry.waiting);
+        for job in &jobs {
+            let Some(record) = &job.record else { continue };
+            let mut record = record.borrow_mut();
+            record.failed(None);
+            let key = record.keys.first().map_or("", |key| key.name.as_str());
+            let what = match &job.task {
+                Task::Save { .. } => "a save of",
+                _ => "the removal of",
+            };
+            let message = format!("{what} {} ({key}) is given up: {why}", record.uuid);
+            self.events
+                .push(Event::Error(Error::new(Kind::GivenUp, message)));
+        }
+        self.weigh(lane);
+    }
+
+    /// Does what is owed, as far as the store is well: oldest first, some at once.
+    pub(super) fn pay(&mut self, now: Instant) {
+        if self.owed.is_empty() {
+            return;
+        }
+        if self.health.is_well() {
+            while self.sent.len() < AT_ONCE && self.health.is_well() {
+                let Some(lane) = self.owed.first() else {
+                    return;
+                };
+                self.pay_lane(&lane);
+            }
+        } else if self.health.try_write_now(now) {
+            let before = self.tickets;
+            while self.tickets == before
+                && let Some(lane) = self.owed.first()
+            {
+                self.pay_lane(&lane);
+            }
+            if self.tickets == before {
+                // There was nothing to send: the next save will tell.
+                self.recovered(true);
+            }
+        }
+    }
+
+    /// Whether something is owed of a lane.
+    pub(super) fn is_owed(&self, lane: &str) -> bool {
+        self.lanes.get(lane).is_some_and(|lane| lane.owed.is_some())
+    }
+
+    /// Does what is owed of a lane.
+    pub(super) fn pay_lane(&mut self, lane: &Rc<str>) {
+        if let Some(entry) = self.lanes.get_mut(lane)
+            && let Some(place) = entry.owed.take()
+        {
+            self.owed.remove(place);
+            self.advance(lane, true);
+        }
+    }
+}
+
+fn kept(error: &Error) -> Error {
+    let message = format!(
+        "{}; it is kept, and done when the store is back",
+        error.message
+    );
+    Error::new(error.kind, message)
+}
