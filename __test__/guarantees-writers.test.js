@@ -71,7 +71,13 @@ for (const kind of ['memory', 'redis']) {
     const attach = session({ store });
     await save(store, 'call', { legs: { a: { digits: '' } }, list: [] });
     const requests = ['INFO', 'UPDATE', 'INFO', 'MESSAGE'].map((method) => message(method, 'call', true));
-    await Promise.all(requests.map(({ req, res }) => new Promise((resolve) => void attach(req, res, resolve))));
+    const handled = requests.map(
+      ({ req, res }) =>
+        new Promise((resolve) => {
+          attach(req, res, resolve);
+        })
+    );
+    await Promise.all(handled);
     const objects = new Set(requests.map(({ req }) => req.session));
     assert.equal(objects.size, 1, 'one object');
     requests.forEach(({ req }, i) => {

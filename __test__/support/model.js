@@ -40,14 +40,13 @@ const statusOf = ({ outcome }) => {
 };
 
 // What an operation may have written or not. A conflict has written nothing, but the change is still in the data object,
-// which may be that of other handles of the process too: what they save later takes it along.
+// which may be that of other handles of the process too: what they save later takes it along. An update() saves that
+// first, whatever becomes of it then.
 function mayWrite(op, ops) {
   if (op.status === 'done' || op.status === 'owed') return true;
-  if (op.outcome.code !== 'ERR_SESSION_CONFLICT') return false;
-  return (
-    op.kind === 'update' ||
-    ops.some(({ kind, actor, start }) => kind !== 'load' && actor === op.actor && start > op.start)
-  );
+  if (op.kind === 'update') return true;
+  const later = ({ kind, actor, start }) => kind !== 'load' && actor === op.actor && start > op.start;
+  return op.outcome.code === 'ERR_SESSION_CONFLICT' && ops.some(later);
 }
 
 // Whether it is written when everything is well again.
