@@ -73,6 +73,8 @@ export declare class NativeEngine {
   get pending(): number
   /** Whether [`NativeEngine::expire`] has something to do though nobody waits for an operation. */
   get restless(): boolean
+  /** What the engine has done: the JSON text of `StoreStats`. */
+  stats(): string
   /**
    * What was completed, flat: `op`, `null`, value; or `op`, error code, message; or for an event 0, its name,
    * its two texts.

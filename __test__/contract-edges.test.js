@@ -11,7 +11,8 @@ const { RedisServer } = require('./support/redis');
 // Two stores on one Redis are two processes as far as sessions are concerned: nothing is shared but the server.
 async function twoProcesses(t) {
   const server = await RedisServer.start();
-  const stores = [1, 2].map(() => new session.RedisStore({ host: server.host, port: server.port }));
+  const options = { host: server.host, port: server.port, cache: false };
+  const stores = [1, 2].map(() => new session.RedisStore(options));
   t.after(async () => {
     await Promise.all(stores.map((store) => store.close()));
     await server.stop();

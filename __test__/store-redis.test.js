@@ -226,7 +226,7 @@ test('a save is one command and has only what changed', async (t) => {
 });
 
 test('a load is one command, two by the key of another leg; a removal is one', async (t) => {
-  const { server, store } = await open(t);
+  const { server, store } = await open(t, { cache: false });
   const mks = await save(store, 'a', { x: 1 });
   mks.set('b');
   await mks.save();

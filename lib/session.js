@@ -186,18 +186,22 @@ class Session {
   }
 
   removeKey(id, done) {
+    // What has changed goes with the session, if this is its last key.
+    const isLast = this.#keys.names.length <= 1;
     let text, ttl;
     try {
-      text = this.text();
+      if (!isLast) text = this.text();
       ttl = this.store.ttlOf?.(this);
     } catch (err) {
       // data that can't be saved must not keep the key alive
       this.engine.report(err);
       text = undefined;
     }
-    const over = (err) => {
+    const over = (err, left) => {
       this.#keys.forget(id);
       this.engine.strike(PREFIX + id, this);
+      // another process has added a key
+      if (isLast && left > 0) return this.write(0, done);
       done(err);
     };
     this.engine.run(over, 'removeKey', this.record, id, text, ttl);
@@ -215,6 +219,19 @@ class Session {
     removed.forEach((key) => delete data[key]);
     fill(data, set);
     instances.forEach((instance) => instance.attachSession(this));
+  }
+
+  // Asks the store again, by any key: what others have stored meanwhile is merged. For update().
+  reload(done) {
+    const [name] = this.#keys.names;
+    const over = (err, value) => {
+      if (err) return done(err);
+      if (typeof value !== 'boolean')
+        return done(new SessionError('ERR_SESSION_GONE', `${this.uuid} was removed or has expired`));
+      this.loaded(value);
+      done(null);
+    };
+    this.engine.run(over, 'load', name.slice(PREFIX.length), this.record);
   }
 
   // A request holds the session: whoever comes by one of its keys meanwhile gets this object.

@@ -136,6 +136,11 @@ class NativeStore extends Store {
     return this.engine.ask(callback, nothing, 'clear');
   }
 
+  // What the store has done since it was made.
+  stats() {
+    return JSON.parse(this.engine.native.stats());
+  }
+
   // Finishes what was asked for, within `timeout` ms, then lets go of everything: close([{timeout}][, callback]).
   close(options, callback) {
     if (typeof options === 'function') [options, callback] = [undefined, options];
@@ -155,7 +160,17 @@ class NativeStore extends Store {
 // NaN, is told in words, so that it is refused by its name. A `ttl` that is a function stays here.
 function optionsText(options) {
   const entries = Object.entries(options).filter(([name, value]) => name !== 'ttl' || typeof value !== 'function');
-  return JSON.stringify(Object.fromEntries(entries.map(([name, value]) => [name, told(value)])));
+  return JSON.stringify(
+    Object.fromEntries(entries.map(([name, value]) => [name, NESTED.has(name) ? each(value) : told(value)]))
+  );
+}
+
+// options that are objects of options
+const NESTED = new Set(['cache']);
+
+function each(value) {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return told(value);
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, told(inner)]));
 }
 
 function told(value) {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use napi::bindgen_prelude::{Either7, External, Function, Null, Undefined};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
+use serde_json::Map;
 
 use crate::engine::{Engine, Extent, Limits, Shared, Value};
 use crate::error::{Error, Kind};
@@ -126,6 +127,14 @@ impl Backend for Store {
         }
     }
 
+    fn stats(&self) -> Map<String, serde_json::Value> {
+        match self {
+            Self::Memory(store) => store.stats(),
+            Self::Redis(store) => store.stats(),
+            Self::Foreign(store) => store.stats(),
+        }
+    }
+
     fn take(&mut self) -> Answers {
         match self {
             Self::Memory(store) => store.take(),
@@ -159,6 +168,7 @@ impl NativeEngine {
                 Some(ttl),
                 DEFAULT_TIMEOUT,
                 Limits::default(),
+                None,
             ))
         };
         read().map(|engine| Self { engine }).map_err(thrown)
@@ -175,13 +185,20 @@ impl NativeEngine {
             .callee_handled::<false>()
             .build()
             .map_err(|why| JsError::new(Kind::Argument.code().to_owned(), why.reason.clone()))?;
-        let (ttl, timeout, limits) = (config.ttl, config.command_timeout, config.limits);
+        let (ttl, timeout) = (config.ttl, config.command_timeout);
+        let (limits, near) = (config.limits, config.cache);
         let store = RedisStore::new(config, move || {
             // Fails only while the environment is going down: then nobody is there to be told.
             let _ = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
         });
         Ok(Self {
-            engine: Engine::new(Store::Redis(store.map_err(thrown)?), ttl, timeout, limits),
+            engine: Engine::new(
+                Store::Redis(store.map_err(thrown)?),
+                ttl,
+                timeout,
+                limits,
+                near,
+            ),
         })
     }
 
@@ -195,6 +212,7 @@ impl NativeEngine {
                 None,
                 DEFAULT_TIMEOUT,
                 Limits::default(),
+                None,
             ),
         }
     }
@@ -366,6 +384,13 @@ impl NativeEngine {
         self.engine.is_restless()
     }
 
+    /// What the engine has done: the JSON text of `StoreStats`.
+    #[napi]
+    #[must_use]
+    pub fn stats(&self) -> String {
+        self.engine.stats().to_string()
+    }
+
     /// What was completed, flat: `op`, `null`, value; or `op`, error code, message; or for an event 0, its name,
     /// its two texts.
     #[napi]
@@ -374,6 +399,7 @@ impl NativeEngine {
         let mut flat = Vec::with_capacity(3 * (done.len() + events.len()));
         for event in events {
             let (name, texts) = match event {
+                Event::Tracking(_) | Event::Changed(_) => continue,
                 Event::Connect => ("connect", vec![]),
                 Event::Disconnect(error) => (
                     "disconnect",

@@ -9,17 +9,23 @@
 //! owed ([`owed`]), and done when the store is back.
 
 mod health;
+mod near;
 mod owed;
+mod stats;
 mod task;
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use health::Health;
+use near::Near;
+pub use near::Size;
 pub use owed::Limits;
 use owed::{Owed, Place};
+use stats::Stats;
 pub use task::{Extent, Shared, Value};
 use task::{Job, Prepared, Task, coalesce, value_of};
 
@@ -27,15 +33,27 @@ use crate::error::{Error, Kind, Result};
 use crate::record::{Record, State, Written};
 use crate::store::{Backend, Event, Op, Reply};
 
-/// What is on its way to the store: everything needed when the answer comes.
+/// Something on its way to the store.
+struct Flight {
+    sent: Sent,
+    kind: &'static str,
+    weight: usize,
+    began: Instant,
+    /// When that was for the near cache.
+    asked: u64,
+}
+
+/// Whose it is: everything needed when the answer comes.
 enum Sent {
     /// An operation on no session in particular.
     Plain(u32),
+    /// One that changes what is stored under names: this, or all of them.
+    Change(u32, Option<String>),
     /// The operation that its lane waits for.
     Lane {
         lane: Rc<str>,
         job: Job,
-        written: Option<Written>,
+        written: Option<Box<Written>>,
     },
     /// A look at whether the store is back.
     Trial,
@@ -70,13 +88,15 @@ pub struct Engine<B> {
     closed: bool,
     closing: Option<Closing>,
     tickets: u32,
-    sent: HashMap<u32, (Sent, usize)>,
+    sent: HashMap<u32, Flight>,
     /// Bytes of what is at the store.
     sent_bytes: usize,
     lanes: HashMap<Rc<str>, Lane>,
     lane_of: HashMap<String, Rc<str>>,
     health: Health,
     owed: Owed,
+    near: Near,
+    stats: Stats,
     /// Who is still waited for.
     outstanding: HashSet<u32>,
     deadlines: VecDeque<(Instant, u32)>,
@@ -85,8 +105,15 @@ pub struct Engine<B> {
 }
 
 impl<B: Backend> Engine<B> {
-    /// An engine over `backend`; `default_ttl` in ms, `timeout` is what an operation may take.
-    pub fn new(backend: B, default_ttl: Option<u64>, timeout: Duration, limits: Limits) -> Self {
+    /// An engine over `backend`; `default_ttl` in ms, `timeout` is what an operation may take, `near` the size of the near
+    /// cache if there is one.
+    pub fn new(
+        backend: B,
+        default_ttl: Option<u64>,
+        timeout: Duration,
+        limits: Limits,
+        near: Option<Size>,
+    ) -> Self {
         Self {
             backend,
             default_ttl,
@@ -101,6 +128,8 @@ impl<B: Backend> Engine<B> {
             lane_of: HashMap::new(),
             health: Health::default(),
             owed: Owed::default(),
+            near: Near::new(near),
+            stats: Stats::default(),
             outstanding: HashSet::new(),
             deadlines: VecDeque::new(),
             done: Vec::new(),
@@ -146,6 +175,13 @@ impl<B: Backend> Engine<B> {
             Some(live) => Some(self.lane(&live.borrow())),
             None => self.lane_of.get(name).map(Rc::clone),
         };
+        if lane
+            .as_ref()
+            .is_none_or(|lane| !self.lanes.contains_key(lane))
+            && let Some(found) = self.near(name, live)
+        {
+            return Some(Ok(found));
+        }
         let job = Job {
             record: live.map(Rc::clone),
             task,
@@ -160,6 +196,22 @@ impl<B: Backend> Engine<B> {
                 },
             ),
         }
+    }
+
+    /// The session with the key `name`, without asking the store.
+    fn near(&mut self, name: &str, live: Option<&Shared>) -> Option<Value> {
+        let found = self.near.get(name, Instant::now())?;
+        let Some(live) = live else {
+            return Some(Value::Session(Rc::new(RefCell::new(found.clone()))));
+        };
+        let mut record = live.borrow_mut();
+        if record.uuid != found.uuid || record.state != State::Stored {
+            return None;
+        }
+        if record.version == found.version {
+            return Some(Value::Current(true));
+        }
+        Some(Value::Current(!record.absorb(found.stored())))
     }
 
     /// Saves a session; `text` is absent while nobody has read its data. `ttl` in ms.
@@ -251,11 +303,20 @@ impl<B: Backend> Engine<B> {
         if let Err(full) = self.room(weight) {
             return Some(Err(full));
         }
+        let changes = match &what {
+            Op::Set { name, .. } | Op::Delete { name } | Op::Touch { name, .. } => {
+                Some(Some(name.clone()))
+            }
+            Op::Clear => Some(None),
+            _ => None,
+        };
+        let kind = what.kind();
         let ticket = self.ticket();
         if let Some(reply) = self.backend.submit(ticket, what) {
             return Some(reply.map(value_of));
         }
-        self.send(ticket, Sent::Plain(op), weight);
+        let sent = changes.map_or(Sent::Plain(op), |name| Sent::Change(op, name));
+        self.send(ticket, sent, kind, weight);
         if long {
             self.outstanding.insert(op);
         } else {
@@ -285,7 +346,7 @@ impl<B: Backend> Engine<B> {
             .submit(ticket, Op::Close)
             .map(|reply| reply.map(value_of));
         if reply.is_none() {
-            self.send(ticket, Sent::Plain(op), 0);
+            self.send(ticket, Sent::Plain(op), "close", 0);
             self.outstanding.insert(op);
         }
         reply
@@ -293,27 +354,54 @@ impl<B: Backend> Engine<B> {
 
     /// Everything that was completed since the last call.
     pub fn drain(&mut self) -> (Vec<Completion>, Vec<Event>) {
+        let now = Instant::now();
         let answers = self.backend.take();
         for event in answers.events {
-            if matches!(event, Event::Connect) {
-                self.recovered(false);
+            match event {
+                Event::Tracking(is_told) => self.near.told(is_told),
+                Event::Changed(names) if names.is_empty() => self.near.clear(),
+                Event::Changed(names) => names.iter().for_each(|name| self.near.invalidate(name)),
+                event => {
+                    if event == Event::Connect {
+                        self.recovered(false);
+                    }
+                    self.events.push(event);
+                }
             }
-            self.events.push(event);
         }
         for (ticket, reply) in answers.replies {
-            let Some((sent, weight)) = self.sent.remove(&ticket) else {
+            let Some(flight) = self.sent.remove(&ticket) else {
                 continue;
             };
-            self.sent_bytes -= weight;
-            let wrote = matches!(&sent, Sent::Lane { job, .. } if job.can_be_owed());
+            self.sent_bytes -= flight.weight;
+            self.stats.answered(flight.kind, now - flight.began);
+            if let Err(error) = &reply {
+                self.stats.failed(error);
+            }
+            let wrote = matches!(&flight.sent, Sent::Lane { job, .. } if job.can_be_owed());
             self.heard(&reply, wrote);
-            match sent {
+            if let Ok(Reply::Loaded(Some(found))) = &reply
+                && self.near.is_on()
+            {
+                let record = Record::loaded((**found).clone());
+                self.near.keep(record, flight.asked, found.ages_in, now);
+            }
+            match flight.sent {
                 Sent::Plain(op) => self.finish(op, reply.map(value_of)),
-                Sent::Lane { lane, job, written } => self.settle(&lane, job, written, reply),
+                Sent::Change(op, name) => {
+                    match name {
+                        Some(name) => self.near.forget(&name),
+                        None => self.near.clear(),
+                    }
+                    self.finish(op, reply.map(value_of));
+                }
+                Sent::Lane { lane, job, written } => {
+                    self.settle(&lane, job, written, reply, flight.asked);
+                }
                 Sent::Trial => {}
             }
         }
-        self.pay(Instant::now());
+        self.pay(now);
         if self.sent.is_empty()
             && self.owed.is_empty()
             && let Some(Closing { op, .. }) = self.closing.take()
@@ -325,6 +413,29 @@ impl<B: Backend> Engine<B> {
             std::mem::take(&mut self.done),
             std::mem::take(&mut self.events),
         )
+    }
+
+    /// What it has done, as JSON: see `StoreStats` in `index.d.ts`.
+    #[must_use]
+    pub fn stats(&self) -> serde_json::Value {
+        let (sessions, bytes) = self.near.usage();
+        let counts = self.near.counts();
+        let mut all = self.stats.json();
+        all.extend(self.backend.stats());
+        let cache = serde_json::json!({
+            "on": self.near.is_on(),
+            "sessions": sessions,
+            "bytes": bytes,
+            "hits": counts.hits,
+            "misses": counts.misses,
+            "invalidations": counts.invalidations,
+        });
+        all.insert("cache".to_owned(), cache);
+        all.insert("inFlight".to_owned(), self.sent.len().into());
+        all.insert("owed".to_owned(), self.owed.len().into());
+        all.insert("owedBytes".to_owned(), self.owed.bytes().into());
+        all.insert("open".to_owned(), self.health.down().is_some().into());
+        all.into()
     }
 
     /// What an answer says of the store.
@@ -362,7 +473,7 @@ impl<B: Backend> Engine<B> {
             let ticket = self.ticket();
             match self.backend.submit(ticket, Op::Ping) {
                 Some(reply) => self.heard(&reply, false),
-                None => self.send(ticket, Sent::Trial, 0),
+                None => self.send(ticket, Sent::Trial, "ping", 0),
             }
         }
         self.pay(now);
@@ -379,7 +490,8 @@ impl<B: Backend> Engine<B> {
                     format!("the store did not answer within {waited} ms"),
                 );
                 self.has_failed(&error);
-                self.finish(op, Err(error));
+                let found = self.found_meanwhile(op);
+                self.finish(op, found.ok_or(error));
             }
             self.deadlines.pop_front();
         }
@@ -387,13 +499,13 @@ impl<B: Backend> Engine<B> {
             return Vec::new();
         }
         let is_late = |sent: &Sent| match sent {
-            Sent::Plain(op) => late.contains(op),
+            Sent::Plain(op) | Sent::Change(op, _) => late.contains(op),
             Sent::Lane { job, .. } => job.waiters.iter().any(|op| late.contains(op)),
             Sent::Trial => false,
         };
         self.sent
             .iter()
-            .filter(|(_, (sent, _))| is_late(sent))
+            .filter(|(_, flight)| is_late(&flight.sent))
             .map(|(ticket, _)| *ticket)
             .collect()
     }
@@ -403,8 +515,15 @@ impl<B: Backend> Engine<B> {
         self.tickets
     }
 
-    fn send(&mut self, ticket: u32, sent: Sent, weight: usize) {
-        self.sent.insert(ticket, (sent, weight));
+    fn send(&mut self, ticket: u32, sent: Sent, kind: &'static str, weight: usize) {
+        let flight = Flight {
+            sent,
+            kind,
+            weight,
+            began: Instant::now(),
+            asked: self.near.now(),
+        };
+        self.sent.insert(ticket, flight);
         self.sent_bytes += weight;
     }
 
@@ -500,7 +619,7 @@ impl<B: Backend> Engine<B> {
             Ok(Prepared::Send(what, written)) => (what, written),
             Err(error) => return Some(Err(error)),
         };
-        let weight = what.weight();
+        let (kind, weight) = (what.kind(), what.weight());
         let refusal = match &job.task {
             _ if trial => None,
             Task::Save { .. } | Task::Swap { .. } => self.health.refusal(),
@@ -511,11 +630,11 @@ impl<B: Backend> Engine<B> {
         }
         let ticket = self.ticket();
         if let Some(reply) = self.backend.submit(ticket, what) {
-            return Some(task::apply(&job, written, reply));
+            return Some(task::apply(&job, written.as_deref(), reply));
         }
         self.occupy(lane, &job);
         let lane = Rc::clone(lane);
-        self.send(ticket, Sent::Lane { lane, job, written }, weight);
+        self.send(ticket, Sent::Lane { lane, job, written }, kind, weight);
         None
     }
 
@@ -534,13 +653,23 @@ impl<B: Backend> Engine<B> {
         &mut self,
         lane: &Rc<str>,
         mut job: Job,
-        written: Option<Written>,
+        written: Option<Box<Written>>,
         reply: Result<Reply>,
+        asked: u64,
     ) {
         let waiters = std::mem::take(&mut job.waiters);
         let result = match reply {
-            Err(error) if error.will_pass() => Err(self.put_off(lane, job, written, error)),
-            reply => task::apply(&job, written, reply),
+            Err(error) if error.will_pass() => {
+                if let Some(record) = &job.record {
+                    self.near.forget(&record.borrow().home);
+                }
+                Err(self.put_off(lane, job, written, error))
+            }
+            reply => {
+                let result = task::apply(&job, written.as_deref(), reply);
+                self.keep(&job, written.as_deref(), &result, asked);
+                result
+            }
         };
         // Those who waited too long were told just that; what came of it in the end is news.
         if let Err(error) = &result
@@ -553,6 +682,31 @@ impl<B: Backend> Engine<B> {
             self.finish(op, result.clone());
         }
         self.advance(lane, false);
+    }
+
+    /// What an operation on a session means for the near cache.
+    fn keep(&mut self, job: &Job, written: Option<&Written>, result: &Result<Value>, asked: u64) {
+        let Some(record) = job.record.as_ref().filter(|_| self.near.is_on()) else {
+            return;
+        };
+        let record = record.borrow();
+        match (&job.task, result) {
+            (Task::Load { .. }, _) => {}
+            (Task::RemoveKey { name, .. }, Ok(Value::Count(1..))) if written.is_none() => {
+                self.near.drop_key(&record.home, name);
+            }
+            (Task::Save { .. } | Task::Swap { .. }, Ok(_)) => {
+                if let Some(written) = written
+                    && let Some(stored) = record.as_stored()
+                {
+                    let ages_in = written.ttl.map(|ttl| ttl / 2);
+                    self.near.keep(stored, asked, ages_in, Instant::now());
+                } else if written.is_some() {
+                    self.near.forget(&record.home);
+                }
+            }
+            _ => self.near.forget(&record.home),
+        }
     }
 
     /// Starts what waits on a lane, until something is at the store again, or is owed, or the lane is empty.

@@ -41,7 +41,7 @@ pub struct Key {
 }
 
 /// One session as this process knows it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Record {
     /// `mks:session:` and a uuid: who it is, whatever its keys are.
     pub uuid: Arc<str>,
@@ -66,8 +66,9 @@ pub struct Record {
     pub newest: u64,
     /// Whether the next save writes even if nothing has changed: its time to live is half over.
     pub ageing: bool,
-    /// What a load found that is not in `text` yet, because the data object has to be merged first.
-    pub incoming: Option<Arc<str>>,
+    /// What a load found, and its version, that are not in `text` and `version` yet: the data object has to be merged
+    /// first.
+    pub incoming: Option<(Arc<str>, u64)>,
 }
 
 impl Record {
@@ -107,9 +108,9 @@ impl Record {
             ..Self::new()
         };
         record.absorb(stored);
-        if let Some(text) = record.incoming.take() {
+        if let Some((text, version)) = record.incoming.take() {
             record.view = Arc::clone(&text);
-            record.text = text;
+            (record.text, record.version) = (text, version);
         }
         record
     }
@@ -128,7 +129,29 @@ impl Record {
             text: self.text.to_string(),
             version: self.version,
             ageing: self.ageing,
+            ages_in: None,
         }
+    }
+
+    /// The session as it was just stored, and nothing of what has happened to it here since; nothing if that is not
+    /// known for certain.
+    #[must_use]
+    pub fn as_stored(&self) -> Option<Self> {
+        let incoming = self.incoming.as_ref();
+        let (text, version) = incoming.map_or((&self.text, self.version), |(text, version)| {
+            (text, *version)
+        });
+        if version == 0 || version != self.newest || !self.doubts.is_empty() {
+            return None;
+        }
+        Some(Self {
+            text: Arc::clone(text),
+            view: Arc::clone(text),
+            version,
+            keys: self.keys.iter().filter(|key| key.stored).cloned().collect(),
+            incoming: None,
+            ..self.clone()
+        })
     }
 
     /// The session as it will be in the store when all that was asked for is done: for somebody else to go on from.
@@ -182,11 +205,14 @@ impl Record {
         }
         self.home = stored.home;
         self.state = State::Stored;
-        (self.version, self.newest) = (stored.version, stored.version);
+        self.newest = stored.version;
         self.ageing = stored.ageing;
         self.doubts.clear();
         let changed = *self.text != *stored.text;
-        self.incoming = changed.then(|| stored.text.into());
+        self.incoming = changed.then(|| (stored.text.into(), stored.version));
+        if !changed {
+            self.version = stored.version;
+        }
         changed
     }
 
@@ -197,9 +223,10 @@ impl Record {
     /// # Errors
     /// When a text is not one of an object: `mine` always is, and what was absorbed was checked by its store.
     pub fn merge(&mut self, mine: Option<&str>) -> Result<Option<String>, serde_json::Error> {
-        let Some(stored) = self.incoming.take() else {
+        let Some((stored, version)) = self.incoming.take() else {
             return Ok(None);
         };
+        self.version = version;
         let base = std::mem::replace(&mut self.text, stored);
         let Some(mine) = mine else {
             self.view = Arc::clone(&self.text);
@@ -327,8 +354,10 @@ impl Record {
 
     /// The store has what was written, which is not in the data object yet: [`Record::merge`] brings it there.
     pub fn swapped(&mut self, written: &Written, saved: Saved) {
+        let before = self.version;
         self.acknowledge(written, saved);
-        self.incoming = Some(Arc::clone(&written.text));
+        let version = std::mem::replace(&mut self.version, before);
+        self.incoming = Some((Arc::clone(&written.text), version));
     }
 
     fn acknowledge(&mut self, written: &Written, saved: Saved) {
@@ -398,6 +427,8 @@ pub struct Written {
     pub text: Arc<str>,
     /// The keys that go along, with their resources.
     pub keys: Vec<(String, Option<String>)>,
+    /// The time to live, ms.
+    pub ttl: Option<u64>,
 }
 
 impl Default for Record {
@@ -421,12 +452,18 @@ mod tests {
             text: text.into(),
             version: 0,
             ageing: false,
+            ages_in: None,
         }
     }
 
     fn written(base: &str, text: &str, keys: Vec<(String, Option<String>)>) -> Written {
         let (base, text) = (base.into(), text.into());
-        Written { base, text, keys }
+        Written {
+            base,
+            text,
+            keys,
+            ttl: None,
+        }
     }
 
     #[test]
@@ -522,7 +559,13 @@ mod tests {
         let patch = record.merge(Some(r#"{"x":0,"y":1}"#)).expect("objects");
         assert_eq!(patch.as_deref(), Some(r#"{"set":{"x":1},"removed":[]}"#));
         let keys = Vec::new();
-        record.saved(&Written { base, text, keys }, Saved::default());
+        let written = Written {
+            base,
+            text,
+            keys,
+            ttl: None,
+        };
+        record.saved(&written, Saved::default());
         assert_eq!(&*record.text, r#"{"x":1,"y":1}"#);
         assert!(
             !record.is_dirty(Some(r#"{"x":1,"y":1}"#)),

@@ -2,7 +2,8 @@
 // The stores that the contract holds on: our two, and stores written in JavaScript as applications bring them.
 //
 // A kind has make(), which gives a store over one and the same content each time it is called, size(), which counts
-// everything left in it, and close(). Kinds marked `ours` have ttl and the whole API; `redis` leads to the server.
+// everything left in it, and close(). Kinds marked `ours` have ttl and the whole API; `redis` leads to the server; `cached` answer loads at once
+// where they can.
 
 const { EventEmitter } = require('node:events');
 const { setImmediate } = require('node:timers/promises');
@@ -57,15 +58,15 @@ function nativeMemory() {
   return { make: () => store, size: () => store.length(), close: () => store.close() };
 }
 
-function nativeRedis(redis) {
+const nativeRedis = (cache) => (redis) => {
   const stores = [];
   const make = () => {
-    const store = new session.RedisStore({ host: redis.host, port: redis.port });
+    const store = new session.RedisStore({ host: redis.host, port: redis.port, cache });
     stores.push(store);
     return store;
   };
   return { make, size: () => redis.size(), close: () => Promise.all(stores.map((store) => store.close())) };
-}
+};
 
 function expressMemory() {
   const { MemoryStore } = require('express-session');
@@ -97,7 +98,8 @@ function promises() {
 
 const kinds = [
   { name: 'MemoryStore', open: nativeMemory, ours: true, processes: 1 },
-  { name: 'RedisStore', open: nativeRedis, ours: true, redis: true, processes: 2 },
+  { name: 'RedisStore', open: nativeRedis(false), ours: true, redis: true, processes: 2 },
+  { name: 'RedisStore, near cache', open: nativeRedis(true), ours: true, redis: true, cached: true, processes: 1 },
   { name: 'express-session MemoryStore', open: expressMemory, processes: 2 },
   { name: 'connect-redis', open: connectRedis, redis: true, processes: 2 },
   { name: 'store with promises', open: promises, processes: 2 }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Engine;
 use super::task::{Extent, Job, Task, Value, coalesce};
+use super::{Engine, Sent};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Record, State, Written};
 use crate::store::{Backend, Event};
@@ -104,7 +104,7 @@ impl<B: Backend> Engine<B> {
         &mut self,
         lane: &Rc<str>,
         job: Job,
-        written: Option<Written>,
+        written: Option<Box<Written>>,
         error: Error,
     ) -> Error {
         let doubt = written
@@ -182,17 +182,30 @@ impl<B: Backend> Engine<B> {
     /// The session of an owed lane that has the key `name`, as it will be when everything is done.
     fn owed_session(&self, lane: &Rc<str>, name: &str) -> Value {
         let jobs = self.lanes.get(lane).map(|lane| lane.waiting.iter().rev());
-        for job in jobs.into_iter().flatten() {
-            let Some(record) = &job.record else { continue };
-            if record.borrow().keys.iter().any(|key| key.name == name) {
-                return if job.removes(name) {
-                    Value::Nothing
-                } else {
-                    Value::Session(Rc::new(RefCell::new(record.borrow().ahead())))
-                };
+        ahead(jobs.into_iter().flatten(), name)
+    }
+
+    /// What a load that has waited too long behind operations on its session gives: the session as it will be.
+    pub(super) fn found_meanwhile(&self, op: u32) -> Option<Value> {
+        let waiting = self.lanes.iter().find_map(|(lane, entry)| {
+            let job = entry.waiting.iter().find(|job| job.waiters.contains(&op))?;
+            match (&job.task, &job.record) {
+                (Task::Load { name }, None) => Some((lane, name)),
+                _ => None,
             }
+        });
+        let (lane, name) = waiting?;
+        let flights = self.sent.values().filter_map(|flight| match &flight.sent {
+            Sent::Lane { lane: at, job, .. } if at == lane => Some(job),
+            _ => None,
+        });
+        let later = self.lanes.get(lane).into_iter();
+        let jobs = flights.chain(later.flat_map(|lane| lane.waiting.iter()));
+        let jobs: Vec<&Job> = jobs.collect();
+        match ahead(jobs.into_iter().rev(), name) {
+            Value::Session(found) => Some(Value::Session(found)),
+            _ => None,
         }
-        Value::Nothing
     }
 
     /// An operation on a lane that something is owed of: it is owed too, or answered without the store.
@@ -361,6 +374,21 @@ impl<B: Backend> Engine<B> {
             self.advance(lane, true);
         }
     }
+}
+
+/// The session that has the key `name` after jobs, the last one first, are done.
+fn ahead<'a>(jobs: impl Iterator<Item = &'a Job>, name: &str) -> Value {
+    for job in jobs {
+        let Some(record) = &job.record else { continue };
+        if record.borrow().keys.iter().any(|key| key.name == name) {
+            return if job.removes(name) {
+                Value::Nothing
+            } else {
+                Value::Session(Rc::new(RefCell::new(record.borrow().ahead())))
+            };
+        }
+    }
+    Value::Nothing
 }
 
 fn kept(error: &Error) -> Error {

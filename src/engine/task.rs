@@ -160,7 +160,7 @@ pub enum Prepared {
     /// There is nothing to ask the store for.
     Done(Value),
     /// This is to be asked, and that is what a save is writing.
-    Send(Op, Option<Written>),
+    Send(Op, Option<Box<Written>>),
 }
 
 /// What a job means for its record as it is now; `default_ttl` in ms.
@@ -231,10 +231,13 @@ fn prepare_save(
         }
         Extent::Changes | Extent::Always => ttl,
     };
-    let written = |keys| Written {
-        base: Arc::clone(base),
-        text: Arc::clone(text),
-        keys,
+    let written = |keys| {
+        Box::new(Written {
+            base: Arc::clone(base),
+            text: Arc::clone(text),
+            keys,
+            ttl,
+        })
     };
     let always = extent == Extent::Always;
     let untouched = !always && base == text;
@@ -280,16 +283,19 @@ fn prepare_swap(
             ));
         }
         // Saved or loaded since.
-        State::Stored if record.text != *base => return Err(Error::conflict(&record.uuid)),
+        State::Stored if record.text != *base || record.incoming.is_some() => {
+            return Err(Error::conflict(&record.uuid));
+        }
         State::Stored => {}
     }
     let mut update = record.update(base, text, ttl);
     update.basis = Some(Box::new(record.basis(insists)));
-    let written = Written {
+    let written = Box::new(Written {
         base: Arc::clone(base),
         text: Arc::clone(text),
         keys: update.added.clone(),
-    };
+        ttl,
+    });
     Ok(Prepared::Send(Op::Update(update), Some(written)))
 }
 
@@ -318,10 +324,13 @@ fn prepare_removal(
         data: changed.then(|| (Arc::clone(base), Arc::clone(text))),
         ttl,
     };
-    let written = changed.then(|| Written {
-        base: Arc::clone(base),
-        text: Arc::clone(text),
-        keys: Vec::new(),
+    let written = changed.then(|| {
+        Box::new(Written {
+            base: Arc::clone(base),
+            text: Arc::clone(text),
+            keys: Vec::new(),
+            ttl,
+        })
     });
     Prepared::Send(Op::RemoveKey(remove), written)
 }
@@ -363,7 +372,7 @@ pub fn coalesce(last: Option<&mut Job>, mut job: Job) -> Option<Job> {
 }
 
 /// What a reply means for the record of a job, and for those who wait for it.
-pub fn apply(job: &Job, written: Option<Written>, reply: Result<Reply>) -> Result<Value> {
+pub fn apply(job: &Job, written: Option<&Written>, reply: Result<Reply>) -> Result<Value> {
     let Some(shared) = &job.record else {
         return reply.map(value_of);
     };
@@ -371,7 +380,7 @@ pub fn apply(job: &Job, written: Option<Written>, reply: Result<Reply>) -> Resul
     match reply {
         Ok(Reply::Saved(saved)) if matches!(job.task, Task::Swap { .. }) => {
             if let Some(written) = written {
-                record.swapped(&written, saved);
+                record.swapped(written, saved);
             }
             Ok(Value::Current(false))
         }
@@ -382,7 +391,7 @@ pub fn apply(job: &Job, written: Option<Written>, reply: Result<Reply>) -> Resul
         }
         Ok(Reply::Saved(saved)) => {
             if let Some(written) = written {
-                record.saved(&written, saved);
+                record.saved(written, saved);
             }
             Ok(Value::Nothing)
         }
@@ -393,7 +402,7 @@ pub fn apply(job: &Job, written: Option<Written>, reply: Result<Reply>) -> Resul
             if left == 0 {
                 record.state = State::Removed;
             } else if let Some(written) = written {
-                record.confirm(&written);
+                record.confirm(written);
             }
             Ok(Value::Count(left))
         }
@@ -404,7 +413,7 @@ pub fn apply(job: &Job, written: Option<Written>, reply: Result<Reply>) -> Resul
                 record.state = State::Removed;
             } else if let Some(written) = written {
                 drop(record);
-                job.failed(error.in_doubt.then_some(written.text));
+                job.failed(error.in_doubt.then(|| Arc::clone(&written.text)));
             }
             Err(error)
         }

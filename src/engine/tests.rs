@@ -27,7 +27,13 @@ impl Backend for Slow {
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 fn engine() -> Engine<Slow> {
-    Engine::new(Slow::default(), Some(1000), TIMEOUT, Limits::default())
+    Engine::new(
+        Slow::default(),
+        Some(1000),
+        TIMEOUT,
+        Limits::default(),
+        None,
+    )
 }
 
 fn session(key: &str) -> Shared {
@@ -311,7 +317,7 @@ fn what_is_too_much_is_given_up_and_told_of() {
         count: 2,
         bytes: 1 << 20,
     };
-    let mut engine = Engine::new(Slow::default(), Some(1000), TIMEOUT, limits);
+    let mut engine = Engine::new(Slow::default(), Some(1000), TIMEOUT, limits, None);
     for op in 1..=3 {
         let record = session(&format!("mks:{op}"));
         save(&mut engine, op, &record, r#"{"n":1}"#);

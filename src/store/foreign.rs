@@ -229,6 +229,7 @@ async fn read(desk: &RefCell<Desk>, uuid: &str) -> Result<Option<Stored>> {
         text,
         version: 0,
         ageing,
+        ages_in: None,
     }))
 }
 
@@ -323,6 +324,7 @@ async fn create(desk: &RefCell<Desk>, create: Create) -> Result<Saved> {
         text: create.text.to_string(),
         version: 0,
         ageing: false,
+        ages_in: None,
     };
     // The data first: a key that leads nowhere would be an error, data that no key leads to only waits for its end.
     write(desk, &stored, create.ttl).await?;

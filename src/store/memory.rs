@@ -440,6 +440,7 @@ fn stored(home: &str, session: &Session, ageing: bool) -> Stored {
         text: session.text.to_string(),
         version: session.version,
         ageing,
+        ages_in: None,
     }
 }
 

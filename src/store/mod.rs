@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::error::Result;
 
 pub mod foreign;
@@ -69,6 +71,22 @@ pub enum Op {
 }
 
 impl Op {
+    /// What it is, for statistics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Load { .. } => "load",
+            Self::Create(_) | Self::Update(_) => "save",
+            Self::RemoveKey(_) | Self::Destroy(_) => "remove",
+            Self::Get { .. } => "get",
+            Self::Set { .. } => "set",
+            Self::Delete { .. } => "destroy",
+            Self::Touch { .. } => "touch",
+            Self::All | Self::Ids | Self::Length | Self::Clear => "scan",
+            Self::Ping | Self::Close => "ping",
+        }
+    }
+
     /// Bytes of the data that goes with it.
     #[must_use]
     pub fn weight(&self) -> usize {
@@ -175,6 +193,8 @@ pub struct Stored {
     pub version: u64,
     /// Whether more than half of its time to live has passed, so that it should be written again.
     pub ageing: bool,
+    /// ms until then; nothing where it is not known, or never.
+    pub ages_in: Option<u64>,
 }
 
 /// What a store says of a session it has written.
@@ -210,7 +230,7 @@ impl Stored {
 /// `text` as a JSON string.
 #[must_use]
 pub fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    Value::from(text).to_string()
 }
 
 /// What became of an [`Op`].
@@ -240,6 +260,10 @@ pub enum Reply {
 /// Something that happened without being asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// The server tells of changes that others make to what was read or written, or does not any more.
+    Tracking(bool),
+    /// Somebody has changed what is stored under these names; all of them, if there are none.
+    Changed(Vec<String>),
     /// The store can be used (again).
     Connect,
     /// The store cannot be used.
@@ -267,4 +291,9 @@ pub trait Backend {
 
     /// Takes what has been answered since the last call.
     fn take(&mut self) -> Answers;
+
+    /// What it has to say of itself, by name.
+    fn stats(&self) -> Map<String, Value> {
+        Map::new()
+    }
 }

@@ -121,6 +121,25 @@ impl Options {
         )
     }
 
+    /// Options of their own: an object; `false` for nothing. As empty ones where they are not given, or `true`.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn nested(&mut self, name: &'static str, owner: &'static str) -> Result<Option<Self>> {
+        let given = self.take(name, "true, false or an object", |value| match value {
+            Value::Bool(false) => Some(None),
+            Value::Bool(true) => Some(Some(Map::new())),
+            Value::Object(given) => Some(Some(given.clone())),
+            _ => None,
+        })?;
+        let given = given.unwrap_or_else(|| Some(Map::new()));
+        Ok(given.map(|given| Self {
+            owner,
+            given,
+            known: Vec::new(),
+        }))
+    }
+
     /// Checks that nothing is left.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
-use crate::engine::Limits;
+use crate::engine::{Limits, Size};
 use crate::error::Result;
 use crate::store::options::Options;
 
@@ -27,7 +27,14 @@ pub struct Config {
     pub ttl: Option<u64>,
     /// How much may wait for Redis.
     pub limits: Limits,
+    /// The near cache, if there is one.
+    pub cache: Option<Size>,
 }
+
+const CACHE: Size = Size {
+    max: 64 << 20,
+    ttl: Duration::from_secs(60),
+};
 
 /// A day, as other session stores have it: long enough for any call, short enough for what is left of a lost one.
 pub const DEFAULT_TTL: u64 = 86_400_000;
@@ -49,6 +56,7 @@ impl Config {
             name: options.filled("name")?,
             ttl: Some(options.seconds("ttl")?.unwrap_or(DEFAULT_TTL)),
             limits: limits(&mut options)?,
+            cache: cache(&mut options)?,
         };
         if let Some(name) = config
             .name
@@ -73,6 +81,19 @@ fn limits(options: &mut Options) -> Result<Limits> {
         count: size(options.whole("maxQueue", 1, 1 << 32)?, default.count),
         bytes: size(options.whole("maxQueueBytes", 1, 1 << 40)?, default.bytes),
     })
+}
+
+fn cache(options: &mut Options) -> Result<Option<Size>> {
+    let Some(mut given) = options.nested("cache", "RedisStore: `cache`")? else {
+        return Ok(None);
+    };
+    let max = given.whole("max", 1024, 1 << 40)?;
+    let ttl = given.seconds("ttl")?;
+    given.finish()?;
+    Ok(Some(Size {
+        max: max.map_or(CACHE.max, |max| usize::try_from(max).unwrap_or(CACHE.max)),
+        ttl: ttl.map_or(CACHE.ttl, Duration::from_millis),
+    }))
 }
 
 fn address(options: &mut Options) -> Result<ConnectionInfo> {
@@ -185,6 +206,8 @@ mod tests {
         assert!(message(r#"{"name":"two words"}"#).contains("`name`"));
         assert!(message(r#"{"ttl":0}"#).contains("`ttl`"));
         assert!(message(r#"{"pass":"a","password":"b"}"#).contains("`pass`"));
+        assert!(message(r#"{"cache":1}"#).contains("`cache`"));
+        assert!(message(r#"{"cache":{"max":1}}"#).contains("`cache`: `max`"));
         assert!(message(r#"{"client":{}}"#).contains("there is no option `client`"));
     }
 }

@@ -31,11 +31,12 @@ pub fn ttl_field(ttl: u64) -> String {
     format!("{ttl}@{}", now())
 }
 
-fn is_ageing(field: &str) -> bool {
-    let numbers = field
-        .split_once('@')
-        .and_then(|(ttl, at)| Some((ttl.parse::<u64>().ok()?, at.parse::<u64>().ok()?)));
-    numbers.is_some_and(|(ttl, at)| ttl > 0 && now().saturating_sub(at) > ttl / 2)
+/// ms until half of the time to live has passed, below 0 when it has; nothing if it never ends.
+fn ages_in(field: &str) -> Option<i64> {
+    let (ttl, at) = field.split_once('@')?;
+    let (ttl, at) = (ttl.parse::<i64>().ok()?, at.parse::<i64>().ok()?);
+    let now = i64::try_from(now()).unwrap_or(i64::MAX);
+    (ttl > 0).then(|| at.saturating_add(ttl / 2).saturating_sub(now))
 }
 
 /// Reads the reply to an `HGETALL` of the place of the key `name`. `home` is where a pointer led from there.
@@ -70,6 +71,7 @@ fn parse(place: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> 
         text: String::new(),
         version: 0,
         ageing: false,
+        ages_in: None,
     };
     let mut properties = Vec::with_capacity(16);
     let mut pointer = None;
@@ -89,7 +91,11 @@ fn parse(place: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> 
                 "version" => {
                     session.version = value.parse().map_err(|why| Error::corrupt(place, why))?;
                 }
-                "ttl" => session.ageing = is_ageing(&value),
+                "ttl" => {
+                    let ages_in = ages_in(&value);
+                    session.ageing = ages_in.is_some_and(|left| left < 0);
+                    session.ages_in = ages_in.and_then(|left| u64::try_from(left).ok());
+                }
                 _ => {}
             },
         }
@@ -206,8 +212,10 @@ mod tests {
 
     #[test]
     fn a_session_ages_when_half_of_its_time_has_passed() {
-        assert!(!is_ageing(&ttl_field(60_000)));
-        assert!(is_ageing(&format!("60000@{}", now() - 31_000)));
-        assert!(!is_ageing("0@1") && !is_ageing("") && !is_ageing("x@y"));
+        assert!(ages_in(&ttl_field(60_000)).is_some_and(|left| (29_000..=30_000).contains(&left)));
+        assert!(ages_in(&format!("60000@{}", now() - 31_000)).is_some_and(|left| left < 0));
+        for never in ["0@1", "", "x@y", "1@99999999999999999999"] {
+            assert_eq!(ages_in(never), None, "{never}");
+        }
     }
 }

@@ -60,6 +60,19 @@ pub enum Standing {
     Down(Error),
 }
 
+/// What the links of a store have done.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Connections made.
+    pub connects: Cell<u64>,
+    /// Pipelines sent.
+    pub batches: Cell<u64>,
+    /// Commands in them.
+    pub commands: Cell<u64>,
+    /// The most commands in one.
+    pub largest: Cell<u64>,
+}
+
 type Answer = oneshot::Sender<Result<Value, Failure>>;
 
 /// See the module.
@@ -71,13 +84,19 @@ pub struct Link {
     halt: Notify,
     changed: Rc<Notify>,
     stopping: Cell<bool>,
+    /// Whether the server tells this connection of changes to what was read over it.
+    tracking: Cell<bool>,
+    /// The places that the server has told of; none: all of them.
+    news: RefCell<Vec<Option<String>>>,
+    /// What it has done.
+    pub counts: Rc<Counts>,
     /// The last connection as the server calls it: arguments of `CLIENT KILL`.
     last: RefCell<Option<[String; 4]>>,
 }
 
 impl Link {
     /// A link that is not driven yet; `changed` is told when its standing changes.
-    pub fn new(config: Rc<Config>, changed: Rc<Notify>) -> Self {
+    pub fn new(config: Rc<Config>, changed: Rc<Notify>, counts: Rc<Counts>) -> Self {
         Self {
             config,
             queue: RefCell::default(),
@@ -86,6 +105,9 @@ impl Link {
             halt: Notify::new(),
             changed,
             stopping: Cell::new(false),
+            tracking: Cell::new(false),
+            news: RefCell::default(),
+            counts,
             last: RefCell::default(),
         }
     }
@@ -93,6 +115,16 @@ impl Link {
     /// How it stands.
     pub fn standing(&self) -> Standing {
         self.standing.borrow().clone()
+    }
+
+    /// Whether the server tells this connection of changes.
+    pub fn is_tracking(&self) -> bool {
+        self.tracking.get()
+    }
+
+    /// What the server has told of since this was asked last.
+    pub fn news(&self) -> Vec<Option<String>> {
+        self.news.take()
     }
 
     /// Lets [`Link::drive`] end.
@@ -134,6 +166,9 @@ impl Link {
                     failures = 0;
                     self.stand(Standing::Up);
                     self.serve(connection, pushes).await;
+                    // What was known over this connection is not known any more.
+                    self.tracking.set(false);
+                    self.news.borrow_mut().push(None);
                     lost = Some(Instant::now());
                     self.stand(Standing::Connecting);
                 }
@@ -190,6 +225,13 @@ impl Link {
                 .await?;
         }
         self.succeed(&mut connection).await;
+        if self.config.cache.is_some() {
+            let mut track = redis::cmd("CLIENT");
+            track.arg("TRACKING").arg("ON").arg("NOLOOP");
+            let tracking: Result<Value, _> = track.query_async(&mut connection).await;
+            self.tracking.set(tracking.is_ok());
+        }
+        self.counts.connects.set(self.counts.connects.get() + 1);
         Ok((connection, pushes))
     }
 
@@ -247,6 +289,7 @@ impl Link {
                 Some(landed) = flights.next() => if landed.is_err() { break },
                 push = pushes.recv() => match push {
                     Some(PushInfo { kind: PushKind::Disconnection, .. }) | None => break,
+                    Some(PushInfo { kind: PushKind::Invalidate, data }) => self.hear(data),
                     Some(_) => {}
                 },
                 () = self.work.notified(), if flights.len() < FLIGHTS => {}
@@ -254,6 +297,23 @@ impl Link {
         }
         // The connection is of no use any more: what else is on its way fails by itself, at the latest by its deadline.
         while flights.next().await.is_some() {}
+    }
+
+    /// Others have changed what was read over this connection.
+    fn hear(&self, data: Vec<Value>) {
+        let mut news = self.news.borrow_mut();
+        for value in data {
+            let Value::Array(places) = value else {
+                news.push(None); // the database was flushed
+                continue;
+            };
+            news.extend(places.into_iter().map(|place| match place {
+                Value::BulkString(place) => String::from_utf8(place).ok(),
+                Value::SimpleString(place) => Some(place),
+                _ => None,
+            }));
+        }
+        self.changed.notify_one();
     }
 
     /// Sends what is queued as one pipeline and hands the replies out. An error means: the connection is of no use.
@@ -268,6 +328,14 @@ impl Link {
                 answers.push(answer);
             }
         }
+        let counts = &self.counts;
+        counts.batches.set(counts.batches.get() + 1);
+        counts
+            .commands
+            .set(counts.commands.get() + answers.len() as u64);
+        counts
+            .largest
+            .set(counts.largest.get().max(answers.len() as u64));
         match connection
             .send_packed_commands(&pipeline, 0, answers.len())
             .await

@@ -17,6 +17,8 @@ mod worker;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use serde_json::{Map, Value, json};
+
 pub use config::{Config, DEFAULT_TTL};
 use worker::Desk;
 
@@ -26,6 +28,7 @@ use crate::error::{Error, Kind, Result};
 /// The JavaScript thread's side of the store.
 pub struct RedisStore {
     desk: Arc<Desk>,
+    connections: usize,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -35,6 +38,7 @@ impl RedisStore {
     /// # Errors
     /// When the system gives no thread.
     pub fn new(config: Config, wake: impl Fn() + Send + Sync + 'static) -> Result<Self> {
+        let connections = config.pool_size;
         let desk = Arc::new(Desk::new(wake));
         let theirs = Arc::clone(&desk);
         let thread = std::thread::Builder::new()
@@ -48,6 +52,7 @@ impl RedisStore {
             })?;
         Ok(Self {
             desk,
+            connections,
             thread: Some(thread),
         })
     }
@@ -61,6 +66,24 @@ impl Backend for RedisStore {
 
     fn take(&mut self) -> Answers {
         self.desk.take()
+    }
+
+    fn stats(&self) -> Map<String, Value> {
+        let report = self.desk.report();
+        let connections = json!({
+            "up": report.up,
+            "of": self.connections,
+            "made": report.connects,
+        });
+        let batches = json!({
+            "count": report.batches,
+            "commands": report.commands,
+            "largest": report.largest,
+        });
+        let mut all = Map::new();
+        all.insert("connections".to_owned(), connections);
+        all.insert("batches".to_owned(), batches);
+        all
     }
 }
 

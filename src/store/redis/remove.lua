@@ -20,4 +20,5 @@ if #ARGV > 5 then
   redis.call('HINCRBY', home, 'version', 1)
   expire(home, ttl)
 end
+track(home)
 return left

@@ -81,4 +81,5 @@ expire(home, ttl)
 for i = 2, #KEYS do
   if KEYS[i] ~= home then expire(KEYS[i], ttl) end
 end
+track(home)
 return adopted and { version, adopted } or version

@@ -76,3 +76,8 @@ local function forget_writers(home, one)
   end
   if #writers > 16 then redis.call('HDEL', home, unpack(writers)) end
 end
+
+-- The server tells of changes to what a connection has read since it last wrote it: the last word has to be a read.
+local function track(place)
+  redis.call('EXISTS', place)
+end

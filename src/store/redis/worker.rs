@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::config::Config;
-use super::link::{Link, Standing};
+use super::link::{Counts, Link, Standing};
 use super::perform::perform;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Answers, Event, Op, Reply};
@@ -23,7 +23,23 @@ pub struct Desk {
     inbox: Mutex<Inbox>,
     arrived: Notify,
     outbox: Mutex<Answers>,
+    report: Mutex<Report>,
     wake: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What the thread has done, for statistics.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Report {
+    /// Connections that are up.
+    pub up: usize,
+    /// Connections made since the start.
+    pub connects: u64,
+    /// Pipelines sent.
+    pub batches: u64,
+    /// Commands in them.
+    pub commands: u64,
+    /// The most commands in one.
+    pub largest: u64,
 }
 
 #[derive(Default)]
@@ -47,15 +63,25 @@ impl Desk {
                 replies: Vec::new(),
                 events: Vec::new(),
             }),
+            report: Mutex::default(),
             wake: Box::new(wake),
         }
     }
 
+    /// What the thread has done.
+    pub fn report(&self) -> Report {
+        *lock(&self.report)
+    }
+
     /// Hands an operation over.
     pub fn submit(&self, ticket: u32, op: Op) {
-        let mut inbox = lock(&self.inbox);
-        inbox.ops.push((ticket, op));
-        if inbox.ops.len() == 1 {
+        let was_empty = {
+            let mut inbox = lock(&self.inbox);
+            inbox.ops.push((ticket, op));
+            inbox.ops.len() == 1
+        };
+        // After the lock is free: the other thread is about to take it.
+        if was_empty {
             self.arrived.notify_one();
         }
     }
@@ -110,6 +136,17 @@ impl Links {
         format!("{} {}", self.writer, self.number.get())
     }
 
+    fn report(&self, to: &Mutex<Report>, counts: &Counts) {
+        let is_up = |link: &&Rc<Link>| link.standing() == Standing::Up;
+        *lock(to) = Report {
+            up: self.all.iter().filter(is_up).count(),
+            connects: counts.connects.get(),
+            batches: counts.batches.get(),
+            commands: counts.commands.get(),
+            largest: counts.largest.get(),
+        };
+    }
+
     /// The link for a place: always the same one.
     pub fn of(&self, place: &str) -> &Link {
         use std::hash::{DefaultHasher, Hash, Hasher};
@@ -144,7 +181,14 @@ pub fn run(desk: &Arc<Desk>, config: Config) {
 async fn work(desk: &Arc<Desk>, config: Config) {
     let config = Rc::new(config);
     let changed = Rc::new(Notify::new());
-    let make = |_| Rc::new(Link::new(Rc::clone(&config), Rc::clone(&changed)));
+    let counts = Rc::new(Counts::default());
+    let make = |_| {
+        Rc::new(Link::new(
+            Rc::clone(&config),
+            Rc::clone(&changed),
+            Rc::clone(&counts),
+        ))
+    };
     let links = Rc::new(Links {
         all: (0..config.pool_size).map(make).collect(),
         config,
@@ -185,6 +229,7 @@ async fn work(desk: &Arc<Desk>, config: Config) {
             }
             () = changed.notified() => desk.post([], told.news(&links)),
         }
+        links.report(&desk.report, &counts);
         if let Some(ticket) = close {
             // The engine closes when nothing else is under way.
             links.all.iter().for_each(|link| link.stop());
@@ -199,14 +244,34 @@ async fn work(desk: &Arc<Desk>, config: Config) {
 #[derive(Default)]
 struct Told {
     up: bool,
+    tracking: bool,
     errors: HashSet<&'static str>,
 }
 
 impl Told {
+    /// What others have changed, and whether the server tells of it.
+    fn changes(&mut self, links: &Links) -> Vec<Event> {
+        let mut news = Vec::new();
+        let places: Vec<Option<String>> = links.all.iter().flat_map(|link| link.news()).collect();
+        if places.iter().any(Option::is_none) {
+            news.push(Event::Changed(Vec::new()));
+        } else if !places.is_empty() {
+            let names = places.iter().flatten();
+            let names = names.map(|place| links.name(place).to_owned());
+            news.push(Event::Changed(names.collect()));
+        }
+        let tracking = links.all.iter().all(|link| link.is_tracking());
+        if tracking != self.tracking {
+            self.tracking = tracking;
+            news.push(Event::Tracking(tracking));
+        }
+        news
+    }
+
     fn news(&mut self, links: &Links) -> Vec<Event> {
         let standings: Vec<Standing> = links.all.iter().map(|link| link.standing()).collect();
         let up = standings.iter().all(|standing| *standing == Standing::Up);
-        let mut news = Vec::new();
+        let mut news = self.changes(links);
         if self.up && !up {
             let why = Error::new(
                 Kind::Unavailable,

@@ -1,0 +1,19 @@
+'use strict';
+// Bare clients: set and get of 1 KB, as a text and as an object that is written as JSON.
+
+const inRounds = require('../rounds');
+
+async function measureClients(peers, plan, say) {
+  const results = [];
+  for (const peer of peers) await peer.ask('pairs', { size: 1024, atOnce: 16, ms: plan.warmUpMs });
+  for (const objects of plan.clients.objects) {
+    for (const atOnce of plan.clients.atOnce) {
+      say(`set and get of ${objects ? 'an object' : 'a text'}, ${atOnce} at once`);
+      const ask = (peer) => peer.ask('pairs', { objects, size: 1024, atOnce, ms: plan.ms });
+      results.push({ objects, atOnce, peers: await inRounds(peers, plan.rounds, ask) });
+    }
+  }
+  return results;
+}
+
+module.exports = measureClients;

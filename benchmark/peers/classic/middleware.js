@@ -1,0 +1,93 @@
+'use strict';
+// The middleware of the classic module: a new session is stored before the handler runs, a known one is loaded; changes
+// are saved before the final response leaves, a BYE takes the key out.
+
+const ClassicSession = require('./session');
+
+const SESSION = {
+  get() {
+    return this.mks.session;
+  },
+  set(content) {
+    this.mks.session = content;
+  },
+  configurable: true
+};
+
+function attach(req, mks) {
+  Object.defineProperty(req, 'mks', { value: mks, configurable: true, writable: true });
+  Object.defineProperty(req, 'session', SESSION);
+}
+
+function beforeSend(res, first) {
+  const { send } = res;
+  res.send = (...args) => {
+    if (args[0] < 200) return send.apply(res, args);
+    first((err) => {
+      if (err) throw err;
+      send.apply(res, args);
+    });
+  };
+}
+
+// an outgoing INVITE that carries a session gives it one more key
+function shareOnSend(host) {
+  const { prototype } = host.SipRequest;
+  const { send } = prototype;
+  prototype.send = function (...args) {
+    const { session } = this;
+    if (this.method === 'INVITE' && session) {
+      delete this.session;
+      this.mks = session.mks;
+    }
+    return send.apply(this, args);
+  };
+  const { dispatchRequest } = prototype;
+  const { prepareRequest } = dispatchRequest;
+  dispatchRequest.prepareRequest = (uacRequest, req) => {
+    if (uacRequest.mks) {
+      const { mks } = uacRequest;
+      mks.set(req.id);
+      attach(req, mks);
+    }
+    return prepareRequest(uacRequest, req);
+  };
+}
+
+function received(store, req, res, next) {
+  if (req.method === 'BYE') {
+    return ClassicSession.load(store, req.id, (err, mks) => (err || !mks ? next(err) : mks.del(req.id, next)));
+  }
+  const { ack } = res;
+  res.ack = (...args) => {
+    req.mks.save((err) => {
+      if (err) throw err;
+      ack.apply(res, args);
+    });
+  };
+  next();
+}
+
+function middleware(store, host) {
+  shareOnSend(host);
+  return (req, res, next) => {
+    if (req.source === 'application') return received(store, req, res, next);
+    if (req.isNewInvite()) {
+      const mks = new ClassicSession(store);
+      mks.set(req.id);
+      attach(req, mks);
+      beforeSend(res, (leave) => mks.save(leave));
+      return mks.save(next);
+    }
+    ClassicSession.load(store, req.id, (err, mks) => {
+      if (err || !mks) return next(err || new Error(`no session for ${req.method} ${req.id}`));
+      attach(req, mks);
+      const save = (leave) => mks.save((failed) => (failed ? leave(failed) : mks.del(req.id, leave)));
+      if (req.method === 'BYE') beforeSend(res, save);
+      else if (req.method !== 'ACK') beforeSend(res, (leave) => mks.save(leave));
+      next();
+    });
+  };
+}
+
+module.exports = middleware;

@@ -1,0 +1,53 @@
+'use strict';
+// What a run measures: all of it, or with --quick what the table of ratios needs.
+
+const REDIS_PEERS = ['driver', 'redis', 'redis-uncached', 'classic-node-redis', 'classic-ioredis', 'express-redis'];
+const MEMORY_PEERS = ['driver', 'memory', 'express-memory', 'memorystore'];
+const CLIENTS = ['node-redis', 'ioredis', 'ioredis-pipelining', 'glide', 'store-uncached', 'store'];
+const MILLION = 1000000;
+
+const full = {
+  name: 'full',
+  rounds: 7,
+  ms: 2000,
+  warmUpMs: 2000,
+  redisPeers: REDIS_PEERS,
+  memoryPeers: MEMORY_PEERS,
+  calls: [
+    { kind: 'UasCall', sizes: [300, 1024, 8192], atOnce: [1, 8, 64, 512] },
+    { kind: 'B2buaCall', sizes: [1024], atOnce: [1, 8, 64, 512] }
+  ],
+  memoryCalls: [{ kind: 'UasCall', sizes: [300, 1024, 8192], atOnce: [1, 64] }],
+  clientPeers: CLIENTS,
+  clients: { objects: [false, true], atOnce: [1, 64] },
+  floor: { atOnce: [1, 64, 512], requests: 500000 },
+  openCalls: ['redis', 'redis-uncached', 'express-redis', 'memory'].map((id) => ({ id, count: 100000 })),
+  srf: { atOnce: [1, 16] },
+  srfPeers: ['srf-alone', 'srf-memory', 'srf-redis'],
+  growthRounds: 7,
+  growth: ['memory', 'express-memory', 'memorystore', 'redis', 'redis-uncached', 'classic-ioredis'].map((id) => ({
+    id,
+    live: [1000, MILLION]
+  })),
+  coldStart: { rounds: 15, ids: ['memory', 'redis', 'classic-node-redis', 'classic-ioredis', 'express-redis'] }
+};
+
+const quick = {
+  ...full,
+  name: 'quick',
+  rounds: 3,
+  ms: 800,
+  warmUpMs: 600,
+  memoryPeers: ['driver', 'memory', 'express-memory'],
+  calls: [{ kind: 'UasCall', sizes: [1024], atOnce: [64, 1] }],
+  memoryCalls: [{ kind: 'UasCall', sizes: [1024], atOnce: [64] }],
+  clients: { objects: [false], atOnce: [64] },
+  floor: { atOnce: [64], requests: 30000 },
+  openCalls: [{ id: 'redis', count: 20000 }],
+  srf: { atOnce: [16] },
+  growthRounds: 3,
+  growth: ['memory', 'redis'].map((id) => ({ id, live: [1000, MILLION] })),
+  coldStart: { rounds: 3, ids: ['memory', 'redis', 'classic-ioredis'] }
+};
+
+module.exports = { full, quick };

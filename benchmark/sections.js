@@ -1,0 +1,254 @@
+'use strict';
+// The parts of the page: a table for each thing that was measured, and what the charts show.
+
+const charts = require('./charts');
+const peers = require('./peers');
+const { median } = require('./statistics');
+const { figure, table, told } = require('./tables');
+const { find, net } = require('./targets');
+
+const KINDS = { UasCall: 'INVITE, 200, ACK, BYE', B2buaCall: 'B2BUA: two legs and an INFO' };
+const FLOOR = 'floor of ';
+const title = (id) => (id.startsWith(FLOOR) ? `the floor of ${title(id.slice(FLOOR.length))}` : peers[id].title);
+const bytes = (size) => (size < 1024 ? `${size} bytes` : `${size / 1024} KB`);
+const micros = 'µs';
+
+function calls(results, options) {
+  return callTable(find(results.calls, options));
+}
+
+function callTable(found) {
+  const rows = Object.entries(found).map(([id, rounds]) => [
+    title(id),
+    told(rounds, (one) => one.perSecond),
+    told(
+      net(found, id).map((value) => ({ value })),
+      (one) => one.value
+    ),
+    told(rounds, (one) => one.processCpu),
+    told(rounds, (one) => one.latency.call.p50),
+    told(rounds, (one) => one.latency.call.p99),
+    told(rounds, (one) => one.loopDelayP99)
+  ]);
+  const head = [
+    '',
+    'calls/s',
+    `main thread, ${micros} net`,
+    `process, ${micros}`,
+    'p50, ms',
+    'p99, ms',
+    'loop delay p99, ms'
+  ];
+  return table(head, rows);
+}
+
+function stepTable(found) {
+  const steps = Object.keys(Object.values(found)[0][0].latency).filter((step) => step !== 'call');
+  const rows = Object.entries(found).map(([id, rounds]) => [
+    title(id),
+    ...steps.map((step) =>
+      ['p50', 'p99'].map((share) => figure(median(rounds.map((one) => one.latency[step][share])))).join(' / ')
+    )
+  ]);
+  return table(['p50 / p99, ms', ...steps], rows);
+}
+
+function everyCall(heading, list) {
+  const parts = list.map(({ kind, size, atOnce, peers: found }) => {
+    const steps = atOnce === 1 || atOnce === 64 ? `\n\n${stepTable(found)}` : '';
+    const what = `${KINDS[kind]}; ${bytes(size)}; ${atOnce} at once`;
+    return `<details><summary>${what}</summary>\n\n${callTable(found)}${steps}\n\n</details>`;
+  });
+  return `## ${heading}\n\n${parts.join('\n\n')}`;
+}
+
+const verbs = (counts) => Object.entries(counts).map(([verb, count]) => `${figure(count)} ${verb}`);
+
+function onTheWire(results) {
+  const at64 = find(results.calls, { kind: 'UasCall', size: 1024, atOnce: 64 });
+  const rows = Object.entries(results.commands).map(([id, { UasCall, B2buaCall }]) => [
+    title(id),
+    verbs(UasCall.verbs).join(', '),
+    B2buaCall ? verbs(B2buaCall.verbs).join(', ') : '–',
+    told(at64[id], (one) => one.server.bytesIn),
+    told(at64[id], (one) => one.server.bytesOut),
+    told(at64[id], (one) => one.server.cpu)
+  ]);
+  const head = [
+    'per call, 1 KB',
+    'commands',
+    'commands, B2BUA',
+    'bytes to Redis',
+    'bytes from it',
+    `CPU of Redis, ${micros}`
+  ];
+  return `## What Redis gets\n\n${table(head, rows)}`;
+}
+
+function lost({ calls: list }) {
+  const rows = Object.keys(list[0].peers).map((id) => {
+    const rounds = list.flatMap(({ peers: found }) => found[id] ?? []);
+    const sum = (name) => rounds.reduce((total, round) => total + round[name], 0);
+    return [title(id), figure(sum('lost')), sum('count').toLocaleString('en-US')];
+  });
+  return `## Sessions that did not come back
+
+A session that was changed, but read later without the change. Elsewhere than with classic, whose checksum has 16
+bits, one such session fails the run.
+
+${table(['', 'lost', 'of calls'], rows)}`;
+}
+
+function clients({ clients: list }) {
+  const parts = list.map(({ objects, atOnce, peers: found }) => {
+    const rows = Object.entries(found).map(([id, rounds]) => [
+      title(id),
+      told(rounds, (one) => one.perSecond),
+      told(rounds, (one) => one.mainCpu),
+      told(rounds, (one) => one.processCpu),
+      told(rounds, (one) => one.latency.pair.p99)
+    ]);
+    const head = ['', 'operations/s', `main thread, ${micros}`, `process, ${micros}`, 'p99 of a pair, ms'];
+    const value = objects ? 'an object of 1 KB, written as JSON' : 'a text of 1 KB';
+    return `### ${value}; ${atOnce} pairs at once\n\n${table(head, rows)}`;
+  });
+  return `## Bare \`set\` and \`get\`\n\n${parts.join('\n\n')}`;
+}
+
+function floor({ floor: measured }) {
+  if (!measured) return '## The floor\n\nNot measured: it needs Linux.';
+  const rows = measured.results.flatMap(({ atOnce, peers: found }) =>
+    Object.entries(found).map(([id, rounds]) => [
+      `${title(id)}, ${atOnce} at once`,
+      told(rounds, (one) => one.perSecond),
+      told(rounds, (one) => one.mainCpu),
+      told(rounds, (one) => one.latency.call.p99)
+    ])
+  );
+  const head = ['', 'calls/s', `main thread, ${micros}`, 'p99, ms'];
+  const plain = Object.entries(measured.redisBenchmark).map(([pipeline, rates]) => [
+    `redis-benchmark, 64 connections, pipeline of ${pipeline}`,
+    ...['SET', 'GET', 'HGETALL'].map((verb) => figure(rates[verb]))
+  ]);
+  return `## The floor\n\n${table(head, rows)}\n\n${table(['requests/s, 1 KB', 'SET', 'GET', 'HGETALL'], plain)}`;
+}
+
+function memory(results) {
+  const weighed = results.growth.filter(({ weight }) => weight);
+  const stored = weighed.map(({ id, live, weight }) => [
+    title(id),
+    figure(live[1]),
+    figure(weight.bytes),
+    figure(weight.bytes / weight.data)
+  ]);
+  const open = Object.entries(results.openCalls).map(([id, { count, bytes: each, total }]) => [
+    title(id),
+    figure(count),
+    figure(each),
+    figure(total / 2 ** 20)
+  ]);
+  return `## Memory
+
+${table(['stored in the process', 'sessions', 'bytes each', '× the data'], stored)}
+
+${table(['calls that are open', 'calls', 'bytes each', 'process, MB'], open)}`;
+}
+
+function growth(results) {
+  const rows = results.growth.map(({ id, live, few, many }) => [
+    title(id),
+    told(few, (one) => one.mainCpu),
+    told(many, (one) => one.mainCpu),
+    told(few, (one) => one.perSecond),
+    told(many, (one) => one.perSecond),
+    live.map(figure).join(' → ')
+  ]);
+  const head = [
+    '',
+    `${micros} with few`,
+    `${micros} with many`,
+    'calls/s with few',
+    'calls/s with many',
+    'live sessions'
+  ];
+  return `## Growth\n\n64 calls at once beside sessions that live; CPU of the main thread.\n\n${table(head, rows)}`;
+}
+
+function srf({ srf: list }) {
+  if (!list) return '## With drachtio-srf\n\nNot measured: this version has no scripted server.';
+  const parts = list.map(({ atOnce, peers: found }) => {
+    const rows = Object.entries(found).map(([id, rounds]) => [
+      title(id),
+      told(rounds, (one) => one.mainCpu),
+      told(rounds, (one) => one.processCpu),
+      told(
+        rounds.map((one, round) => one.mainCpu - found['srf-alone'][round].mainCpu),
+        (more) => more
+      )
+    ]);
+    const head = ['per call', `main thread, ${micros}`, `process, ${micros}`, `more than alone, ${micros}`];
+    return `### ${atOnce} at once\n\n${table(head, rows)}`;
+  });
+  return `## With drachtio-srf
+
+An application that takes calls through Dialogs (\`createUAS\`), against the scripted server of \`examples/drachtio-server\`.
+
+${parts.join('\n\n')}`;
+}
+
+function coldStart(results) {
+  const rows = Object.entries(results.coldStart).map(([id, rounds]) => [title(id), told(rounds, (ms) => ms)]);
+  return `## Cold start\n\nFrom the first \`require\` to the first stored session.\n\n${table(['', 'ms'], rows)}`;
+}
+
+function all(results) {
+  return [
+    everyCall('Calls on Redis', results.calls),
+    everyCall('Calls in memory', results.memoryCalls),
+    onTheWire(results),
+    lost(results),
+    clients(results),
+    floor(results),
+    memory(results),
+    growth(results),
+    srf(results),
+    coldStart(results)
+  ];
+}
+
+// {name: SVG text}
+function chartsOf(results) {
+  const at64 = find(results.calls, { kind: 'UasCall', size: 1024, atOnce: 64 });
+  const shown = Object.keys(at64).filter((id) => id !== 'driver');
+  const cpu = shown.map((id) => {
+    const value = median(net(at64, id));
+    return { name: title(id), value, text: `${figure(value)} ${micros}` };
+  });
+  const over = results.calls.filter(({ kind, size }) => kind === 'UasCall' && size === 1024);
+  over.sort((a, b) => a.atOnce - b.atOnce);
+  const steps = over.map(({ atOnce }) => atOnce);
+  const series = (read) =>
+    shown.map((id) => ({
+      name: title(id),
+      values: over.map((one) => Number(median(one.peers[id].map(read)).toPrecision(4)))
+    }));
+  return {
+    cpu: charts.bars('CPU of the main thread per call, 64 at once, 1 KB', `${micros} per call, less is better`, cpu),
+    rate: charts.lines(
+      'Calls per second, 1 KB',
+      'calls/s',
+      'calls at once',
+      steps,
+      series((one) => one.perSecond)
+    ),
+    p99: charts.lines(
+      '99th percentile of a call, 1 KB',
+      'ms',
+      'calls at once',
+      steps,
+      series((one) => one.latency.call.p99)
+    )
+  };
+}
+
+module.exports = { all, calls, charts: chartsOf };

@@ -1,0 +1,131 @@
+'use strict';
+// The ratios that drachtio-session is held to: what is asked, what was measured, whether it is met.
+
+const { ratio, spread } = require('./statistics');
+
+const pick = (rounds, read) => rounds?.map(read);
+const call = (result) => result.latency.call;
+
+// The rounds of one peer in one scenario.
+function find(results, options) {
+  const found = results.find((one) => Object.entries(options).every(([name, value]) => one[name] === value));
+  return found?.peers ?? {};
+}
+
+// What a call costs without the driver's share, round by round.
+const net = (peers, id) => pick(peers[id], (result, round) => result.mainCpu - peers.driver[round].mainCpu);
+
+// `above` / `below`, or nothing where one was not measured
+const between = (above, below) => (above && below ? ratio(above, below) : undefined);
+
+const more = (row) => ({ ...row, met: (value) => value >= row.least, aimed: (value) => value >= row.aim });
+const less = (row) => ({ ...row, met: (value) => value <= row.least, aimed: (value) => value <= row.aim });
+
+const rate = (peers, id) => pick(peers[id], (result) => result.perSecond);
+const p99 = (peers, id) => pick(peers[id], (result) => call(result).p99);
+const p50 = (peers, id) => pick(peers[id], (result) => call(result).p50);
+const main = (peers, id) => pick(peers[id], (result) => result.mainCpu);
+
+function rows({ calls, clients, floor, growth, commands }) {
+  const at64 = find(calls, { kind: 'UasCall', size: 1024, atOnce: 64 });
+  const at1 = find(calls, { kind: 'UasCall', size: 1024, atOnce: 1 });
+  const pairs = find(clients, { objects: false, atOnce: 64 });
+  const floorAt64 = floor ? find(floor.results, { atOnce: 64 }) : {};
+  const uncached = pairs['store-uncached'] ? 'store-uncached' : 'store';
+  const reads = commands.redis.UasCall.reads;
+  const weight = growth.find((one) => one.id === 'memory')?.weight;
+  const grown = (id) => {
+    const found = growth.find((one) => one.id === id);
+    return found && between(main({ many: found.many }, 'many'), main({ few: found.few }, 'few'));
+  };
+  return [
+    more({
+      what: 'main-thread CPU per call, against classic on node-redis',
+      unit: '× less',
+      least: 8,
+      aim: 12,
+      value: between(net(at64, 'classic-node-redis'), net(at64, 'redis'))
+    }),
+    more({
+      what: 'calls/s, against classic on node-redis',
+      unit: '×',
+      least: 5,
+      aim: 8,
+      value: between(rate(at64, 'redis'), rate(at64, 'classic-node-redis'))
+    }),
+    more({
+      what: 'calls/s, against classic on ioredis',
+      unit: '×',
+      least: 4,
+      aim: 6,
+      value: between(rate(at64, 'redis'), rate(at64, 'classic-ioredis'))
+    }),
+    more({
+      what: 'p99 of a call, against classic on ioredis',
+      unit: '× less',
+      least: 4,
+      aim: 8,
+      value: between(p99(at64, 'classic-ioredis'), p99(at64, 'redis'))
+    }),
+    more({
+      what: 'bare `set` + `get`, main-thread CPU per operation, against ioredis',
+      unit: '× less',
+      least: 3,
+      aim: 5,
+      value: between(main(pairs, 'ioredis'), main(pairs, uncached))
+    }),
+    more({
+      what: 'one call at a time, median latency, against classic on ioredis',
+      unit: '× less',
+      least: 3,
+      aim: 5,
+      value: between(p50(at1, 'classic-ioredis'), p50(at1, 'redis'))
+    }),
+    less({
+      what: 'reads sent to Redis in an ordinary call, near cache on',
+      unit: '',
+      least: 0,
+      aim: 0,
+      value: spread([reads])
+    }),
+    less({
+      what: 'memory per session in the memory store, 1 KB of data',
+      unit: '× the data',
+      least: 1.4,
+      aim: 1.2,
+      value: weight && spread([weight.bytes / weight.data])
+    }),
+    less({
+      what: 'main-thread CPU per call from 1 k to 1 M live sessions, RedisStore',
+      unit: '×',
+      least: 1.3,
+      aim: 1.1,
+      value: grown('redis')
+    }),
+    less({
+      what: 'the same, MemoryStore',
+      unit: '×',
+      least: 1.3,
+      aim: 1.1,
+      value: grown('memory')
+    }),
+    more({
+      what: 'calls/s, against the floor (the same commands through redis-rs, no Node)',
+      unit: '×',
+      least: 0.5,
+      aim: 0.7,
+      value: between(rate(floorAt64, 'redis'), rate(floorAt64, 'floor of redis'))
+    })
+  ];
+}
+
+// [{what, unit, least, aim, value: {median, low, high}, verdict}]
+function targets(measured) {
+  return rows(measured).map(({ met, aimed, ...row }) => {
+    if (!row.value) return { ...row, verdict: 'not measured' };
+    const { median } = row.value;
+    return { ...row, verdict: aimed(median) ? 'aim reached' : met(median) ? 'met' : 'falls short' };
+  });
+}
+
+module.exports = { find, net, targets };

@@ -1,0 +1,323 @@
+//! The near cache: sessions that this process has stored or loaded lately, as long as the server has not said that
+//! somebody else has changed them. A request whose session is here needs no round trip.
+//!
+//! What a reply brings is only kept if no invalidation of it has come since it was asked for: replies and invalidations
+//! may overtake each other on their way through the process.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use lru::LruCache;
+
+use crate::record::{Key, Record};
+
+/// How many invalidations are remembered one by one, for what is on its way.
+const RECENT: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+
+/// Bytes that a session takes besides its text.
+const OVERHEAD: usize = size_of::<Record>() + 200;
+
+/// How much is kept, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Bytes.
+    pub max: usize,
+    /// Since it was stored or loaded.
+    pub ttl: Duration,
+}
+
+struct Entry {
+    record: Record,
+    until: Instant,
+    weight: usize,
+}
+
+/// How often something has happened.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counts {
+    /// A session was here.
+    pub hits: u64,
+    /// It was not.
+    pub misses: u64,
+    /// The server said that something has changed.
+    pub invalidations: u64,
+}
+
+/// See the module.
+pub struct Near {
+    size: Option<Size>,
+    /// Whether the server tells of changes on every connection.
+    is_told: bool,
+    /// By the name under which they are stored.
+    sessions: LruCache<String, Entry>,
+    /// Where the other keys lead.
+    homes: HashMap<String, String>,
+    bytes: usize,
+    /// How many invalidations there were.
+    clock: u64,
+    /// When each of the last ones was.
+    recent: LruCache<String, u64>,
+    /// What was asked for before this is not kept.
+    floor: u64,
+    counts: Counts,
+}
+
+impl Near {
+    /// An empty cache; without `size` nothing is ever kept.
+    pub fn new(size: Option<Size>) -> Self {
+        Self {
+            size,
+            is_told: false,
+            sessions: LruCache::unbounded(),
+            homes: HashMap::new(),
+            bytes: 0,
+            clock: 0,
+            recent: LruCache::new(RECENT),
+            floor: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// The time of a question whose answer may be kept.
+    pub fn now(&self) -> u64 {
+        self.clock
+    }
+
+    /// Whether anything is kept at all.
+    pub fn is_on(&self) -> bool {
+        self.is_told && self.size.is_some()
+    }
+
+    /// The server tells of changes, or does not any more. Whatever is here is let go of.
+    pub fn told(&mut self, is_told: bool) {
+        self.clear();
+        self.is_told = is_told;
+    }
+
+    /// The session that has the key `name`.
+    pub fn get(&mut self, name: &str, now: Instant) -> Option<&Record> {
+        if !self.is_on() {
+            return None;
+        }
+        let home = self.homes.get(name).map_or(name, String::as_str);
+        let found = self.sessions.get(home);
+        let has_key = |entry: &&Entry| {
+            entry.until > now && entry.record.keys.iter().any(|key| key.name == name)
+        };
+        let found = found.filter(has_key);
+        match found {
+            Some(_) => self.counts.hits += 1,
+            None => self.counts.misses += 1,
+        }
+        found.map(|entry| &entry.record)
+    }
+
+    /// Keeps a session as it was at the time `asked`. `ages_in` is when it wants to be written again, ms from now.
+    pub fn keep(&mut self, record: Record, asked: u64, ages_in: Option<u64>, now: Instant) {
+        let Some(size) = self.size.filter(|_| self.is_told) else {
+            return;
+        };
+        self.drop_home(&record.home);
+        let changed = |name: &str| self.recent.peek(name).is_some_and(|at| *at > asked);
+        if asked < self.floor
+            || record.version == 0
+            || record.ageing
+            || changed(&record.home)
+            || record.keys.iter().any(|key| changed(&key.name))
+        {
+            return;
+        }
+        let keys: usize = record.keys.iter().map(weight_of).sum();
+        let weight = OVERHEAD + 2 * record.home.len() + record.text.len() + keys;
+        if weight > size.max / 8 {
+            return;
+        }
+        let ages = ages_in.map_or(size.ttl, Duration::from_millis);
+        for key in record.keys.iter().filter(|key| key.name != record.home) {
+            self.homes.insert(key.name.clone(), record.home.clone());
+        }
+        let home = record.home.clone();
+        let until = now + size.ttl.min(ages);
+        let entry = Entry {
+            record,
+            until,
+            weight,
+        };
+        self.sessions.put(home, entry);
+        self.bytes += weight;
+        while self.bytes > size.max
+            && let Some((_, oldest)) = self.sessions.pop_lru()
+        {
+            self.let_go(&oldest);
+        }
+    }
+
+    /// A key was taken from a session, and nothing else has changed.
+    pub fn drop_key(&mut self, home: &str, name: &str) {
+        if let Some(entry) = self.sessions.peek_mut(home) {
+            entry.record.drop_key(name);
+            self.homes.remove(name);
+        }
+    }
+
+    /// Somebody has changed what is stored under `name`.
+    pub fn invalidate(&mut self, name: &str) {
+        self.counts.invalidations += 1;
+        self.forget(name);
+    }
+
+    /// What is stored under `name` is not what is here.
+    pub fn forget(&mut self, name: &str) {
+        if self.size.is_none() {
+            return;
+        }
+        self.clock += 1;
+        if let Some((lost, at)) = self.recent.push(name.to_owned(), self.clock)
+            && lost != name
+        {
+            self.floor = self.floor.max(at);
+        }
+        let home = self.homes.remove(name);
+        self.drop_home(name);
+        if let Some(home) = home {
+            self.drop_home(&home);
+        }
+    }
+
+    /// Lets go of everything.
+    pub fn clear(&mut self) {
+        self.sessions.clear();
+        self.homes.clear();
+        self.recent.clear();
+        self.bytes = 0;
+        self.clock += 1;
+        self.floor = self.clock;
+    }
+
+    /// How often what has happened.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// How many sessions there are, and how many bytes they take.
+    pub fn usage(&self) -> (usize, usize) {
+        (self.sessions.len(), self.bytes)
+    }
+
+    fn drop_home(&mut self, home: &str) {
+        if let Some(entry) = self.sessions.pop(home) {
+            self.let_go(&entry);
+        }
+    }
+
+    fn let_go(&mut self, entry: &Entry) {
+        self.bytes -= entry.weight;
+        for key in &entry.record.keys {
+            if self.homes.get(&key.name) == Some(&entry.record.home) {
+                self.homes.remove(&key.name);
+            }
+        }
+    }
+}
+
+fn weight_of(key: &Key) -> usize {
+    2 * key.name.len() + key.resource.as_ref().map_or(0, String::len) + size_of::<Key>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: Size = Size {
+        max: 20_000,
+        ttl: Duration::from_secs(60),
+    };
+
+    fn near() -> Near {
+        let mut near = Near::new(Some(SIZE));
+        near.told(true);
+        near
+    }
+
+    fn record(home: &str, other: &str) -> Record {
+        let mut record = Record::new();
+        record.add_key(home, None);
+        record.add_key(other, None);
+        record.home = home.to_owned();
+        record.version = 1;
+        record
+    }
+
+    fn keep(near: &mut Near, home: &str, other: &str, asked: u64) {
+        near.keep(record(home, other), asked, None, Instant::now());
+    }
+
+    fn has(near: &mut Near, name: &str) -> bool {
+        near.get(name, Instant::now()).is_some()
+    }
+
+    #[test]
+    fn a_session_is_found_by_its_keys_until_it_is_invalidated_by_any() {
+        for gone in ["mks:a", "mks:b"] {
+            let mut near = near();
+            let asked = near.now();
+            keep(&mut near, "mks:a", "mks:b", asked);
+            assert!(has(&mut near, "mks:a") && has(&mut near, "mks:b"));
+            near.invalidate(gone);
+            assert!(!has(&mut near, "mks:a") && !has(&mut near, "mks:b"));
+            assert_eq!((near.usage(), near.homes.len()), ((0, 0), 0));
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_before_an_invalidation_is_not_kept() {
+        let mut near = near();
+        let asked = near.now();
+        near.invalidate("mks:a");
+        keep(&mut near, "mks:a", "mks:b", asked);
+        assert!(!has(&mut near, "mks:a"));
+        keep(&mut near, "mks:c", "mks:d", asked);
+        assert!(has(&mut near, "mks:c"), "another session is not concerned");
+        let asked = near.now();
+        keep(&mut near, "mks:a", "mks:b", asked);
+        assert!(has(&mut near, "mks:a"), "asked for since");
+    }
+
+    #[test]
+    fn nothing_survives_a_lost_connection_nor_does_what_was_on_its_way() {
+        let mut near = near();
+        let asked = near.now();
+        keep(&mut near, "mks:a", "mks:b", asked);
+        near.told(false);
+        assert!(!has(&mut near, "mks:a"));
+        near.told(true);
+        keep(&mut near, "mks:a", "mks:b", asked);
+        assert!(!has(&mut near, "mks:a"));
+    }
+
+    #[test]
+    fn more_invalidations_than_are_remembered_keep_what_is_on_its_way_out() {
+        let mut near = near();
+        let asked = near.now();
+        near.invalidate("mks:a");
+        for other in 0..RECENT.get() {
+            near.invalidate(&format!("mks:{other}"));
+        }
+        keep(&mut near, "mks:a", "mks:b", asked);
+        assert!(!has(&mut near, "mks:a"));
+    }
+
+    #[test]
+    fn it_is_bounded_by_bytes_and_by_time() {
+        let mut near = near();
+        let asked = near.now();
+        for call in 0..100 {
+            let home = format!("mks:{call}");
+            keep(&mut near, &home, &home, asked);
+        }
+        assert!(near.usage().1 <= SIZE.max && !has(&mut near, "mks:0"));
+        assert!(has(&mut near, "mks:99"));
+        assert!(near.get("mks:99", Instant::now() + SIZE.ttl).is_none());
+    }
+}
