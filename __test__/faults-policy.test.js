@@ -113,7 +113,7 @@ test('wrong values of the options are refused by name', () => {
   for (const onStoreFailure of ['retry', 5, {}, null, true]) {
     assert.throws(() => session({ onStoreFailure }), { code: 'ERR_SESSION_OPTION', message: /onStoreFailure/ });
   }
-  for (const name of ['maxOwed', 'maxOwedBytes']) {
+  for (const name of ['maxQueue', 'maxQueueBytes']) {
     for (const value of ['many', {}, -1, 1.5]) {
       assert.throws(() => new session.RedisStore({ [name]: value }), {
         code: 'ERR_SESSION_OPTION',
