@@ -77,6 +77,7 @@ test('the bound on sessions: the rest is given up, by name', async (t) => {
   const bench = await faultBench(t, { timeout: 300, storeOptions: { maxQueue: 10 } });
   const outage = await begin('dead', bench);
   for (let i = 0; i < 30; i++) await save(bench.store, `call-${i}`, { i }).catch(() => undefined);
+  await until(() => givenUp(bench.store).length >= 20, 'it to be told').catch(() => undefined);
   const told = givenUp(bench.store);
   assert.equal(told.length, 20, told.map(({ message }) => message).join('\n'));
   const named = new Set(told.map(({ message }) => /call-\d+|mks:session:[0-9a-f-]+/.exec(message)?.[0]));
@@ -90,6 +91,7 @@ test('the bound on bytes', async (t) => {
   const outage = await begin('dead', bench);
   for (let i = 0; i < 20; i++)
     await save(bench.store, `call-${i}`, { text: 'x'.repeat(20_000) }).catch(() => undefined);
+  await until(() => givenUp(bench.store).length >= 15, 'it to be told').catch(() => undefined);
   const told = givenUp(bench.store).length;
   assert.ok(told >= 15 && told < 20, `${told} were given up`);
   await outage.mend();
