@@ -6,7 +6,7 @@ const FIRST = 256; // slots, a power of 2
 
 class Callbacks {
   #numbers = new Uint32Array(FIRST);
-  #callbacks = new Array(FIRST).fill(undefined);
+  #callbacks = Array.from({ length: FIRST });
   #last = 0;
   size = 0;
 
@@ -43,7 +43,7 @@ class Callbacks {
   #grow() {
     const [numbers, callbacks] = [this.#numbers, this.#callbacks];
     this.#numbers = new Uint32Array(numbers.length * 2);
-    this.#callbacks = new Array(numbers.length * 2).fill(undefined);
+    this.#callbacks = Array.from({ length: numbers.length * 2 });
     callbacks.forEach((callback, i) => {
       if (callback === undefined) return;
       const slot = this.#slot(numbers[i]);

@@ -360,10 +360,18 @@ impl Record {
         self.incoming = Some((Arc::clone(&written.text), version));
     }
 
-    fn acknowledge(&mut self, written: &Written, saved: Saved) {
+    /// The store has written this version for us.
+    pub fn counted(&mut self, version: u64) {
         // More than one further means that somebody else has written what is not in `text`.
-        if saved.version == self.newest + 1 && self.version == self.newest && saved.uuid.is_none() {
-            self.version = saved.version;
+        if version == self.newest + 1 && self.version == self.newest {
+            self.version = version;
+        }
+        self.newest = self.newest.max(version);
+    }
+
+    fn acknowledge(&mut self, written: &Written, saved: Saved) {
+        if saved.uuid.is_none() {
+            self.counted(saved.version);
         }
         self.newest = self.newest.max(saved.version);
         self.state = State::Stored;
