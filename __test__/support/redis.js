@@ -73,6 +73,12 @@ class RedisServer {
     return ask(this.port, command, this.host);
   }
 
+  // The raw reply to a command whose words may hold anything.
+  command(...words) {
+    const bulk = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
+    return this.raw(`*${words.length}\r\n${bulk.join('')}`);
+  }
+
   // The reply of redis-cli, text without the last line break.
   cli(...args) {
     return new Promise((resolve, reject) => {
@@ -93,6 +99,21 @@ class RedisServer {
     const gone = once(this.process, 'exit');
     this.process.kill(signal);
     await gone;
+  }
+
+  // It takes connections and commands and answers none, until resume().
+  pause() {
+    this.process.kill('SIGSTOP');
+  }
+
+  resume() {
+    this.process.kill('SIGCONT');
+  }
+
+  // As after a crash: the same port and folder, with what was on disk.
+  async restart() {
+    await this.kill();
+    await this.run();
   }
 
   async stop() {
