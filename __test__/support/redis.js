@@ -95,6 +95,21 @@ class RedisServer {
     await gone;
   }
 
+  // It takes connections and commands and answers none, until resume().
+  pause() {
+    this.process.kill('SIGSTOP');
+  }
+
+  resume() {
+    this.process.kill('SIGCONT');
+  }
+
+  // As after a crash: the same port and folder, with what was on disk.
+  async restart() {
+    await this.kill();
+    await this.run();
+  }
+
   async stop() {
     await this.kill();
     this.abandon();
