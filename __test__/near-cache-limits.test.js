@@ -37,7 +37,14 @@ async function reads(server, act) {
 
 test('what is no `cache` is refused by name', () => {
   const bad = [1, 'yes', [], NaN, () => 1, { max: 1 }, { max: 'much' }, { max: 1.5e6 + 0.5 }, { max: -1 }, { ttl: 0 }];
-  for (const cache of [...bad, { ttl: -1 }, { ttl: () => 1 }, { ttl: Infinity }, { size: 1 }, { max: 4096, ttl: 'x' }]) {
+  for (const cache of [
+    ...bad,
+    { ttl: -1 },
+    { ttl: () => 1 },
+    { ttl: Infinity },
+    { size: 1 },
+    { max: 4096, ttl: 'x' }
+  ]) {
     const refused = { code: 'ERR_SESSION_OPTION', message: /`cache`/ };
     assert.throws(() => new RedisStore({ port: 1, cache }), refused, JSON.stringify(cache));
   }
@@ -135,7 +142,9 @@ test('the time to live of a session that is only read is renewed all the same', 
   await save(here, 'call', { a: 1 });
   for (const begun = Date.now(); Date.now() - begun < 5000;) {
     const { req, res, left } = message('INFO', 'call', true);
-    await new Promise((resolve) => attach(req, res, resolve));
+    await new Promise((resolve) => {
+      attach(req, res, resolve);
+    });
     assert.deepEqual({ ...req.session }, { a: 1 });
     res.send(200);
     await left;
@@ -209,7 +218,10 @@ test('what comes of operations that were given up does not come back from the ca
   proxy.stall('toClient');
   // the BYE gives up its load, and removes the key by its name
   const { req, res, left } = message('BYE', 'call', true);
-  await within(new Promise((resolve) => attach(req, res, resolve)), 'the handler');
+  const handled = new Promise((resolve) => {
+    attach(req, res, resolve);
+  });
+  await within(handled, 'the handler');
   assert.equal(req.mks.degraded, true);
   res.send(200);
   await within(left, 'the response');

@@ -158,7 +158,9 @@ describe('what another process changes is seen', () => {
       return other.save();
     });
     const second = message('INFO', 'b', true);
-    await new Promise((resolve) => attach(second.req, second.res, resolve));
+    await new Promise((resolve) => {
+      attach(second.req, second.res, resolve);
+    });
     assert.equal(second.req.session, req.session, 'one data object');
     assert.deepEqual({ ...req.session }, { n: 2, mine: 1 });
     res.send(200);
