@@ -26,7 +26,10 @@ declare namespace session {
   interface Options {
     /** Where sessions are kept. A `MemoryStore` when absent. */
     store?: Store | JavaScriptStore;
-    /** The application: classic drachtio's is needed for `app.siprequest(uri, {session})`. */
+    /**
+     * The application. Classic drachtio's is needed for `app.siprequest(uri, {session})`. An instance of drachtio-srf is
+     * found at its first request if it is not given here; `drachtio-session/srf` has types for it.
+     */
     app?: object;
     /** Classes to register, as `addClass` does. */
     resolvers?: DataClass[];
@@ -42,7 +45,7 @@ declare namespace session {
   }
 
   /** `(req, res, next)`, for `app.use`. `req` is any request of classic drachtio or drachtio-srf. */
-  type Middleware<T extends object = Data> = (req: any, res: any, next: (err?: unknown) => void) => void;
+  type Middleware<T extends object = Data> = (req: any, res: any, next: any) => void;
 
   /** What the middleware puts on a request: `req as Req & session.SessionFields<CallData>`. */
   interface SessionFields<T extends object = Data> {
@@ -103,6 +106,8 @@ declare namespace session {
     set session(content: T);
     /** Whether a save would write anything. */
     isDirty(): boolean;
+    /** Whether it has a key, as far as this process knows. */
+    has(id: string): boolean;
     /** Adds a key, with a resource to be stored with it. It is stored with the next save. */
     set(id: string, resource?: object | null): this;
     set(resource: { sessionID: string }): this;
@@ -317,6 +322,14 @@ declare namespace session {
 
   /** Registers a class whose instances survive a save and a load. `Date` always is. */
   function addClass(Class: DataClass): void;
+
+  /**
+   * drachtio-srf: removes the sessions of calls whose process died, by the `cdr:stop` that drachtio-server sends when a
+   * call ends (`<cdrs>true</cdrs>` in its configuration). Call it after `session({app: srf})`.
+   *
+   * @param options.after ms to leave to the process that has the call, which removes its session itself. Default 5000.
+   */
+  function cdr(srf: object, options?: { after?: number }): void;
 }
 
 export = session;

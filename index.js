@@ -3,6 +3,7 @@
 
 const session = require('./lib/middleware');
 const { addClasses } = require('./lib/codec');
+const cdr = require('./lib/srf-cdr');
 const SessionError = require('./lib/errors');
 const Event = require('./lib/event');
 const MemoryStore = require('./lib/memory-store');
@@ -21,3 +22,4 @@ module.exports.Session = Session;
 module.exports.SessionError = SessionError;
 module.exports.Store = Store;
 module.exports.addClass = addClass;
+module.exports.cdr = cdr;

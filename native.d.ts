@@ -101,6 +101,12 @@ export declare function mayReject(method: string, plan: number): number
 export declare function newRecord(): ExternalObject<Shared>
 
 /**
+ * What `event` (a number of `rules::Event`) means for the session of a dialog: a number of `rules::Finish`. `status` is
+ * that of the final response it is about, 0 if there was none.
+ */
+export declare function onEvent(event: number, facts: number, status: number): number
+
+/**
  * What a message means for its session: the bits of `rules::Plan` for the bits of `rules::Facts`. `status` is 0 for a
  * request.
  */

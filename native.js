@@ -839,6 +839,7 @@ module.exports.NativeEngine = nativeBinding.NativeEngine
 module.exports.finish = nativeBinding.finish
 module.exports.mayReject = nativeBinding.mayReject
 module.exports.newRecord = nativeBinding.newRecord
+module.exports.onEvent = nativeBinding.onEvent
 module.exports.plan = nativeBinding.plan
 module.exports.recordAbsorb = nativeBinding.recordAbsorb
 module.exports.recordAddKey = nativeBinding.recordAddKey

@@ -1,10 +1,13 @@
-// A call through a B2BUA, step by step: what is said on both legs, and what the session holds after each step.
-// Nothing has to be installed: the SIP peers are scripted. `node examples/demo.js [--redis]`
+// Two calls through a B2BUA on drachtio-srf, step by step: what goes between server and application, and what the session
+// holds after each step. Nothing has to be installed: a scripted drachtio server plays the SIP peers.
+// `node examples/demo.js [--redis]`
 'use strict';
 
+const { once } = require('node:events');
+const Srf = require('drachtio-srf');
 const session = require('..');
-const b2bua = require('./b2bua');
-const host = require('./classic-host');
+const b2bua = require('./srf-b2bua');
+const { DrachtioServer } = require('./drachtio-server');
 const { RedisServer } = require('../__test__/support/redis');
 
 const STEP_TIMEOUT = 5000; // ms
@@ -14,25 +17,25 @@ const [bold, dim, green, red] = [paint(1), paint(2), paint(32), paint(31)];
 const print = (text = '') => console.log(text);
 const duration = (ms) => (ms < 1 ? `${Math.round(ms * 1000)} µs` : `${ms.toFixed(2)} ms`);
 
-// Runs the application, and tells after each step what went over the wire and what the session is now.
+// Tells after each step which SIP messages went between server and application, and what the session is now.
 class Narrator {
-  constructor(app, store) {
-    Object.assign(this, { app, store, messages: [], count: 0, failures: 0, last: undefined });
-    app.on('message', (message) => this.messages.push(message));
-    app.on('failure', (err, req) => {
-      print(red(`   the handler of ${req.method} threw: ${err.stack}`));
-      this.failures++;
-    });
-    // An ordinary middleware, in front of all others: it remembers the request, whose session is read after the step.
-    app.use((req, res, next) => {
-      this.last = req;
-      next();
-    });
+  constructor(server, store) {
+    Object.assign(this, { store, messages: [], legs: new Map(), count: 0 });
+    server.on('sip', (source, message) => this.messages.push(this.line(source, message)));
+  }
+
+  // The first Call-ID of a call is leg A's, the second one leg B's.
+  line(source, message) {
+    const callId = message.get('call-id');
+    if (!this.legs.has(callId)) this.legs.set(callId, 'AB'[this.legs.size % 2]);
+    const [, method] = message.get('cseq').split(' ');
+    const what = message.isResponse ? `${message.status} ${message.reason} (${method})` : method;
+    const arrow = source === 'network' ? '-> app' : '<- app';
+    return `leg ${this.legs.get(callId)} ${arrow}  ${what.padEnd(30)} ${dim(callId)}`;
   }
 
   async step(title, act) {
     this.messages = [];
-    this.last = undefined;
     this.count++;
     let timer;
     const late = new Promise((resolve, reject) => {
@@ -46,23 +49,17 @@ class Narrator {
       const took = performance.now() - start;
       clearTimeout(timer);
       print(`${bold(`${this.count}. ${title}`)}  ${dim(duration(took))}`);
-      this.messages.forEach((message) => print(`   ${this.line(message)}`));
+      this.messages.forEach((message) => print(`   ${message}`));
     }
-    this.printLive();
+    if (this.dialogs) this.printLive();
     await this.printStored();
     print();
   }
 
-  line({ leg, direction, method, statusCode, reason, callId }) {
-    const what = statusCode ? `${statusCode} ${reason} (${method})` : method;
-    const arrow = direction === 'in' ? `leg ${leg} -> app` : `leg ${leg} <- app`;
-    return `${arrow}  ${what.padEnd(30)} ${dim(callId)}`;
-  }
-
   printLive() {
-    const { mks, session: data } = this.last || {};
-    print(`   req.session    ${JSON.stringify(data)}`);
-    print(`   req.mks.keys   ${(mks && mks.keys.join('  ')) || 'none'}`);
+    const [uas, uac] = this.dialogs;
+    const both = uas.session === uac.session ? 'uas.session === uac.session' : 'two sessions';
+    print(`   ${both}  ${JSON.stringify(uas.session)}`);
   }
 
   async printStored() {
@@ -77,50 +74,65 @@ class Narrator {
   }
 }
 
-async function play(store) {
-  const app = host();
-  const narrator = new Narrator(app, store);
-  b2bua(app, session, store);
-  // The README's application, and one more handler: digits that either party presses.
-  app.info((req, res) => {
-    req.session.digits = (req.session.digits || '') + req.body;
-    res.send(200);
-  });
-
+async function play(server, srf, store) {
+  const narrator = new Narrator(server, store);
   let call;
-  let legB;
-  const legBInvited = new Promise((resolve) => {
-    app.peer.onInvite(resolve);
-  });
-  await narrator.step('Leg A calls. The application calls leg B with the same session; B rings', async () => {
-    call = app.peer.invite({ callId: `${Date.now().toString(36)}@a.example`, body: 'v=0 (caller)' });
-    legB = await legBInvited;
-    await legB.respond(180);
+  let callee;
+  server.onInvite((leg) => leg.respond(180));
+  await narrator.step('Leg A calls. The application calls leg B, which rings: nothing is written yet', async () => {
+    const reached = server.callee();
+    call = server.call({ from: 'jack', ack: false });
+    callee = await reached;
+    await call.response(180);
   });
   await narrator.step('Leg B answers: both Call-IDs lead to one session, saved before A gets its 200', async () => {
-    legB.respond(200, { body: 'v=0 (callee)' });
-    await call.final();
-    await legB.received('ACK');
+    const answered = once(srf, 'call answered');
+    callee.respond(200, { body: 'v=0\r\no=callee 1 1 IN IP4 127.0.0.1\r\ns=-\r\n' });
+    narrator.dialogs = await answered;
+    await call.answered;
   });
-  await narrator.step('Leg A acknowledges: loaded, unchanged, so nothing is written', () => call.ack());
-  await narrator.step('Leg B presses 4: its INFO finds the session by the other Call-ID', () =>
-    legB.request('INFO', { body: '4' })
-  );
-  await narrator.step('Leg A presses 2: it sees what leg B has left', () => call.request('INFO', { body: '2' }));
+  await narrator.step('Leg A acknowledges: loaded, unchanged, so nothing is written', async () => {
+    const acknowledged = once(narrator.dialogs[0], 'ack');
+    call.ack({}, call.transaction.id);
+    await acknowledged;
+  });
+  await narrator.step('Leg B presses 4: its INFO finds the session by the other Call-ID', () => callee.info('4'));
+  await narrator.step('Leg A presses 2: it sees what leg B has left', () => call.info('2'));
   await narrator.step(
     'Leg B hangs up, the application hangs up leg A: the last key takes the session along',
     async () => {
-      await legB.bye();
-      await (
-        await call.received('BYE')
-      ).answered;
+      const ended = once(srf, 'call ended');
+      await callee.bye();
+      const [{ caller, digits }] = await ended;
+      if (caller !== 'jack' || digits !== '42') throw new Error(`the BYE found ${caller} and ${digits}`);
     }
   );
+  narrator.dialogs = undefined;
   await narrator.step('A second call, but B is busy: there is no dialog, so nothing is kept', async () => {
-    app.peer.onInvite((uac) => uac.respond(486));
-    await app.peer.invite().final();
+    server.onInvite((leg) => leg.respond(486));
+    await server.call().final;
   });
-  if (narrator.failures) throw new Error(`${narrator.failures} handler(s) threw, see above`);
+}
+
+// The same store for the application and for those who look into it.
+async function onStore(store, where) {
+  const server = await DrachtioServer.start();
+  const srf = new Srf();
+  try {
+    b2bua(srf, session, store);
+    srf.connect(server.connectOptions);
+    await server.routed('invite');
+    print(`\nCalls through examples/srf-b2bua.js with ${bold(where)}\n`);
+    await store.length(); // connected: the first step's time is its own
+    await play(server, srf, store);
+    const left = await store.length();
+    if (left !== 0) throw new Error(`${left} session(s) left in the store after the last BYE, there should be none`);
+    print(`${green('Nothing is left')}: store.length() is 0.\n`);
+  } finally {
+    srf.disconnect();
+    await server.stop();
+    await store.close();
+  }
 }
 
 async function main(args) {
@@ -129,20 +141,13 @@ async function main(args) {
   if (args.some((arg) => arg !== '--redis')) throw new Error('usage: node examples/demo.js [--redis]');
 
   const redis = useRedis ? await RedisServer.start() : undefined;
-  let store;
   try {
-    store = useRedis ? new session.RedisStore({ host: '127.0.0.1', port: redis.port }) : new session.MemoryStore();
-    const where = useRedis
-      ? `RedisStore (redis-server ${redis.process.pid} on 127.0.0.1:${redis.port})`
-      : 'MemoryStore';
-    print(`\nA call through examples/b2bua.js with ${bold(where)}\n`);
-    await store.length(); // connected: the first step's time is its own
-    await play(store);
-    const left = await store.length();
-    if (left !== 0) throw new Error(`${left} session(s) left in the store after the last BYE, there should be none`);
-    print(`${green('Nothing is left')}: store.length() is 0.\n`);
+    const store = useRedis
+      ? new session.RedisStore({ host: '127.0.0.1', port: redis.port })
+      : new session.MemoryStore();
+    const server = useRedis && `RedisStore (redis-server ${redis.process.pid} on 127.0.0.1:${redis.port})`;
+    await onStore(store, server || 'MemoryStore');
   } finally {
-    if (store) await store.close();
     if (redis) await redis.stop();
   }
 
@@ -151,9 +156,7 @@ async function main(args) {
   print('a request that changed nothing wrote nothing, and the BYE of the last leg removed the session.');
   print('Times are of whole steps (all messages, both legs, the handlers), the first ones on cold code.\n');
   print(`Next: node examples/demo.js${useRedis ? '' : ' --redis'}   the same ${useRedis ? 'in memory' : 'in a Redis'}`);
-  print(
-    '      examples/b2bua.js, examples/uas.js   the applications; examples/classic-host.js   what plays the network'
-  );
+  print('      examples/srf-*.js   the applications; examples/drachtio-server/   what plays server and network');
   print('      npm test');
   process.exitCode = 0;
 }

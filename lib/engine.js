@@ -3,6 +3,7 @@
 // which sessions are live, that is, held by a request that is being handled.
 
 const debug = require('debug')('drachtio:session');
+const Callbacks = require('./callbacks');
 const diagnostics = require('./diagnostics');
 const promised = require('./promised');
 const SessionError = require('./errors');
@@ -35,11 +36,12 @@ class Engine {
     this.ready = true;
     // whether the native engine asks the store nothing, because it has failed repeatedly
     this.down = false;
-    this.waiting = new Map();
-    this.lastOp = 0;
+    this.waiting = new Callbacks();
     this.connecting = false;
     this.timer = null;
-    this.live = new Map();
+    // by name; without a Map, whose outgrown tables keep young entries alive until a full collection
+    this.live = Object.create(null);
+    this.liveCount = 0;
     this.sweepAt = SWEEP;
     // what has been told of the store's state, until it is better
     this.told = new Set();
@@ -64,7 +66,7 @@ class Engine {
   // Starts an operation of the native engine. The callback comes in the same turn if it is done at once.
   run(callback, method, ...args) {
     if (diagnostics.operation.hasSubscribers) callback = diagnostics.timed(this.store, method, callback);
-    const op = this.nextOp();
+    const op = this.waiting.next();
     let value;
     try {
       value = this.native[method](op, ...args);
@@ -97,13 +99,6 @@ class Engine {
     });
   }
 
-  nextOp() {
-    do {
-      this.lastOp = (this.lastOp + 1) >>> 0 || 1;
-    } while (this.waiting.has(this.lastOp));
-    return this.lastOp;
-  }
-
   // Settles what was completed. An error thrown by one callback is the process's, as anywhere, and not the others'.
   drain() {
     const flat = this.native.drain();
@@ -114,8 +109,7 @@ class Engine {
           this.event(code, value);
           continue;
         }
-        const callback = this.waiting.get(op);
-        this.waiting.delete(op);
+        const callback = this.waiting.take(op);
         if (code === null && this.told.size > 0 && this.ready) this.told.clear();
         if (callback) callback(code === null ? null : new SessionError(code, value), value);
       } catch (err) {
@@ -190,21 +184,27 @@ class Engine {
 
   // The live session that has this key, if there is one.
   find(name) {
-    const session = this.live.get(name)?.deref();
+    const session = this.live[name]?.deref();
     return session && !session.removed ? session : undefined;
   }
 
   enlist(name, session) {
-    this.live.set(name, session.reference);
-    if (this.live.size < this.sweepAt) return;
-    for (const [key, reference] of this.live) {
-      if (!reference.deref()) this.live.delete(key);
+    if (this.live[name] === undefined) this.liveCount++;
+    this.live[name] = session.reference;
+    if (this.liveCount < this.sweepAt) return;
+    for (const key of Object.keys(this.live)) {
+      if (!this.live[key].deref()) this.forget(key);
     }
-    this.sweepAt = Math.max(SWEEP, this.live.size * 2);
+    this.sweepAt = Math.max(SWEEP, this.liveCount * 2);
   }
 
   strike(name, session) {
-    if (this.live.get(name) === session.reference) this.live.delete(name);
+    if (this.live[name] === session.reference) this.forget(name);
+  }
+
+  forget(name) {
+    delete this.live[name];
+    this.liveCount--;
   }
 }
 

@@ -1,16 +1,8 @@
 'use strict';
-// Reads what a message is, of either host: classic drachtio and drachtio-srf spell it differently.
+// Reads what a message is, of either host: classic drachtio and drachtio-srf spell it differently. What else they differ
+// in is asked of a Host: this one is classic drachtio, that of drachtio-srf is in srf.js.
 
-// as in src/rules.rs, Facts
-const Facts = {
-  NETWORK: 1,
-  TO_TAG: 1 << 1,
-  AUTHORIZED: 1 << 2,
-  CANCELED: 1 << 3,
-  PENDING: 1 << 4,
-  ATTACHED: 1 << 5,
-  SHARED: 1 << 6
-};
+const { Facts } = require('./rules');
 
 const header = (req, name) => (typeof req.get === 'function' ? req.get(name) : undefined);
 
@@ -37,7 +29,10 @@ const isCanceled = (req) => req.canceled === true;
 
 // The facts of a message but PENDING, which is ours to know.
 function factsOf(req) {
-  let facts = req.source === 'application' ? 0 : Facts.NETWORK;
+  // a request that drachtio-server made, such as the BYE after a missing ACK
+  const made = req.stackTxnId === 'unsolicited';
+  let facts = req.source === 'application' && !made ? 0 : Facts.NETWORK;
+  if (made) facts |= Facts.MADE_BY_SERVER;
   if (hasToTag(req)) facts |= Facts.TO_TAG;
   else if (header(req, 'authorization') || header(req, 'proxy-authorization')) facts |= Facts.AUTHORIZED;
   if (facts & Facts.NETWORK && isCanceled(req)) facts |= Facts.CANCELED;
@@ -47,4 +42,32 @@ function factsOf(req) {
 // The status of a received response.
 const statusOf = (res) => Number(res?.statusCode ?? res?.status) || 0;
 
-module.exports = { Facts, factsOf, idOf, isCanceled, statusOf };
+class Host {
+  // A request waits for the final response that decides whether a dialog begins.
+  pending(_message) {}
+
+  // the key under which a request finds its session
+  keyOf(req) {
+    return idOf(req);
+  }
+
+  factsOf(req) {
+    return factsOf(req);
+  }
+
+  // Runs when the handlers of a request have returned that no response will follow.
+  afterHandlers(action) {
+    action();
+  }
+
+  // Makes a response tell that its final response was given as soon as it was, though it has not left yet.
+  answering(_res, _isGiven) {}
+
+  // The arguments of res.send, made to tell done(err) what became of the response; nothing where a host does not know.
+  confirmed(_args, _done) {}
+
+  // A second final response will not be sent.
+  refuse(_args) {}
+}
+
+module.exports = { Host, hasToTag, header, idOf, isCanceled, statusOf, factsOf };

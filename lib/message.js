@@ -3,26 +3,13 @@
 // plan is carried out: a session is made or loaded and attached, res.send and res.ack wait for what has to be saved.
 
 const debug = require('debug')('drachtio:session');
+const codec = require('./codec');
 const diagnostics = require('./diagnostics');
 const native = require('./native');
 const SessionError = require('./errors');
-const { Facts, factsOf, isCanceled, statusOf } = require('./host');
+const { isCanceled, statusOf } = require('./host');
+const { Event, Facts, Finish, Plan, Refusal } = require('./rules');
 const { Session } = require('./session');
-
-// as in src/rules.rs
-const Plan = {
-  CREATE: 1,
-  LOAD: 1 << 1,
-  ON_FINAL: 1 << 2,
-  ON_ACK: 1 << 3,
-  AFTER_HANDLER: 1 << 4,
-  REMOVE_FIRST: 1 << 5,
-  FORMS_DIALOG: 1 << 6,
-  ENDS_DIALOG: 1 << 7,
-  IN_DIALOG: 1 << 8
-};
-const REMOVE = 3; // Finish::Remove; lower numbers are extents of a save
-const REJECTED = 2; // Refusal::ByPolicy; 1 is for a function to decide
 
 const RETRY_AFTER = 5; // seconds
 
@@ -36,12 +23,13 @@ class Message {
   }
 
   // `onStoreFailure` as session(options) takes it
-  constructor(engine, req, res, id, onStoreFailure) {
+  constructor(engine, host, req, res, id, onStoreFailure) {
     this.engine = engine;
+    this.host = host;
     this.req = req;
     this.res = res;
     this.id = id;
-    this.facts = factsOf(req);
+    this.facts = host.factsOf(req);
     // a look at req.session would parse it
     const attached = req.mks instanceof Session || req.session;
     if (attached) this.facts |= Facts.ATTACHED;
@@ -64,6 +52,11 @@ class Message {
     if (this.plan & Plan.CREATE) this.create(next);
     else if (this.plan & Plan.LOAD) this.load(next);
     else this.attach(this.req.mks, next);
+  }
+
+  // whether it is a message of a dialog, or of one that may begin
+  get isOfDialog() {
+    return Boolean(this.plan & (Plan.FORMS_DIALOG | Plan.IN_DIALOG));
   }
 
   // whether it is a request whose final response decides if a dialog begins
@@ -118,11 +111,11 @@ class Message {
     let wanted = this.onStoreFailure;
     if (typeof wanted === 'function') {
       try {
-        wanted = may > 0 && wanted(this.req, err);
+        wanted = may > Refusal.NEVER && wanted(this.req, err);
       } catch (thrown) {
         this.engine.report(thrown);
       }
-    } else if (may < REJECTED) return false;
+    } else if (may < Refusal.BY_POLICY) return false;
     if (wanted !== 'reject') return false;
     debug('%s %s: rejected, %s', this.req.method, this.id, err.message);
     this.res.send(503, 'Service Unavailable', { headers: { 'Retry-After': String(RETRY_AFTER) } });
@@ -136,10 +129,12 @@ class Message {
   // A CANCEL removes the key of an INVITE that still waits for its final response (RFC 3261, 9.2).
   cancel() {
     this.canceledByEvent = true;
-    if (!this.mks || this.leaving) return;
+    if (!this.mks) return;
+    const waits = this.leaving ? 0 : Facts.PENDING;
+    if (native.onEvent(Event.CANCELED, this.facts | waits, 0) !== Finish.REMOVE) return;
     debug('%s %s: canceled, key removed', this.req.method, this.id);
     this.mks.pending = undefined;
-    this.mks.removeKey(this.id, (err) => this.engine.report(err));
+    this.remove();
   }
 
   // A canceled INVITE does not reach the handlers.
@@ -152,11 +147,17 @@ class Message {
     const { req, plan } = this;
     this.mks = mks;
     req[MESSAGE] = this;
+    req.sessionID ??= this.id;
+    req.sessionStore = this.engine.store;
+    req.resolvers = codec.resolvers;
     if (req.mks !== mks) mks.attachTo(req);
     mks.hold();
     if (diagnostics.message.hasSubscribers) this.tell();
     if (plan & Plan.ON_FINAL) {
-      if (this.isPending) mks.pending = this.id;
+      if (this.isPending) {
+        mks.pending = this.id;
+        this.host.pending(this);
+      }
       this.wrapSend();
       return next();
     }
@@ -174,7 +175,7 @@ class Message {
     try {
       next();
     } finally {
-      if (plan & Plan.AFTER_HANDLER) mks.write(0, (err) => this.over(err));
+      if (plan & Plan.AFTER_HANDLER) this.host.afterHandlers(() => this.settle());
       else this.over();
     }
   }
@@ -183,6 +184,21 @@ class Message {
     const { req, id, mks, began } = this;
     const duration = began && performance.now() - began;
     diagnostics.message.publish({ method: req.method, callId: id, duration, degraded: mks.degraded });
+  }
+
+  // The handlers have returned, and no response will follow.
+  settle() {
+    const done = (err) => this.over(err);
+    const end = native.finish(this.plan, this.facts, 0);
+    if (end === Finish.REMOVE) this.mks.removeKey(this.id, done);
+    else this.mks.write(end, done);
+  }
+
+  // Goes on with a session that there is already, in place of the new one.
+  join(mks) {
+    if (mks === this.mks || mks.removed) return;
+    mks.set(this.id).attachTo(this.req);
+    this.replace(mks);
   }
 
   // Goes on with another session (Store#regenerate).
@@ -202,15 +218,20 @@ class Message {
   wrapSend() {
     const { res } = this;
     const { send } = res;
+    this.host.answering(res, () => this.leaving);
     res.send = (...args) => {
       const [status] = args;
       const known = Number.isInteger(status) && status >= 100 && status < 700;
       if (!known || (status < 200 && !this.leaving)) return send.apply(res, args);
       if (this.leaving) {
-        return debug('%s %s: a final response was given before, %d is not sent', this.req.method, this.id, status);
+        debug('%s %s: a final response was given before, %d is not sent', this.req.method, this.id, status);
+        return this.host.refuse(args);
       }
       this.leaving = true;
-      return this.afterwards(send, args, (leave) => this.finish(status, leave));
+      const end = this.outcome(status);
+      const confirmed =
+        end === Finish.SAVE_DIALOG ? this.host.confirmed(args, (err) => this.sent(status, err)) : undefined;
+      return this.afterwards(send, confirmed || args, (leave) => this.finish(status, end, leave, Boolean(confirmed)));
     };
   }
 
@@ -236,21 +257,39 @@ class Message {
     return given;
   }
 
-  finish(status, leave) {
+  // what a final response means, as things are now
+  outcome(status) {
+    return native.finish(this.plan, this.facts | (this.canceled ? Facts.CANCELED : 0), status);
+  }
+
+  // `confirmed`: the host will tell whether the response was sent
+  finish(status, end, leave, confirmed) {
     const { mks, plan } = this;
-    const outcome = () => native.finish(plan, this.facts | (this.canceled ? Facts.CANCELED : 0), status);
-    const end = outcome();
-    debug('%s %s: %d, %s', this.req.method, this.id, status, end === REMOVE ? 'key removed' : 'saved');
+    debug('%s %s: %d, %s', this.req.method, this.id, status, end === Finish.REMOVE ? 'key removed' : 'saved');
     const done = (err) => {
       const decided = plan & (Plan.FORMS_DIALOG | Plan.ENDS_DIALOG);
       if (decided && mks.pending === this.id) mks.pending = undefined;
       // canceled while it was being saved
-      if (end !== REMOVE && outcome() === REMOVE) mks.removeKey(this.id, (late) => this.engine.report(late));
-      this.over(err);
+      if (end !== Finish.REMOVE && this.outcome(status) === Finish.REMOVE) this.remove();
+      if (confirmed) this.engine.report(err);
+      else this.over(err);
       leave();
     };
-    if (end === REMOVE) mks.removeKey(this.id, done);
+    if (end === Finish.REMOVE) mks.removeKey(this.id, done);
     else mks.write(end, done);
+  }
+
+  // The response has left, or the host would not take it; the session was held until whoever goes on with it could.
+  sent(status, err) {
+    if (err && native.onEvent(Event.NOT_SENT, this.facts, status) === Finish.REMOVE) {
+      debug('%s %s: %d was not sent, key removed: %s', this.req.method, this.id, status, err.message ?? err);
+      this.remove();
+    }
+    this.mks.release();
+  }
+
+  remove() {
+    if (this.mks.has(this.id)) this.mks.removeKey(this.id, (err) => this.engine.report(err));
   }
 
   // The session is saved before the far end is acknowledged.

@@ -4,13 +4,15 @@
 const debug = require('debug')('drachtio:session');
 const codec = require('./codec');
 const MemoryStore = require('./memory-store');
-const Message = require('./message');
 const SessionError = require('./errors');
+const SrfHost = require('./srf');
 const { Engine } = require('./engine');
-const { idOf } = require('./host');
+const { Host, idOf } = require('./host');
+const Message = require('./message');
 const { shareOnSend } = require('./outgoing');
 const { Session } = require('./session');
 
+const CLASSIC = new Host();
 const OPTIONS = ['store', 'app', 'resolvers', 'timeout', 'onStoreFailure'];
 
 function checked(options) {
@@ -43,7 +45,6 @@ function session(options = {}) {
   if (timeout !== undefined) engine.native.setTimeout(timeout);
   codec.addClasses(resolvers);
   if (store instanceof MemoryStore) store.warn();
-  shareOnSend(app);
 
   store.generate = (req) => {
     if (req.mks) return;
@@ -54,19 +55,28 @@ function session(options = {}) {
     Message.of(req)?.replace(mks);
   };
 
-  return function attachSession(req, res, next) {
-    const id = idOf(req);
+  const open = (host, req, res, next, dialogsOnly = false) => {
+    const id = host.keyOf(req);
     if (!id) {
       debug('%s without a Call-ID: no session', req.method);
       return next();
     }
-    const message = new Message(engine, req, res, id, onStoreFailure);
+    const message = new Message(engine, host, req, res, id, onStoreFailure);
+    if (dialogsOnly && !message.isOfDialog) return next();
     debug('%s %s from %s, plan %d', req.method, id, req.source, message.plan);
     if (message.plan === 0) return next();
-    if (req.sessionID === undefined) req.sessionID = id;
-    req.sessionStore = store;
-    req.resolvers = codec.resolvers;
     message.begin(next);
+  };
+  if (!SrfHost.of(app, engine, open)) shareOnSend(app);
+
+  return function attachSession(req, res, next) {
+    const host = SrfHost.of(req.srf, engine, open);
+    if (!host) return open(CLASSIC, req, res, next);
+    const earlier = Message.of(req);
+    if (!earlier) return open(host, req, res, next);
+    // drachtio-srf gives each request once; other layers may have taken their time since it came
+    if (!earlier.canceled) return next();
+    debug('%s %s: canceled before it reached the handlers', req.method, earlier.id);
   };
 }
 

@@ -40,6 +40,7 @@ class Updates {
       this.#waiting = [];
       try {
         await this.#flush();
+        await this.#load();
         await this.#store(batch);
       } catch (err) {
         batch.forEach(({ done }) => done(err));
@@ -56,17 +57,21 @@ class Updates {
     });
   }
 
+  #load() {
+    return new Promise((resolve, reject) => {
+      this.#mks.reload((err) => (err ? reject(err) : resolve()));
+    });
+  }
+
   async #store(batch) {
     const mks = this.#mks;
     for (let attempt = 0; batch.length > 0; attempt++) {
       const before = native.recordText(mks.record);
       const { made, text } = this.#make(batch, before);
-      batch = made;
-      if (batch.length === 0) return;
       try {
         await this.#swap(text, attempt >= PATIENCE);
         mks.loaded(false);
-        return batch.forEach(({ done, value }) => done(null, value));
+        return made.forEach(({ done, err, value }) => done(err, value));
       } catch (err) {
         if (err.code !== 'ERR_SESSION_CONFLICT') throw err;
         mks.loaded(false);
@@ -78,24 +83,25 @@ class Updates {
     }
   }
 
-  // Makes the changes, each to what the one before has left. One that throws has changed nothing.
+  // Makes the changes, each to what the one before has left. One that throws has changed nothing; that it has thrown is
+  // told when it is certain that it has seen the newest data.
   #make(batch, before) {
     const made = [];
     let text = before;
-    for (const update of batch) {
+    for (const { change, done } of batch) {
       const data = new SessionData(this.#mks);
       fill(data, codec.decode(text));
       try {
-        const value = update.change(data);
+        const value = change(data);
         if (isPromise(value)) {
           value.catch(() => undefined);
           const message = 'the function given to update() must not be asynchronous: it may be called more than once';
           throw new SessionError('ERR_SESSION_ARGUMENT', message);
         }
         text = codec.encode(data);
-        made.push({ ...update, value });
+        made.push({ done, err: null, value });
       } catch (err) {
-        update.done(err);
+        made.push({ done, err });
       }
     }
     return { made, text };

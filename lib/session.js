@@ -22,6 +22,8 @@ class Session {
   #reference;
   #updates;
   #held = 0;
+  // by the id of a key whose removal is on its way, those who wait for it
+  #removals;
 
   constructor(options, record = native.newRecord()) {
     if (!options || !options.store) {
@@ -85,6 +87,11 @@ class Session {
     const name = this.#keys.add(id, resource);
     if (this.#held > 0) this.engine.enlist(name, this);
     return this;
+  }
+
+  // Whether it has a key, as far as this process knows.
+  has(id) {
+    return this.#keys.names.includes(PREFIX + id);
   }
 
   // The resource kept with a key.
@@ -186,19 +193,30 @@ class Session {
   }
 
   removeKey(id, done) {
+    // a dialog has more than one end: its BYE, and the host that drops it
+    const others = this.#removals?.get(id);
+    if (others) return void others.push(done);
+    // What has changed goes with the session, if this is its last key.
+    const isLast = this.#keys.names.length <= 1;
     let text, ttl;
     try {
-      text = this.text();
+      if (!isLast) text = this.text();
       ttl = this.store.ttlOf?.(this);
     } catch (err) {
       // data that can't be saved must not keep the key alive
       this.engine.report(err);
       text = undefined;
     }
-    const over = (err) => {
+    const waiting = [done];
+    (this.#removals ??= new Map()).set(id, waiting);
+    const all = (err) => waiting.forEach((each) => each(err));
+    const over = (err, left) => {
+      this.#removals.delete(id);
       this.#keys.forget(id);
       this.engine.strike(PREFIX + id, this);
-      done(err);
+      // another process has added a key
+      if (isLast && left > 0) return this.write(0, all);
+      all(err);
     };
     this.engine.run(over, 'removeKey', this.record, id, text, ttl);
   }
@@ -215,6 +233,19 @@ class Session {
     removed.forEach((key) => delete data[key]);
     fill(data, set);
     instances.forEach((instance) => instance.attachSession(this));
+  }
+
+  // Asks the store again, by the first key: what others have stored meanwhile is merged. For update(). That the key leads
+  // here no more says nothing: the session may have others, which the next write will find out.
+  reload(done) {
+    const [name] = this.#keys.names;
+    if (name === undefined) return done(null);
+    const over = (err, value) => {
+      if (err) return done(err);
+      if (typeof value === 'boolean') this.loaded(value);
+      done(null);
+    };
+    this.engine.run(over, 'load', name.slice(PREFIX.length), this.record);
   }
 
   // A request holds the session: whoever comes by one of its keys meanwhile gets this object.

@@ -111,6 +111,15 @@ pub fn may_reject(method: String, plan: u32) -> u32 {
     rules::may_reject(&method, Plan::from_bits_truncate(plan)) as u32
 }
 
+/// What `event` (a number of `rules::Event`) means for the session of a dialog: a number of `rules::Finish`. `status` is
+/// that of the final response it is about, 0 if there was none.
+#[napi]
+pub fn on_event(event: u32, facts: u32, status: u16) -> Result<u32> {
+    let event = rules::Event::try_from(event)
+        .map_err(|number| thrown(Error::new(Kind::Argument, format!("no event {number}"))))?;
+    Ok(rules::on_event(event, Facts::from_bits_truncate(facts), status) as u32)
+}
+
 /// One of the stores.
 enum Store {
     Memory(Box<MemoryStore>),

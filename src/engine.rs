@@ -74,6 +74,9 @@ struct Closing {
     deadline: Instant,
 }
 
+/// How long a session is kept near whose time to live was not started anew, ms.
+const BRIEFLY: u64 = 2000;
+
 /// An operation that is done.
 pub type Completion = (u32, Result<Value>);
 
@@ -200,18 +203,22 @@ impl<B: Backend> Engine<B> {
 
     /// The session with the key `name`, without asking the store.
     fn near(&mut self, name: &str, live: Option<&Shared>) -> Option<Value> {
-        let found = self.near.get(name, Instant::now())?;
-        let Some(live) = live else {
-            return Some(Value::Session(Rc::new(RefCell::new(found.clone()))));
-        };
-        let mut record = live.borrow_mut();
-        if record.uuid != found.uuid || record.state != State::Stored {
-            return None;
-        }
-        if record.version == found.version {
-            return Some(Value::Current(true));
-        }
-        Some(Value::Current(!record.absorb(found.stored())))
+        let found = self.near.get(name, Instant::now());
+        let value = found.and_then(|found| {
+            let Some(live) = live else {
+                return Some(Value::Session(Rc::new(RefCell::new(found.clone()))));
+            };
+            let mut record = live.borrow_mut();
+            if record.uuid != found.uuid || record.state != State::Stored {
+                return None;
+            }
+            if record.version == found.version {
+                return Some(Value::Current(true));
+            }
+            Some(Value::Current(!record.absorb(found.stored())))
+        });
+        self.near.count(value.is_some());
+        value
     }
 
     /// Saves a session; `text` is absent while nobody has read its data. `ttl` in ms.
@@ -332,6 +339,7 @@ impl<B: Backend> Engine<B> {
             return Some(Ok(Value::Nothing));
         }
         self.closed = true;
+        self.near.told(false);
         if self.sent.is_empty() && self.owed.is_empty() {
             return self.submit_close(op);
         }
@@ -462,9 +470,7 @@ impl<B: Backend> Engine<B> {
     /// Answers the tickets of those that are at the store, for a store that has no deadlines of its own.
     pub fn expire(&mut self, now: Instant) -> Vec<u32> {
         if let Some(closing) = self.closing.take_if(|closing| now >= closing.deadline) {
-            while let Some(lane) = self.owed.first() {
-                self.give_up(&lane, "the store was closed");
-            }
+            self.abandon();
             if let Some(result) = self.submit_close(closing.op) {
                 self.done.push((closing.op, result));
             }
@@ -490,7 +496,8 @@ impl<B: Backend> Engine<B> {
                     format!("the store did not answer within {waited} ms"),
                 );
                 self.has_failed(&error);
-                self.finish(op, Err(error));
+                let found = self.found_meanwhile(op);
+                self.finish(op, found.ok_or(error));
             }
             self.deadlines.pop_front();
         }
@@ -594,6 +601,12 @@ impl<B: Backend> Engine<B> {
         if self.is_owed(lane) {
             return Some(self.join_owed(lane, job));
         }
+        if let Task::Load { name } = &job.task
+            && self.health.down().is_some()
+            && let Some(found) = self.found_ahead(lane, name, job.record.as_ref())
+        {
+            return Some(Ok(found));
+        }
         if self.lanes.contains_key(lane) {
             self.occupy(lane, &job);
             let waiting = &mut self.lanes.entry(Rc::clone(lane)).or_default().waiting;
@@ -618,6 +631,11 @@ impl<B: Backend> Engine<B> {
             Ok(Prepared::Send(what, written)) => (what, written),
             Err(error) => return Some(Err(error)),
         };
+        if let Task::Load { name } = &job.task
+            && let Some(found) = self.near(name, job.record.as_ref())
+        {
+            return Some(Ok(found));
+        }
         let (kind, weight) = (what.kind(), what.weight());
         let refusal = match &job.task {
             _ if trial => None,
@@ -691,20 +709,25 @@ impl<B: Backend> Engine<B> {
         let record = record.borrow();
         match (&job.task, result) {
             (Task::Load { .. }, _) => {}
-            (Task::RemoveKey { name, .. }, Ok(Value::Count(1..))) if written.is_none() => {
-                self.near.drop_key(&record.home, name);
-            }
-            (Task::Save { .. } | Task::Swap { .. }, Ok(_)) => {
-                if let Some(written) = written
-                    && let Some(stored) = record.as_stored()
-                {
-                    let ages_in = written.ttl.map(|ttl| ttl / 2);
+            (Task::RemoveKey { .. }, Ok(Value::Count(1..)))
+            | (Task::Save { .. } | Task::Swap { .. }, Ok(_)) => match record.as_stored() {
+                Some(stored) => {
+                    let ages_in = match written {
+                        Some(written) => written.ttl.map(|ttl| ttl / 2),
+                        // Its time to live goes on from when it was: that has to be looked at soon.
+                        None => Some(BRIEFLY),
+                    };
                     self.near.keep(stored, asked, ages_in, Instant::now());
-                } else if written.is_some() {
-                    self.near.forget(&record.home);
+                }
+                None => self.near.forget(&record.home),
+            },
+            _ => {
+                self.near.forget(&record.home);
+                // One that could not be loaded has no home here.
+                if let Task::RemoveKey { name, .. } = &job.task {
+                    self.near.forget(name);
                 }
             }
-            _ => self.near.forget(&record.home),
         }
     }
 

@@ -66,8 +66,9 @@ pub struct Record {
     pub newest: u64,
     /// Whether the next save writes even if nothing has changed: its time to live is half over.
     pub ageing: bool,
-    /// What a load found that is not in `text` yet, because the data object has to be merged first.
-    pub incoming: Option<Arc<str>>,
+    /// What a load found, and its version, that are not in `text` and `version` yet: the data object has to be merged
+    /// first.
+    pub incoming: Option<(Arc<str>, u64)>,
 }
 
 impl Record {
@@ -107,9 +108,9 @@ impl Record {
             ..Self::new()
         };
         record.absorb(stored);
-        if let Some(text) = record.incoming.take() {
+        if let Some((text, version)) = record.incoming.take() {
             record.view = Arc::clone(&text);
-            record.text = text;
+            (record.text, record.version) = (text, version);
         }
         record
     }
@@ -136,13 +137,17 @@ impl Record {
     /// known for certain.
     #[must_use]
     pub fn as_stored(&self) -> Option<Self> {
-        if self.version == 0 || self.version != self.newest || !self.doubts.is_empty() {
+        let incoming = self.incoming.as_ref();
+        let (text, version) = incoming.map_or((&self.text, self.version), |(text, version)| {
+            (text, *version)
+        });
+        if version == 0 || version != self.newest || !self.doubts.is_empty() {
             return None;
         }
-        let text = self.incoming.as_ref().unwrap_or(&self.text);
         Some(Self {
             text: Arc::clone(text),
             view: Arc::clone(text),
+            version,
             keys: self.keys.iter().filter(|key| key.stored).cloned().collect(),
             incoming: None,
             ..self.clone()
@@ -200,11 +205,14 @@ impl Record {
         }
         self.home = stored.home;
         self.state = State::Stored;
-        (self.version, self.newest) = (stored.version, stored.version);
+        self.newest = stored.version;
         self.ageing = stored.ageing;
         self.doubts.clear();
         let changed = *self.text != *stored.text;
-        self.incoming = changed.then(|| stored.text.into());
+        self.incoming = changed.then(|| (stored.text.into(), stored.version));
+        if !changed {
+            self.version = stored.version;
+        }
         changed
     }
 
@@ -215,9 +223,10 @@ impl Record {
     /// # Errors
     /// When a text is not one of an object: `mine` always is, and what was absorbed was checked by its store.
     pub fn merge(&mut self, mine: Option<&str>) -> Result<Option<String>, serde_json::Error> {
-        let Some(stored) = self.incoming.take() else {
+        let Some((stored, version)) = self.incoming.take() else {
             return Ok(None);
         };
+        self.version = version;
         let base = std::mem::replace(&mut self.text, stored);
         let Some(mine) = mine else {
             self.view = Arc::clone(&self.text);
@@ -345,14 +354,24 @@ impl Record {
 
     /// The store has what was written, which is not in the data object yet: [`Record::merge`] brings it there.
     pub fn swapped(&mut self, written: &Written, saved: Saved) {
+        let before = self.version;
         self.acknowledge(written, saved);
-        self.incoming = Some(Arc::clone(&written.text));
+        let version = std::mem::replace(&mut self.version, before);
+        self.incoming = Some((Arc::clone(&written.text), version));
+    }
+
+    /// The store has written this version for us.
+    pub fn counted(&mut self, version: u64) {
+        // More than one further means that somebody else has written what is not in `text`.
+        if version == self.newest + 1 && self.version == self.newest {
+            self.version = version;
+        }
+        self.newest = self.newest.max(version);
     }
 
     fn acknowledge(&mut self, written: &Written, saved: Saved) {
-        // More than one further means that somebody else has written what is not in `text`.
-        if saved.version == self.newest + 1 && self.version == self.newest && saved.uuid.is_none() {
-            self.version = saved.version;
+        if saved.uuid.is_none() {
+            self.counted(saved.version);
         }
         self.newest = self.newest.max(saved.version);
         self.state = State::Stored;

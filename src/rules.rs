@@ -1,7 +1,8 @@
 //! Which SIP message creates, loads, saves or removes what. Facts in, a plan out; nothing here touches anything.
 //!
-//! Two questions are asked: [`plan`] when a message reaches the application, and [`finish`] when it sends a final
-//! response or an ACK. `docs/rules.md` has them as a table; dialogs are RFC 3261, section 12.
+//! Three questions are asked: [`plan`] when a message reaches the application, [`finish`] when it sends a final response
+//! or an ACK, and [`on_event`] when something else becomes of a dialog. `docs/rules.md` has them as tables; dialogs are
+//! RFC 3261, section 12.
 
 use bitflags::bitflags;
 
@@ -9,7 +10,7 @@ bitflags! {
     /// What is known of a message.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct Facts: u32 {
-        /// It came from the network; otherwise it is a response to a request that the application sent.
+        /// It is a request that reached the application; otherwise a response to one that the application sent.
         const NETWORK = 1;
         /// The request has a To tag: it belongs to a dialog (RFC 3261, 12.2).
         const TO_TAG = 1 << 1;
@@ -23,6 +24,13 @@ bitflags! {
         const ATTACHED = 1 << 5;
         /// That session has other keys besides this message's.
         const SHARED = 1 << 6;
+        /// The server made the request itself, such as the BYE after a missing ACK: no response to it goes anywhere.
+        const MADE_BY_SERVER = 1 << 7;
+        /// It ends a subscription that its dialog was made for: a SUBSCRIBE with `Expires: 0`, or a NOTIFY that tells
+        /// `terminated` (RFC 6665, 4.1.2.3 and 4.1.3).
+        const UNSUBSCRIBES = 1 << 8;
+        /// The host has an object for the dialog, which holds the session in this process while it lives.
+        const HELD = 1 << 9;
     }
 }
 
@@ -63,6 +71,33 @@ pub enum Finish {
     SaveForRetry = 2,
     /// Save what has changed and remove the key; with the last key the session goes.
     Remove = 3,
+    /// Leave everything as it is.
+    Nothing = 4,
+}
+
+/// What becomes of a dialog without a message that the application handles. The numbers are those of the JavaScript side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Event {
+    /// The INVITE was canceled.
+    Canceled = 0,
+    /// The server did not take the final response: the transaction was over already.
+    NotSent = 1,
+    /// The request of the application that begins a dialog got its final response.
+    Answered = 2,
+    /// The dialog is over.
+    Ended = 3,
+}
+
+impl TryFrom<u32> for Event {
+    type Error = u32;
+
+    fn try_from(number: u32) -> Result<Self, u32> {
+        [Self::Canceled, Self::NotSent, Self::Answered, Self::Ended]
+            .into_iter()
+            .find(|event| *event as u32 == number)
+            .ok_or(number)
+    }
 }
 
 /// Seconds that the session of a challenged request waits for the retry: longer than a transaction lives
@@ -95,6 +130,12 @@ fn plan_request(method: &str, facts: Facts) -> Plan {
             origin | Plan::ON_FINAL | Plan::FORMS_DIALOG
         }
         "ACK" => Plan::LOAD | Plan::AFTER_HANDLER | Plan::IN_DIALOG,
+        "BYE" if facts.contains(Facts::MADE_BY_SERVER) => {
+            Plan::LOAD | Plan::AFTER_HANDLER | Plan::ENDS_DIALOG | Plan::IN_DIALOG
+        }
+        _ if facts.contains(Facts::UNSUBSCRIBES) => {
+            Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG | Plan::IN_DIALOG
+        }
         "BYE" => Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG | Plan::IN_DIALOG,
         // Once the final response is sent a CANCEL has no effect (RFC 3261, 9.2): the session stays.
         "CANCEL" if facts.contains(Facts::PENDING) => {
@@ -206,6 +247,29 @@ pub fn finish(plan: Plan, facts: Facts, status: u16) -> Finish {
         return Finish::Remove;
     }
     Finish::SaveChanges
+}
+
+/// What an event means for the session of a dialog. `status` is that of the final response the event is about, 0 if there
+/// was none, as when a request could not be sent.
+#[must_use]
+pub fn on_event(event: Event, facts: Facts, status: u16) -> Finish {
+    match event {
+        // A final response that is on its way already decides (RFC 3261, 9.2), and asks `finish` once it is saved.
+        Event::Canceled if facts.contains(Facts::PENDING) => Finish::Remove,
+        // Only a 2xx can have begun a dialog: everything else has left nothing behind.
+        Event::NotSent if (200..300).contains(&status) => Finish::Remove,
+        Event::Canceled | Event::NotSent => Finish::Nothing,
+        // The 2xx to the INVITE that shares this session will save both keys at once.
+        Event::Answered if (200..300).contains(&status) && facts.contains(Facts::PENDING) => {
+            Finish::Nothing
+        }
+        Event::Answered if (200..300).contains(&status) && facts.contains(Facts::HELD) => {
+            Finish::SaveChanges
+        }
+        Event::Answered if (200..300).contains(&status) => Finish::SaveDialog,
+        Event::Answered if (100..200).contains(&status) => Finish::Nothing,
+        Event::Answered | Event::Ended => Finish::Remove,
+    }
 }
 
 #[cfg(test)]
@@ -349,6 +413,82 @@ mod tests {
             plan("INVITE", sent | Facts::SHARED, 407),
             Plan::REMOVE_FIRST
         );
+    }
+
+    #[test]
+    fn a_bye_made_by_the_server_ends_the_dialog_without_a_response() {
+        let it = plan("BYE", DIALOG | Facts::MADE_BY_SERVER, 0);
+        assert_eq!(
+            it,
+            Plan::LOAD | Plan::AFTER_HANDLER | Plan::ENDS_DIALOG | Plan::IN_DIALOG
+        );
+        assert_eq!(finish(it, DIALOG, 0), Finish::Remove);
+    }
+
+    #[test]
+    fn what_ends_a_subscription_ends_its_dialog() {
+        for method in ["SUBSCRIBE", "NOTIFY"] {
+            let it = plan(method, DIALOG | Facts::UNSUBSCRIBES, 0);
+            assert_eq!(
+                it,
+                Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG | Plan::IN_DIALOG
+            );
+            assert_eq!(finish(it, DIALOG, 202), Finish::Remove, "{method}");
+            assert_eq!(finish(it, DIALOG, 401), Finish::SaveChanges, "{method}");
+        }
+    }
+
+    #[test]
+    fn a_cancel_counts_until_the_final_response() {
+        let waiting = NETWORK | Facts::PENDING;
+        assert_eq!(on_event(Event::Canceled, waiting, 0), Finish::Remove);
+        assert_eq!(on_event(Event::Canceled, NETWORK, 0), Finish::Nothing);
+    }
+
+    #[test]
+    fn a_2xx_that_was_not_sent_began_no_dialog() {
+        for status in [200, 202] {
+            assert_eq!(on_event(Event::NotSent, NETWORK, status), Finish::Remove);
+        }
+        for status in [183, 302, 401, 486] {
+            assert_eq!(on_event(Event::NotSent, NETWORK, status), Finish::Nothing);
+        }
+    }
+
+    #[test]
+    fn a_leg_of_the_application_stays_only_when_it_is_accepted() {
+        let sent = Facts::empty();
+        assert_eq!(on_event(Event::Answered, sent, 183), Finish::Nothing);
+        for status in [200, 202] {
+            assert_eq!(on_event(Event::Answered, sent, status), Finish::SaveDialog);
+            let held = sent | Facts::HELD;
+            assert_eq!(on_event(Event::Answered, held, status), Finish::SaveChanges);
+            let shared = sent | Facts::PENDING;
+            assert_eq!(on_event(Event::Answered, shared, status), Finish::Nothing);
+        }
+        for status in [0, 302, 401, 407, 486, 487, 603] {
+            assert_eq!(on_event(Event::Answered, sent, status), Finish::Remove);
+            let shared = sent | Facts::PENDING;
+            assert_eq!(on_event(Event::Answered, shared, status), Finish::Remove);
+        }
+    }
+
+    #[test]
+    fn a_dialog_that_is_over_takes_its_key_along() {
+        assert_eq!(on_event(Event::Ended, Facts::empty(), 0), Finish::Remove);
+    }
+
+    #[test]
+    fn events_have_the_numbers_of_the_javascript_side() {
+        for (number, event) in [
+            (0, Event::Canceled),
+            (1, Event::NotSent),
+            (2, Event::Answered),
+            (3, Event::Ended),
+        ] {
+            assert_eq!(Event::try_from(number), Ok(event));
+        }
+        assert_eq!(Event::try_from(4), Err(4));
     }
 
     #[test]

@@ -58,6 +58,15 @@ function nativeMemory() {
   return { make: () => store, size: () => store.length(), close: () => store.close() };
 }
 
+// How many keys there are but the traces that a process leaves, for a minute, of a young session that another one has made.
+const COUNT = `
+  local left = 0
+  for _, key in ipairs(redis.call('KEYS', '*')) do
+    local trace = redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'gone')
+    if not trace or redis.call('HLEN', key) > trace then left = left + 1 end
+  end
+  return left`;
+
 const nativeRedis = (cache) => (redis) => {
   const stores = [];
   const make = () => {
@@ -65,7 +74,8 @@ const nativeRedis = (cache) => (redis) => {
     stores.push(store);
     return store;
   };
-  return { make, size: () => redis.size(), close: () => Promise.all(stores.map((store) => store.close())) };
+  const size = async () => Number(await redis.cli('EVAL', COUNT, '0'));
+  return { make, size, close: () => Promise.all(stores.map((store) => store.close())) };
 };
 
 function expressMemory() {

@@ -105,12 +105,16 @@ impl Near {
         let has_key = |entry: &&Entry| {
             entry.until > now && entry.record.keys.iter().any(|key| key.name == name)
         };
-        let found = found.filter(has_key);
-        match found {
-            Some(_) => self.counts.hits += 1,
-            None => self.counts.misses += 1,
+        found.filter(has_key).map(|entry| &entry.record)
+    }
+
+    /// A session was here when it was wanted, or not.
+    pub fn count(&mut self, hit: bool) {
+        if hit {
+            self.counts.hits += 1;
+        } else if self.is_on() {
+            self.counts.misses += 1;
         }
-        found.map(|entry| &entry.record)
     }
 
     /// Keeps a session as it was at the time `asked`. `ages_in` is when it wants to be written again, ms from now.
@@ -119,13 +123,15 @@ impl Near {
             return;
         };
         self.drop_home(&record.home);
+        // Whoever had one of its keys has lost it.
+        for key in &record.keys {
+            if let Some(home) = self.homes.remove(&key.name) {
+                self.drop_home(&home);
+            }
+            self.drop_home(&key.name);
+        }
         let changed = |name: &str| self.recent.peek(name).is_some_and(|at| *at > asked);
-        if asked < self.floor
-            || record.version == 0
-            || record.ageing
-            || changed(&record.home)
-            || record.keys.iter().any(|key| changed(&key.name))
-        {
+        if asked < self.floor || record.version == 0 || record.ageing || changed(&record.home) {
             return;
         }
         let keys: usize = record.keys.iter().map(weight_of).sum();
@@ -153,18 +159,13 @@ impl Near {
         }
     }
 
-    /// A key was taken from a session, and nothing else has changed.
-    pub fn drop_key(&mut self, home: &str, name: &str) {
-        if let Some(entry) = self.sessions.peek_mut(home) {
-            entry.record.drop_key(name);
-            self.homes.remove(name);
-        }
-    }
-
-    /// Somebody has changed what is stored under `name`.
+    /// Somebody has changed what is stored under `name`. Where that only leads to a session here, its time to live was
+    /// started anew: a key that is taken away is told of at the session too.
     pub fn invalidate(&mut self, name: &str) {
         self.counts.invalidations += 1;
-        self.forget(name);
+        if self.sessions.contains(name) || !self.homes.contains_key(name) {
+            self.forget(name);
+        }
     }
 
     /// What is stored under `name` is not what is here.
@@ -258,15 +259,28 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_found_by_its_keys_until_it_is_invalidated_by_any() {
-        for gone in ["mks:a", "mks:b"] {
+    fn a_session_is_found_by_its_keys_until_it_is_invalidated() {
+        let mut near = near();
+        let asked = near.now();
+        keep(&mut near, "mks:a", "mks:b", asked);
+        assert!(has(&mut near, "mks:a") && has(&mut near, "mks:b"));
+        near.invalidate("mks:b");
+        assert!(has(&mut near, "mks:b"), "only its time to live has changed");
+        near.invalidate("mks:a");
+        assert!(!has(&mut near, "mks:a") && !has(&mut near, "mks:b"));
+        assert_eq!((near.usage(), near.homes.len()), ((0, 0), 0));
+    }
+
+    #[test]
+    fn a_key_leads_to_the_session_that_has_it_now() {
+        for home in ["mks:b", "mks:c"] {
             let mut near = near();
             let asked = near.now();
             keep(&mut near, "mks:a", "mks:b", asked);
-            assert!(has(&mut near, "mks:a") && has(&mut near, "mks:b"));
-            near.invalidate(gone);
-            assert!(!has(&mut near, "mks:a") && !has(&mut near, "mks:b"));
-            assert_eq!((near.usage(), near.homes.len()), ((0, 0), 0));
+            keep(&mut near, home, "mks:b", asked);
+            let found = near.get("mks:b", Instant::now());
+            assert_eq!(found.map(|record| record.home.as_str()), Some(home));
+            assert!(!has(&mut near, "mks:a"), "it has lost a key");
         }
     }
 

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Engine;
-use super::task::{Extent, Job, Task, Value, coalesce};
+use super::task::{Extent, Job, Shared, Task, Value, coalesce};
+use super::{Engine, Sent};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Record, State, Written};
 use crate::store::{Backend, Event};
@@ -182,17 +182,45 @@ impl<B: Backend> Engine<B> {
     /// The session of an owed lane that has the key `name`, as it will be when everything is done.
     fn owed_session(&self, lane: &Rc<str>, name: &str) -> Value {
         let jobs = self.lanes.get(lane).map(|lane| lane.waiting.iter().rev());
-        for job in jobs.into_iter().flatten() {
-            let Some(record) = &job.record else { continue };
-            if record.borrow().keys.iter().any(|key| key.name == name) {
-                return if job.removes(name) {
-                    Value::Nothing
-                } else {
-                    Value::Session(Rc::new(RefCell::new(record.borrow().ahead())))
-                };
+        ahead(jobs.into_iter().flatten(), name)
+    }
+
+    /// What a load that has waited too long behind operations on its session gives: the session as it will be.
+    pub(super) fn found_meanwhile(&self, op: u32) -> Option<Value> {
+        let waiting = self.lanes.iter().find_map(|(lane, entry)| {
+            let job = entry.waiting.iter().find(|job| job.waiters.contains(&op))?;
+            match &job.task {
+                Task::Load { name } => Some((lane, name, &job.record)),
+                _ => None,
             }
+        });
+        let (lane, name, live) = waiting?;
+        self.found_ahead(lane, name, live.as_ref())
+    }
+
+    /// The session that has the key `name` when everything that is under way on its lane is done.
+    pub(super) fn found_ahead(
+        &self,
+        lane: &Rc<str>,
+        name: &str,
+        live: Option<&Shared>,
+    ) -> Option<Value> {
+        let flights = self.sent.values().filter_map(|flight| match &flight.sent {
+            Sent::Lane { lane: at, job, .. } if at == lane => Some(job),
+            _ => None,
+        });
+        let later = self.lanes.get(lane).into_iter();
+        let jobs: Vec<&Job> = flights
+            .chain(later.flat_map(|lane| lane.waiting.iter()))
+            .filter(|job| !matches!(job.task, Task::Load { .. }))
+            .collect();
+        match (ahead(jobs.into_iter().rev(), name), live) {
+            (Value::Session(found), Some(live)) if found.borrow().uuid == live.borrow().uuid => {
+                Some(Value::Current(true))
+            }
+            (Value::Session(found), None) => Some(Value::Session(found)),
+            _ => None,
         }
-        Value::Nothing
     }
 
     /// An operation on a lane that something is owed of: it is owed too, or answered without the store.
@@ -305,20 +333,30 @@ impl<B: Backend> Engine<B> {
             return;
         };
         let jobs = std::mem::take(&mut entry.waiting);
-        for job in &jobs {
-            let Some(record) = &job.record else { continue };
-            let mut record = record.borrow_mut();
-            record.failed(None);
-            let key = record.keys.first().map_or("", |key| key.name.as_str());
-            let what = match &job.task {
-                Task::Save { .. } => "a save of",
-                _ => "the removal of",
-            };
-            let message = format!("{what} {} ({key}) is given up: {why}", record.uuid);
-            self.events
-                .push(Event::Error(Error::new(Kind::GivenUp, message)));
+        for job in jobs.iter().filter(|job| job.can_be_owed()) {
+            job.failed(None);
+            self.events.push(given_up(job, why));
         }
         self.weigh(lane);
+    }
+
+    /// The store is closed: what is not done now will not be.
+    pub(super) fn abandon(&mut self) {
+        while let Some(lane) = self.owed.first() {
+            self.give_up(&lane, "the store was closed");
+        }
+        let sent = self.sent.values().filter_map(|flight| match &flight.sent {
+            Sent::Lane { job, .. } => Some((
+                job,
+                "the store was closed before it answered, it may have been done",
+            )),
+            _ => None,
+        });
+        let waiting = self.lanes.values().flat_map(|lane| &lane.waiting);
+        let waiting = waiting.map(|job| (job, "the store was closed"));
+        let writes = sent.chain(waiting).filter(|(job, _)| job.can_be_owed());
+        let events: Vec<Event> = writes.map(|(job, why)| given_up(job, why)).collect();
+        self.events.extend(events);
     }
 
     /// Does what is owed, as far as the store is well: oldest first, some at once.
@@ -361,6 +399,38 @@ impl<B: Backend> Engine<B> {
             self.advance(lane, true);
         }
     }
+}
+
+/// What is told of a save or removal that is not done.
+fn given_up(job: &Job, why: &str) -> Event {
+    let what = match &job.task {
+        Task::RemoveKey { .. } | Task::Destroy => "the removal of",
+        _ => "a save of",
+    };
+    let whose = job.record.as_ref().map_or_else(String::new, |record| {
+        let record = record.borrow();
+        let key = record.keys.first().map_or("", |key| key.name.as_str());
+        format!("{} ({key})", record.uuid)
+    });
+    Event::Error(Error::new(
+        Kind::GivenUp,
+        format!("{what} {whose} is given up: {why}"),
+    ))
+}
+
+/// The session that has the key `name` after jobs, the last one first, are done.
+fn ahead<'a>(jobs: impl Iterator<Item = &'a Job>, name: &str) -> Value {
+    for job in jobs {
+        let Some(record) = &job.record else { continue };
+        if record.borrow().keys.iter().any(|key| key.name == name) {
+            return if job.removes(name) {
+                Value::Nothing
+            } else {
+                Value::Session(Rc::new(RefCell::new(record.borrow().ahead())))
+            };
+        }
+    }
+    Value::Nothing
 }
 
 fn kept(error: &Error) -> Error {

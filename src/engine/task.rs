@@ -283,7 +283,9 @@ fn prepare_swap(
             ));
         }
         // Saved or loaded since.
-        State::Stored if record.text != *base => return Err(Error::conflict(&record.uuid)),
+        State::Stored if record.text != *base || record.incoming.is_some() => {
+            return Err(Error::conflict(&record.uuid));
+        }
         State::Stored => {}
     }
     let mut update = record.update(base, text, ttl);
@@ -393,14 +395,17 @@ pub fn apply(job: &Job, written: Option<&Written>, reply: Result<Reply>) -> Resu
             }
             Ok(Value::Nothing)
         }
-        Ok(Reply::Removed { left }) => {
+        Ok(Reply::Removed { left, version }) => {
             if let Task::RemoveKey { name, .. } = &job.task {
                 record.drop_key(name);
             }
             if left == 0 {
                 record.state = State::Removed;
-            } else if let Some(written) = written {
-                record.confirm(written);
+            } else {
+                record.counted(version);
+                if let Some(written) = written {
+                    record.confirm(written);
+                }
             }
             Ok(Value::Count(left))
         }
@@ -445,7 +450,7 @@ pub fn value_of(reply: Reply) -> Value {
         Reply::Text(Some(text)) => Value::Text(text),
         Reply::Texts(texts) => Value::Texts(texts),
         Reply::Count(count) => Value::Count(count),
-        Reply::Removed { left } => Value::Count(left),
+        Reply::Removed { left, .. } => Value::Count(left),
         Reply::Loaded(None)
         | Reply::Text(None)
         | Reply::Saved(_)

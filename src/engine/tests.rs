@@ -136,7 +136,13 @@ fn a_save_after_the_removal_is_refused_and_asks_nothing() {
     serve(&mut engine, saved());
     done(&mut engine);
     assert!(matches!(
-        serve(&mut engine, Reply::Removed { left: 0 }),
+        serve(
+            &mut engine,
+            Reply::Removed {
+                left: 0,
+                version: 0
+            }
+        ),
         Op::RemoveKey(_)
     ));
     assert_eq!(done(&mut engine), HashMap::from([(2, true), (3, false)]));
@@ -238,7 +244,13 @@ fn after_a_save_in_doubt_the_key_is_still_removed_from_the_store() {
     engine.remove_key(2, &record, "mks:a", None, None);
     try_again(&mut engine);
     assert!(matches!(
-        serve(&mut engine, Reply::Removed { left: 0 }),
+        serve(
+            &mut engine,
+            Reply::Removed {
+                left: 0,
+                version: 0
+            }
+        ),
         Op::RemoveKey(_)
     ));
     done(&mut engine);

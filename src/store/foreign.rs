@@ -176,7 +176,7 @@ async fn perform(desk: &RefCell<Desk>, op: Op) -> Result<Reply> {
         Op::Update(update) => self::update(desk, update).await,
         Op::RemoveKey(remove) => remove_key(desk, remove)
             .await
-            .map(|left| Reply::Removed { left }),
+            .map(|left| Reply::Removed { left, version: 0 }),
         Op::Destroy(destroy) => {
             let found = read(desk, &destroy.uuid).await?;
             let known = destroy.known.into_iter();
@@ -185,7 +185,10 @@ async fn perform(desk: &RefCell<Desk>, op: Op) -> Result<Reply> {
                 |found| found.keys.into_iter().map(|key| key.0).collect(),
             );
             remove_session(desk, &destroy.uuid, keys).await?;
-            Ok(Reply::Removed { left: 0 })
+            Ok(Reply::Removed {
+                left: 0,
+                version: 0,
+            })
         }
         Op::Ping => Ok(Reply::Done),
         _ => Err(Error::new(

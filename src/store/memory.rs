@@ -79,12 +79,15 @@ impl MemoryStore {
             Op::Load { name } => Ok(Reply::Loaded(self.load(&name, now).map(Box::new))),
             Op::Create(create) => self.create(&create, now).map(Reply::Saved),
             Op::Update(update) => self.update_if(&update, now),
-            Op::RemoveKey(remove) => self.remove_key(&remove).map(|left| Reply::Removed { left }),
+            Op::RemoveKey(remove) => self.remove_key(&remove),
             Op::Destroy(Destroy { uuid, home, .. }) => {
                 if self.session(&home, &uuid).is_some() {
                     self.remove(&home);
                 }
-                Ok(Reply::Removed { left: 0 })
+                Ok(Reply::Removed {
+                    left: 0,
+                    version: 0,
+                })
             }
             Op::Get { name } => {
                 let home = self.home_of(&name);
@@ -299,14 +302,19 @@ impl MemoryStore {
         left as u64
     }
 
-    fn remove_key(&mut self, remove: &RemoveKey) -> Result<u64> {
+    fn remove_key(&mut self, remove: &RemoveKey) -> Result<Reply> {
+        let nothing = Reply::Removed {
+            left: 0,
+            version: 0,
+        };
         let home = match &remove.of {
             Some((uuid, home)) if self.session(home, uuid).is_some() => home.as_str().into(),
-            Some(_) => return Ok(0),
+            Some(_) => return Ok(nothing),
             None => self.home_of(&remove.name),
         };
         let left = self.drop_key(&home, &remove.name);
-        if let (Some((uuid, home)), Some((base, text)), true) = (&remove.of, &remove.data, left > 0)
+        let version = if let (Some((uuid, home)), Some((base, text)), true) =
+            (&remove.of, &remove.data, left > 0)
         {
             let update = Update {
                 uuid: Arc::clone(uuid),
@@ -319,9 +327,18 @@ impl MemoryStore {
                 ttl: remove.ttl,
                 basis: None,
             };
-            self.update(&update, self.now())?;
-        }
-        Ok(left)
+            self.update(&update, self.now())?.version
+        } else if let Some(Entry {
+            body: Body::Session(session),
+            ..
+        }) = self.entries.peek_mut(&home)
+        {
+            session.version += 1;
+            session.version
+        } else {
+            0
+        };
+        Ok(Reply::Removed { left, version })
     }
 
     fn insert(&mut self, name: &Rc<str>, body: Body, ttl: Option<u64>, now: u64) {

@@ -246,6 +246,8 @@ pub enum Reply {
     Removed {
         /// 0 when the session is gone.
         left: u64,
+        /// The version written, if something is left; 0 where the store does not count.
+        version: u64,
     },
     /// To `Get`.
     Text(Option<String>),

@@ -60,7 +60,7 @@ fn two_kinds_of_entry_and_none_is_left() {
         );
         assert_eq!(
             serve(&mut store, &mut entries),
-            [(ticket, Ok(Reply::Removed { left }))]
+            [(ticket, Ok(Reply::Removed { left, version: 0 }))]
         );
     }
     assert!(entries.is_empty());

@@ -31,7 +31,7 @@ fn remove(store: &mut MemoryStore, of: Option<(&Arc<str>, &str)>, name: &str) ->
         data: None,
         ttl: None,
     })) {
-        Ok(Reply::Removed { left }) => left,
+        Ok(Reply::Removed { left, .. }) => left,
         other => panic!("{other:?}"),
     }
 }

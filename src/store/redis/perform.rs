@@ -50,10 +50,13 @@ pub async fn perform(links: &Links, op: Op) -> Result<Reply> {
         Op::Update(update) => save::update(links, &update).await,
         Op::RemoveKey(remove) => remove_key(links, &remove)
             .await
-            .map(|left| Reply::Removed { left }),
+            .map(|(left, version)| Reply::Removed { left, version }),
         Op::Destroy(destroy) => self::destroy(links, &destroy)
             .await
-            .map(|()| Reply::Removed { left: 0 }),
+            .map(|()| Reply::Removed {
+                left: 0,
+                version: 0,
+            }),
         Op::Get { name } => get(links, &name).await.map(Reply::Text),
         Op::Set { name, text, ttl } => {
             let mut command = redis::cmd("SET");
@@ -201,12 +204,12 @@ pub async fn load(links: &Links, name: &str) -> Result<Option<Stored>> {
     }
 }
 
-async fn remove_key(links: &Links, remove: &RemoveKey) -> Result<u64> {
+async fn remove_key(links: &Links, remove: &RemoveKey) -> Result<(u64, u64)> {
     let (uuid, home) = match &remove.of {
         Some((uuid, home)) => (Arc::clone(uuid), home.clone()),
         None => match load(links, &remove.name).await? {
             Some(found) => (found.uuid.into(), found.home),
-            None => return Ok(0),
+            None => return Ok((0, 0)),
         },
     };
     let mut arguments = vec![
@@ -224,6 +227,10 @@ async fn remove_key(links: &Links, remove: &RemoveKey) -> Result<u64> {
         arguments.append(&mut Fields::new(&changes, &[], None, remove.ttl).0);
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let strange = |reply: &str| {
+        let message = format!("Redis answered a removal with {reply}");
+        Err(Error::new(Kind::Store, message))
+    };
     match links
         .script(
             &REMOVE,
@@ -234,11 +241,13 @@ async fn remove_key(links: &Links, remove: &RemoveKey) -> Result<u64> {
         )
         .await?
     {
-        Value::Int(left) => Ok(left.unsigned_abs()),
-        other => Err(Error::new(
-            Kind::Store,
-            format!("Redis answered a removal with {other:?}"),
-        )),
+        Value::Array(parts) => match parts.as_slice() {
+            [Value::Int(left), Value::Int(version)] => {
+                Ok((left.unsigned_abs(), version.unsigned_abs()))
+            }
+            other => strange(&format!("{other:?}")),
+        },
+        other => strange(&format!("{other:?}")),
     }
 }
 

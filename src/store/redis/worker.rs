@@ -75,9 +75,13 @@ impl Desk {
 
     /// Hands an operation over.
     pub fn submit(&self, ticket: u32, op: Op) {
-        let mut inbox = lock(&self.inbox);
-        inbox.ops.push((ticket, op));
-        if inbox.ops.len() == 1 {
+        let was_empty = {
+            let mut inbox = lock(&self.inbox);
+            inbox.ops.push((ticket, op));
+            inbox.ops.len() == 1
+        };
+        // After the lock is free: the other thread is about to take it.
+        if was_empty {
             self.arrived.notify_one();
         }
     }

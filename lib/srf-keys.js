@@ -1,0 +1,76 @@
+'use strict';
+// Under which key a dialog of drachtio-srf finds its session: its Call-ID; and if another dialog with that Call-ID lives
+// in this process (a B2BUA before us that keeps Call-IDs, a call that comes back), its Call-ID and the tag of the side
+// that began it, which is the half of the dialog's id (RFC 3261, 12) that is known when its first request is.
+
+const { hasToTag, header, idOf } = require('./host');
+
+// The methods of requests that form a dialog.
+const FORMING = new Set(['INVITE', 'SUBSCRIBE']);
+
+const fromRemote = (callId, tag) => `${callId};remote-tag=${tag}`;
+const fromLocal = (callId, tag) => `${callId};local-tag=${tag}`;
+
+// The tag of From or To: a parameter of the header, not of the URI.
+function tagOf(req, name) {
+  const value = header(req, name) ?? '';
+  const [, tag] = /;\s*tag\s*=\s*([^;,\s]+)/i.exec(value.slice(value.lastIndexOf('>') + 1)) ?? [];
+  return tag;
+}
+
+// by session: by key, the half of the dialog's id
+const halves = new WeakMap();
+
+// A dialog begins under a key; `half` is one of the two above.
+function claim(mks, id, half) {
+  if (!halves.has(mks)) halves.set(mks, new Map());
+  halves.get(mks).set(id, half);
+}
+
+// The key for a request that begins a dialog. One that even the tag does not tell apart (a request merged by a proxy,
+// RFC 3261, 8.2.2.2) is given its branch: it must not take the requests of the other.
+function keyOfNew(engine, req, halfOf) {
+  const callId = idOf(req);
+  const holder = callId && engine.find(`mks:${callId}`);
+  if (!holder) return callId;
+  const half = halfOf(callId, tagOf(req, 'from'));
+  if (halves.get(holder)?.get(callId) !== half && !engine.find(`mks:${half}`)) return half;
+  const [, branch] = /;\s*branch\s*=\s*([^;,\s]+)/i.exec(header(req, 'via') ?? '') ?? [];
+  return `${half};branch=${branch}`;
+}
+
+// The key for a request that came in.
+function keyOfReceived(engine, req) {
+  const callId = idOf(req);
+  if (!callId) return undefined;
+  if (!hasToTag(req)) return FORMING.has(req.method) ? keyOfNew(engine, req, fromRemote) : callId;
+  return keyInDialog(engine, callId, tagOf(req, 'from'), tagOf(req, 'to'));
+}
+
+// The key of the dialog that has these tags.
+function keyInDialog(engine, callId, remote, local) {
+  const ids = [fromRemote(callId, remote), fromLocal(callId, local)];
+  return ids.find((id) => engine.find(`mks:${id}`)) ?? callId;
+}
+
+// The key for a request that the application has sent and that begins a dialog.
+const keyOfSent = (engine, req) => keyOfNew(engine, req, fromLocal);
+
+// The key of the dialog that the application has sent a request in.
+const keyOfSentInDialog = (engine, req) => keyInDialog(engine, idOf(req), tagOf(req, 'to'), tagOf(req, 'from'));
+
+const claimReceived = ({ mks, id, req }) => claim(mks, id, fromRemote(id, tagOf(req, 'from')));
+const claimSent = ({ mks, id, req }) => claim(mks, id, fromLocal(id, tagOf(req, 'from')));
+
+module.exports = {
+  claimReceived,
+  claimSent,
+  FORMING,
+  fromLocal,
+  fromRemote,
+  keyInDialog,
+  keyOfReceived,
+  keyOfSent,
+  keyOfSentInDialog,
+  tagOf
+};

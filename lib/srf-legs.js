@@ -1,0 +1,115 @@
+'use strict';
+// What drachtio-srf makes legs with: createUAC, createB2BUA, createUAS and request take `session` out of their options,
+// and the Call-ID of the leg becomes a key of that session, for as long as the leg or its dialog lives.
+
+const net = require('node:net');
+const Message = require('./message');
+const { sessionIn, without } = require('./srf-options');
+const { Leg, attachSent } = require('./srf-leg');
+const { Session } = require('./session');
+const { FORMING } = require('./srf-keys');
+
+// createUAC(uri, opts, cbRequest, cbProvisional, callback), with both callbacks in one object, with the uri in opts; a
+// promise where there is no callback. Each INVITE that is sent, again for each redirect, comes to cbRequest.
+function createUAC(host, original, args, at, mks) {
+  const progress = args[at + 1];
+  const grouped = progress !== null && typeof progress === 'object';
+  const cbRequest = grouped ? progress.cbRequest : progress;
+  let leg;
+  const sent = (err, req, ...more) => {
+    if (!err) {
+      const before = leg;
+      leg = new Leg(host, req, mks || before?.mks);
+      before?.answered(302, true);
+    }
+    return cbRequest?.(err, req, ...more);
+  };
+  args[at + 1] = grouped ? { cbRequest: sent, cbProvisional: progress.cbProvisional } : sent;
+  const place = at + (grouped ? 2 : 3);
+  const callback = args[place];
+  const send = (done) => {
+    args[place] = (err, ...results) => {
+      leg?.answered(err ? failureOf(err) : 200, true);
+      return done(err, ...results);
+    };
+    return original.apply(host.srf, args);
+  };
+  if (callback) return send(callback);
+  return new Promise((resolve, reject) => {
+    send((err, dialog) => (err ? reject(err) : resolve(dialog)));
+  });
+}
+
+// drachtio-srf gives up a leg that got a 2xx which it can make no dialog of
+const failureOf = ({ status }) => (status >= 300 ? status : 0);
+
+// What is to be done when a request was sent, or could not be: nothing at all for most.
+function listenerFor(host, options, mks) {
+  const method = String(options.method).toUpperCase();
+  const inDialog = Boolean(options.stackDialogId);
+  if (method === 'BYE' && inDialog) return (err, req) => host.byeSent(options.stackDialogId, err, req);
+  if (mks === undefined) return null;
+  return (err, req) => {
+    if (err) return;
+    if (FORMING.has(method) && !inDialog) new Leg(host, req, mks).follow();
+    else if (mks) attachSent(req, mks);
+  };
+}
+
+function hookLegs(host) {
+  // by the options that createB2BUA hands to createUAC: the session of the B leg, false for one of its own
+  const legB = new WeakMap();
+
+  host.wrap('createUAC', (original) => (...args) => {
+    const at = isOptions(args[0]) ? 0 : 1;
+    const options = args[at];
+    // what drachtio-srf would throw at once, it may
+    if (!isOptions(options) || typeof (at ? args[0] : options.uri) !== 'string') return original.apply(host.srf, args);
+    const mks = legB.get(options) ?? sessionIn(options);
+    legB.delete(options);
+    args[at] = without(options);
+    return createUAC(host, original, args, at, mks);
+  });
+
+  host.wrap('createB2BUA', (original) => (...args) => {
+    const at = isOptions(args[2]) ? 2 : 3;
+    if (!isOptions(args[at])) args.splice(at, args[at] ? 0 : 1, {});
+    const given = sessionIn(args[at]);
+    args[at] = without(args[at]);
+    const { mks } = args[0];
+    legB.set(args[at], given ?? (mks instanceof Session && mks));
+    return original.apply(host.srf, args);
+  });
+
+  host.wrap('createUAS', (original) => (req, res, options, ...args) => {
+    if (!isOptions(options)) return original.call(host.srf, req, res, options, ...args);
+    const mks = sessionIn(options);
+    if (mks) Message.of(req)?.join(mks);
+    return original.call(host.srf, req, res, without(options), ...args);
+  });
+
+  host.wrap('request', (original) => (...args) => {
+    const first = args[0] instanceof net.Socket ? 1 : 0;
+    const at = isOptions(args[first]) ? first : first + 1;
+    const options = args[at];
+    const heard = isOptions(options) && listenerFor(host, options, sessionIn(options));
+    if (!heard) return original.apply(host.srf, args);
+    args[at] = without(options);
+    const callback = args[at + 1];
+    const send = (done) => {
+      args[at + 1] = (err, req) => {
+        heard(err, req);
+        return done(err, req);
+      };
+      return original.apply(host.srf, args);
+    };
+    if (callback) return send(callback);
+    return new Promise((resolve, reject) => {
+      send((err, req) => (err ? reject(err) : resolve(req)));
+    });
+  });
+}
+
+const isOptions = (value) => value !== null && typeof value === 'object';
+
+module.exports = { hookLegs };
