@@ -5,9 +5,9 @@
 //! or waits behind it; loads by any key of that session join it, so that they see what was asked for before them.
 //! Saves that wait are merged when they come from the same [`crate::record::Record`]: the newest text has all of its changes.
 //!
-//! [`flights`] is what is on its way to the store, [`lanes`] the order, [`near`] what is known without asking.
-//! While the store fails ([`health`]), saves and removals are told of as failed and stay in their lanes: they are
-//! owed ([`owed`]), and done when the store is back.
+//! `flights` is what is on its way to the store, `lanes` the order, `near` what is known without asking.
+//! While the store fails (`health`), saves and removals are told of as failed and stay in their lanes: they are
+//! owed (`owed`), and done when the store is back.
 
 mod flights;
 mod health;
