@@ -33,9 +33,10 @@ export declare class NativeEngine {
   get timeout(): number
   /**
    * Finds the session that has the key `id`; `live` is the one that is here under that key. Gives a session, `null`
-   * if there is none, `true` if `live` is up to date, `false` if it has to be merged.
+   * if there is none, `true` if `live` is up to date, `false` if it has to be merged. With
+   * `lenient`, `live` is not taken for removed where the key leads nowhere.
    */
-  load(op: number, id: string, live?: ExternalObject<Shared> | undefined | null): Cell
+  load(op: number, id: string, live?: ExternalObject<Shared> | undefined | null, lenient?: boolean | undefined | null): Cell
   /**
    * Saves a session. `text` is absent while nobody has read its data; `extent` is 0 for what has changed, 1 for
    * even nothing, 2 for the short wait of a challenged request; `ttl` is in ms. With `if_unchanged` it fails where

@@ -245,7 +245,7 @@ class Session {
       if (typeof value === 'boolean') this.loaded(value);
       done(null);
     };
-    this.engine.run(over, 'load', name.slice(PREFIX.length), this.record);
+    this.engine.run(over, 'load', name.slice(PREFIX.length), this.record, true);
   }
 
   // A request holds the session: whoever comes by one of its keys meanwhile gets this object.

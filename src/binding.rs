@@ -241,11 +241,22 @@ impl NativeEngine {
     }
 
     /// Finds the session that has the key `id`; `live` is the one that is here under that key. Gives a session, `null`
-    /// if there is none, `true` if `live` is up to date, `false` if it has to be merged.
+    /// if there is none, `true` if `live` is up to date, `false` if it has to be merged. With
+    /// `lenient`, `live` is not taken for removed where the key leads nowhere.
     #[napi]
-    pub fn load(&mut self, op: u32, id: String, live: Option<&External<Shared>>) -> Result<Cell> {
+    pub fn load(
+        &mut self,
+        op: u32,
+        id: String,
+        live: Option<&External<Shared>>,
+        lenient: Option<bool>,
+    ) -> Result<Cell> {
         let name = name_of(&id)?;
-        returned(self.engine.load(op, &name, live.map(|live| &**live)))
+        let lenient = lenient.unwrap_or(false);
+        returned(
+            self.engine
+                .load(op, &name, live.map(|live| &**live), lenient),
+        )
     }
 
     /// Saves a session. `text` is absent while nobody has read its data; `extent` is 0 for what has changed, 1 for

@@ -40,7 +40,7 @@ use crate::store::{Backend, Event, Op};
 
 /// A close that waits for the rest.
 struct Closing {
-    op: u32,
+    ops: Vec<u32>,
     deadline: Instant,
 }
 
@@ -133,8 +133,15 @@ impl<B: Backend> Engine<B> {
         !self.owed.is_empty() || !self.health.is_well()
     }
 
-    /// Finds the session that has the key `name`. `live` is the one this process has under that name.
-    pub fn load(&mut self, op: u32, name: &str, live: Option<&Shared>) -> Option<Result<Value>> {
+    /// Finds the session that has the key `name`. `live` is the one this process has under that name; with
+    /// `lenient` it is not taken for removed where the key leads nowhere.
+    pub fn load(
+        &mut self,
+        op: u32,
+        name: &str,
+        live: Option<&Shared>,
+        lenient: bool,
+    ) -> Option<Result<Value>> {
         if let Some(live) = live
             && !live.borrow().may_be_stored()
             && live.borrow().state == State::New
@@ -143,6 +150,7 @@ impl<B: Backend> Engine<B> {
         }
         let task = Task::Load {
             name: name.to_owned(),
+            lenient,
         };
         let lane = match live {
             Some(live) => Some(self.lane(&live.borrow())),
@@ -306,28 +314,49 @@ impl<B: Backend> Engine<B> {
     /// what is not done by the deadline is given up.
     pub fn close(&mut self, op: u32, deadline: Instant) -> Option<Result<Value>> {
         if self.closed {
-            return Some(Ok(Value::Nothing));
+            // One close for all who ask.
+            let closing = self.closing.as_mut().map(|closing| &mut closing.ops);
+            let sent = self
+                .sent
+                .values_mut()
+                .find_map(|flight| match &mut flight.sent {
+                    Sent::Close(ops) => Some(ops),
+                    _ => None,
+                });
+            return match closing.or(sent) {
+                Some(ops) => {
+                    ops.push(op);
+                    None
+                }
+                None => Some(Ok(Value::Nothing)),
+            };
         }
         self.closed = true;
         self.near.told(false);
+        let ops = vec![op];
         if self.sent.is_empty() && self.owed.is_empty() {
-            return self.submit_close(op);
+            self.submit_close(ops);
+            // done at once, where the store has nothing to wait for
+            return self
+                .done
+                .pop_if(|(done, _)| *done == op)
+                .map(|(_, result)| result);
         }
-        self.closing = Some(Closing { op, deadline });
+        self.closing = Some(Closing { ops, deadline });
         None
     }
 
-    fn submit_close(&mut self, op: u32) -> Option<Result<Value>> {
+    fn submit_close(&mut self, ops: Vec<u32>) {
         let ticket = self.ticket();
-        let reply = self
-            .backend
-            .submit(ticket, Op::Close)
-            .map(|reply| reply.map(value_of));
-        if reply.is_none() {
-            self.send(ticket, Sent::Plain(op), "close", 0);
-            self.outstanding.insert(op);
+        match self.backend.submit(ticket, Op::Close) {
+            Some(reply) => self.closed(ops, &reply.map(value_of)),
+            None => self.send(ticket, Sent::Close(ops), "close", 0),
         }
-        reply
+    }
+
+    fn closed(&mut self, ops: Vec<u32>, result: &Result<Value>) {
+        self.done
+            .extend(ops.into_iter().map(|op| (op, result.clone())));
     }
 
     /// What it has done, as JSON: see `StoreStats` in `index.d.ts`.

@@ -393,37 +393,42 @@ impl Record {
 
     /// The store has the changes that were written, on top of what a load has brought meanwhile.
     pub fn confirm(&mut self, written: &Written) {
-        if *self.text == *written.base {
-            self.text = Arc::clone(&written.text);
-            return;
-        }
-        let (text, base, now) = (&self.text, &written.base, &written.text);
-        // All three were split before; one that can't be is no reason to lose track of what was written.
-        let merged = || {
-            let (base, now) = (fields::split(base).ok()?, fields::split(now).ok()?);
-            Some(fields::apply(
-                &fields::split(text).ok()?,
-                &fields::diff(&base, &now),
-            ))
-        };
-        self.text = merged().map_or_else(|| Arc::clone(now), Into::into);
+        self.text = patched(&self.text, &written.base, &written.text);
     }
 
-    /// A save failed, or nobody knows what became of it: the next one is taken from what the store has confirmed.
-    pub fn failed(&mut self, in_doubt: Option<Arc<str>>) {
-        self.doubt(in_doubt);
+    /// Something was not done: what the store will have is what it has confirmed, with what still waits to be saved,
+    /// each from its text before the changes to that with them. The rest goes with the next save.
+    pub fn review<'a>(&mut self, waiting: impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)>) {
         self.view = Arc::clone(&self.text);
+        for (base, text) in waiting.filter(|(base, text)| base != text) {
+            self.view = patched(&self.view, base, text);
+        }
     }
 
     /// Nobody knows whether a text was stored.
-    pub fn doubt(&mut self, text: Option<Arc<str>>) {
-        if let Some(text) = text.filter(|text| !self.doubts.contains(text)) {
-            if self.doubts.len() == DOUBTS {
-                self.doubts.remove(0);
-            }
-            self.doubts.push(text);
+    pub fn doubt(&mut self, text: &Arc<str>) {
+        if self.doubts.contains(text) {
+            return;
         }
+        if self.doubts.len() == DOUBTS {
+            self.doubts.remove(0);
+        }
+        self.doubts.push(Arc::clone(text));
     }
+}
+
+/// `text` with the changes from `base` to `now` made to it.
+fn patched(text: &Arc<str>, base: &Arc<str>, now: &Arc<str>) -> Arc<str> {
+    if text == base {
+        return Arc::clone(now);
+    }
+    // All three were split before; one that can't be is no reason to lose track of what was written.
+    let patched = || {
+        let (base, now) = (fields::split(base).ok()?, fields::split(now).ok()?);
+        let changes = fields::diff(&base, &now);
+        Some(fields::apply(&fields::split(text).ok()?, &changes))
+    };
+    patched().map_or_else(|| Arc::clone(now), Into::into)
 }
 
 /// What a save is writing.
@@ -553,7 +558,7 @@ mod tests {
     #[test]
     fn a_save_in_doubt_makes_the_next_one_write() {
         let mut record = Record::loaded(stored(r#"{"a":1}"#, &["mks:a"]));
-        record.doubt(Some(r#"{"a":2}"#.into()));
+        record.doubt(&r#"{"a":2}"#.into());
         assert!(record.is_dirty(Some(r#"{"a":1}"#)));
         let (base, text) = record.take(Some(r#"{"a":1}"#.into()));
         assert_eq!(record.update(&base, &text, None).others.len(), 2);

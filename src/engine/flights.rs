@@ -1,5 +1,6 @@
 //! What is on its way to the store: sent, answered, or waited for too long.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -33,6 +34,8 @@ pub enum Sent {
     },
     /// A look at whether the store is back.
     Trial,
+    /// The close, and who waits for it.
+    Close(Vec<u32>),
 }
 
 impl<B: Backend> Engine<B> {
@@ -62,7 +65,7 @@ impl<B: Backend> Engine<B> {
             if let Err(error) = &reply {
                 self.stats.failed(error);
             }
-            let wrote = matches!(&flight.sent, Sent::Lane { job, .. } if job.can_be_owed());
+            let wrote = matches!(reply, Ok(Reply::Saved(_) | Reply::Removed { .. }));
             self.heard(&reply, wrote);
             if let Ok(Reply::Loaded(Some(found))) = &reply
                 && self.near.is_on()
@@ -80,18 +83,18 @@ impl<B: Backend> Engine<B> {
                     self.finish(op, reply.map(value_of));
                 }
                 Sent::Lane { lane, job, written } => {
-                    self.settle(&lane, job, written, reply, flight.asked);
+                    self.settle(&lane, job, written.as_deref(), reply, flight.asked);
                 }
                 Sent::Trial => {}
+                Sent::Close(ops) => self.closed(ops, &reply.map(value_of)),
             }
         }
         self.pay(now);
         if self.sent.is_empty()
             && self.owed.is_empty()
-            && let Some(Closing { op, .. }) = self.closing.take()
-            && let Some(result) = self.submit_close(op)
+            && let Some(Closing { ops, .. }) = self.closing.take()
         {
-            self.done.push((op, result));
+            self.submit_close(ops);
         }
         (
             std::mem::take(&mut self.done),
@@ -124,9 +127,7 @@ impl<B: Backend> Engine<B> {
     pub fn expire(&mut self, now: Instant) -> Vec<u32> {
         if let Some(closing) = self.closing.take_if(|closing| now >= closing.deadline) {
             self.abandon();
-            if let Some(result) = self.submit_close(closing.op) {
-                self.done.push((closing.op, result));
-            }
+            self.submit_close(closing.ops);
         }
         if self.health.try_now(now) {
             let ticket = self.ticket();
@@ -136,37 +137,29 @@ impl<B: Backend> Engine<B> {
             }
         }
         self.pay(now);
-        let mut late = Vec::new();
+        let mut late = HashSet::new();
         while let Some(&(at, op)) = self.deadlines.front() {
             if self.outstanding.contains(&op) {
                 if at > now {
                     break;
                 }
-                late.push(op);
-                let waited = self.timeout.as_millis();
-                let error = Error::new(
-                    Kind::Timeout,
-                    format!("the store did not answer within {waited} ms"),
-                );
-                self.has_failed(&error);
-                let found = self.found_meanwhile(op);
-                self.finish(op, found.ok_or(error));
+                late.insert(op);
             }
             self.deadlines.pop_front();
         }
-        if late.is_empty() {
-            return Vec::new();
+        if !late.is_empty() {
+            let waited = self.timeout.as_millis();
+            let message = format!("the store did not answer within {waited} ms");
+            let error = Error::new(Kind::Timeout, message);
+            let mut found = self.found_meanwhile(&late);
+            for op in late {
+                self.has_failed(&error);
+                self.finish(op, found.remove(&op).ok_or_else(|| error.clone()));
+            }
         }
-        let is_late = |sent: &Sent| match sent {
-            Sent::Plain(op) | Sent::Change(op, _) => late.contains(op),
-            Sent::Lane { job, .. } => job.waiters.iter().any(|op| late.contains(op)),
-            Sent::Trial => false,
-        };
-        self.sent
-            .iter()
-            .filter(|(_, flight)| is_late(&flight.sent))
-            .map(|(ticket, _)| *ticket)
-            .collect()
+        let is_late = |flight: &Flight| flight.began + self.timeout <= now;
+        let late = self.sent.iter().filter(|(_, flight)| is_late(flight));
+        late.map(|(ticket, _)| *ticket).collect()
     }
 
     pub(super) fn ticket(&mut self) -> u32 {
@@ -188,9 +181,13 @@ impl<B: Backend> Engine<B> {
 
     /// Whether something of `weight` bytes may be sent. A single one may always: however big it is.
     pub(super) fn room(&self, weight: usize) -> Result<()> {
-        let count = self.sent.len() + self.owed.len();
+        // What is only read takes no place from what is owed, nor is it held up by it.
+        let owed = if weight == 0 { 0 } else { self.owed.len() };
+        let count = self.sent.len() + owed;
         let bytes = self.sent_bytes + self.owed.bytes();
-        if count < self.limits.count && (count == 0 || bytes + weight <= self.limits.bytes) {
+        if count < self.limits.count
+            && (weight == 0 || count == 0 || bytes + weight <= self.limits.bytes)
+        {
             return Ok(());
         }
         Err(Error::new(

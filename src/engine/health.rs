@@ -100,6 +100,9 @@ impl Health {
         (self.failures, self.failing) = (0, None);
         if wrote {
             self.refusing = None;
+        } else if let Some(pause) = &mut self.refusing {
+            // Whatever was tried has not shown that writes are taken: the next one is tried.
+            pause.trying = false;
         }
         was_open
     }

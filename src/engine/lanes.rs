@@ -15,6 +15,8 @@ use crate::store::{Backend, Event, Reply};
 #[derive(Default)]
 pub struct Lane {
     pub waiting: VecDeque<Job>,
+    /// What is at the store, if anything is.
+    pub ticket: Option<u32>,
     /// The names by which loads find this lane.
     pub names: Vec<String>,
     /// Where it stands if what waits is owed; then nothing of it is at the store.
@@ -63,7 +65,7 @@ impl<B: Backend> Engine<B> {
         if self.is_owed(lane) {
             return Some(self.join_owed(lane, job));
         }
-        if let Task::Load { name } = &job.task
+        if let Task::Load { name, .. } = &job.task
             && self.health.down().is_some()
             && let Some(found) = self.found_ahead(lane, name, job.record.as_ref())
         {
@@ -91,9 +93,12 @@ impl<B: Backend> Engine<B> {
         let (what, written) = match task::prepare(&job, self.default_ttl) {
             Ok(Prepared::Done(value)) => return Some(Ok(value)),
             Ok(Prepared::Send(what, written)) => (what, written),
-            Err(error) => return Some(Err(error)),
+            Err(error) => {
+                self.review(lane, &job);
+                return Some(Err(error));
+            }
         };
-        if let Task::Load { name } = &job.task
+        if let Task::Load { name, .. } = &job.task
             && let Some(found) = self.near(name, job.record.as_ref())
         {
             return Some(Ok(found));
@@ -101,20 +106,48 @@ impl<B: Backend> Engine<B> {
         let (kind, weight) = (what.kind(), what.weight());
         let refusal = match &job.task {
             _ if trial => None,
+            Task::Save { .. } | Task::Swap { .. } if self.health.try_write_now(Instant::now()) => {
+                None
+            }
             Task::Save { .. } | Task::Swap { .. } => self.health.refusal(),
             _ => self.health.down(),
         };
-        if let Some(error) = refusal.or_else(|| self.room(weight).err()) {
+        // What was owed has its place already.
+        let refusal = refusal.or_else(|| if trial { None } else { self.room(weight).err() });
+        if let Some(error) = refusal {
             return Some(Err(self.put_off(lane, job, None, error)));
         }
         let ticket = self.ticket();
         if let Some(reply) = self.backend.submit(ticket, what) {
-            return Some(task::apply(&job, written.as_deref(), reply));
+            let result = task::apply(&job, written.as_deref(), reply);
+            if result.is_err() {
+                self.review(lane, &job);
+            }
+            return Some(result);
         }
         self.occupy(lane, &job);
         let lane = Rc::clone(lane);
+        self.lanes.entry(Rc::clone(&lane)).or_default().ticket = Some(ticket);
         self.send(ticket, Sent::Lane { lane, job, written }, kind, weight);
         None
+    }
+
+    /// After something was not done: what the store will have of its session is what waits to be done.
+    pub(super) fn review(&self, lane: &Rc<str>, job: &Job) {
+        let Some(record) = &job.record else { return };
+        let waiting = self
+            .lanes
+            .get(lane)
+            .into_iter()
+            .flat_map(|lane| &lane.waiting);
+        let of_record = |job: &&Job| {
+            job.record
+                .as_ref()
+                .is_some_and(|other| Rc::ptr_eq(other, record))
+        };
+        record
+            .borrow_mut()
+            .review(waiting.filter(of_record).filter_map(Job::changes));
     }
 
     pub(super) fn occupy(&mut self, lane: &Rc<str>, job: &Job) {
@@ -132,21 +165,27 @@ impl<B: Backend> Engine<B> {
         &mut self,
         lane: &Rc<str>,
         mut job: Job,
-        written: Option<Box<Written>>,
+        written: Option<&Written>,
         reply: Result<Reply>,
         asked: u64,
     ) {
         let waiters = std::mem::take(&mut job.waiters);
+        if let Some(entry) = self.lanes.get_mut(lane) {
+            entry.ticket = None;
+        }
         let result = match reply {
             Err(error) if error.will_pass() => {
-                if let Some(record) = &job.record {
-                    self.near.forget(&record.borrow().home);
+                if let Some(record) = job.record.clone() {
+                    self.let_go(&job, &record.borrow());
                 }
                 Err(self.put_off(lane, job, written, error))
             }
             reply => {
-                let result = task::apply(&job, written.as_deref(), reply);
-                self.keep(&job, written.as_deref(), &result, asked);
+                let result = task::apply(&job, written, reply);
+                self.keep(&job, written, &result, asked);
+                if result.is_err() {
+                    self.review(lane, &job);
+                }
                 result
             }
         };
@@ -187,15 +226,21 @@ impl<B: Backend> Engine<B> {
                     };
                     self.near.keep(stored, asked, ages_in, Instant::now());
                 }
-                None => self.near.forget(&record.home),
+                None => self.let_go(job, &record),
             },
-            _ => {
-                self.near.forget(&record.home);
-                // One that could not be loaded has no home here.
-                if let Task::RemoveKey { name, .. } = &job.task {
-                    self.near.forget(name);
-                }
-            }
+            _ => self.let_go(job, &record),
+        }
+    }
+
+    /// Nothing is known of a session, nor of those that had its keys before.
+    fn let_go(&mut self, job: &Job, record: &Record) {
+        self.near.forget(&record.home);
+        for key in &record.keys {
+            self.near.forget(&key.name);
+        }
+        // One that could not be loaded has no keys here.
+        if let Task::RemoveKey { name, .. } = &job.task {
+            self.near.forget(name);
         }
     }
 

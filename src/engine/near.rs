@@ -165,6 +165,8 @@ impl Near {
         self.counts.invalidations += 1;
         if self.sessions.contains(name) || !self.homes.contains_key(name) {
             self.forget(name);
+        } else {
+            self.remember(name);
         }
     }
 
@@ -173,16 +175,21 @@ impl Near {
         if self.size.is_none() {
             return;
         }
+        self.remember(name);
+        let home = self.homes.remove(name);
+        self.drop_home(name);
+        if let Some(home) = home {
+            self.drop_home(&home);
+        }
+    }
+
+    /// What was asked for of `name` before now is not kept.
+    fn remember(&mut self, name: &str) {
         self.clock += 1;
         if let Some((lost, at)) = self.recent.push(name.to_owned(), self.clock)
             && lost != name
         {
             self.floor = self.floor.max(at);
-        }
-        let home = self.homes.remove(name);
-        self.drop_home(name);
-        if let Some(home) = home {
-            self.drop_home(&home);
         }
     }
 

@@ -2,13 +2,13 @@
 //! be. Bounded by count and bytes. A session that is made and removed while the store is away costs nothing.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::task::{Extent, Job, Shared, Task, Value, coalesce};
-use super::{Engine, Sent};
+use super::{Engine, Sent, closed};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Record, State, Written};
 use crate::store::{Backend, Event};
@@ -104,18 +104,15 @@ impl<B: Backend> Engine<B> {
         &mut self,
         lane: &Rc<str>,
         job: Job,
-        written: Option<Box<Written>>,
+        written: Option<&Written>,
         error: Error,
     ) -> Error {
-        let doubt = written
-            .filter(|_| error.in_doubt)
-            .map(|written| written.text);
-        if !job.can_be_owed() {
-            job.failed(doubt);
-            return error;
+        if error.in_doubt {
+            job.doubt(written);
         }
-        if let Some(record) = &job.record {
-            record.borrow_mut().doubt(doubt);
+        if !job.can_be_owed() {
+            self.review(lane, &job);
+            return error;
         }
         self.occupy(lane, &job);
         let waiting = std::mem::take(&mut self.lanes.entry(Rc::clone(lane)).or_default().waiting);
@@ -150,10 +147,10 @@ impl<B: Backend> Engine<B> {
     /// Answers a job that can't be owed, on a lane that something is owed of.
     fn turn_away(&mut self, lane: &Rc<str>, mut job: Job, error: &Error) {
         let waiters = std::mem::take(&mut job.waiters);
-        let result = if let Task::Load { name } = &job.task {
+        let result = if let Task::Load { name, .. } = &job.task {
             Ok(self.owed_session(lane, name))
         } else {
-            job.failed(None);
+            self.review(lane, &job);
             Err(error.clone())
         };
         for op in waiters {
@@ -185,17 +182,22 @@ impl<B: Backend> Engine<B> {
         ahead(jobs.into_iter().flatten(), name)
     }
 
-    /// What a load that has waited too long behind operations on its session gives: the session as it will be.
-    pub(super) fn found_meanwhile(&self, op: u32) -> Option<Value> {
-        let waiting = self.lanes.iter().find_map(|(lane, entry)| {
-            let job = entry.waiting.iter().find(|job| job.waiters.contains(&op))?;
-            match &job.task {
-                Task::Load { name } => Some((lane, name, &job.record)),
-                _ => None,
+    /// What loads that have waited too long behind operations on their sessions give: these as they will be.
+    pub(super) fn found_meanwhile(&self, late: &HashSet<u32>) -> HashMap<u32, Value> {
+        let mut found = HashMap::new();
+        for (lane, entry) in &self.lanes {
+            for job in &entry.waiting {
+                let Task::Load { name, .. } = &job.task else {
+                    continue;
+                };
+                for op in job.waiters.iter().filter(|op| late.contains(op)) {
+                    if let Some(value) = self.found_ahead(lane, name, job.record.as_ref()) {
+                        found.insert(*op, value);
+                    }
+                }
             }
-        });
-        let (lane, name, live) = waiting?;
-        self.found_ahead(lane, name, live.as_ref())
+        }
+        found
     }
 
     /// The session that has the key `name` when everything that is under way on its lane is done.
@@ -205,16 +207,15 @@ impl<B: Backend> Engine<B> {
         name: &str,
         live: Option<&Shared>,
     ) -> Option<Value> {
-        let flights = self.sent.values().filter_map(|flight| match &flight.sent {
-            Sent::Lane { lane: at, job, .. } if at == lane => Some(job),
+        let entry = self.lanes.get(lane)?;
+        let flight = entry.ticket.and_then(|ticket| self.sent.get(&ticket));
+        let flight = flight.and_then(|flight| match &flight.sent {
+            Sent::Lane { job, .. } => Some(job),
             _ => None,
         });
-        let later = self.lanes.get(lane).into_iter();
-        let jobs: Vec<&Job> = flights
-            .chain(later.flat_map(|lane| lane.waiting.iter()))
-            .filter(|job| !matches!(job.task, Task::Load { .. }))
-            .collect();
-        match (ahead(jobs.into_iter().rev(), name), live) {
+        let jobs = entry.waiting.iter().rev().chain(flight);
+        let writes = jobs.filter(|job| !matches!(job.task, Task::Load { .. }));
+        match (ahead(writes, name), live) {
             (Value::Session(found), Some(live)) if found.borrow().uuid == live.borrow().uuid => {
                 Some(Value::Current(true))
             }
@@ -229,7 +230,7 @@ impl<B: Backend> Engine<B> {
             let message = "what was asked for before is still owed to the store";
             Error::new(Kind::Unavailable, message)
         });
-        if let Task::Load { name } = &job.task {
+        if let Task::Load { name, .. } = &job.task {
             let found = self.owed_session(lane, name);
             return Ok(match (&found, &job.record) {
                 (Value::Session(found), Some(live))
@@ -259,7 +260,7 @@ impl<B: Backend> Engine<B> {
             return Err(Error::gone(&uuid));
         }
         if !job.can_be_owed() {
-            job.failed(None);
+            self.review(lane, &job);
             return Err(error);
         }
         job.waiters.clear();
@@ -291,8 +292,9 @@ impl<B: Backend> Engine<B> {
         })
     }
 
-    /// A session is removed by what is owed: its saves need not be done. Nothing has to be done at all, which is
-    /// answered, if none of it can have been stored.
+    /// A session is removed by what is owed: its saves need not be done by themselves. They go with the last removal, in
+    /// case that another process has added a key. Nothing has to be done at all, which is answered, if none of it can
+    /// have been stored.
     fn shorten(&mut self, lane: &Rc<str>, uuid: &str) -> bool {
         let Some(entry) = self.lanes.get_mut(lane) else {
             return false;
@@ -303,13 +305,27 @@ impl<B: Backend> Engine<B> {
             .is_some_and(|record| {
                 record.borrow().state == State::New && !record.borrow().may_be_stored()
             });
+        let mut before = None;
         entry.waiting.retain(|job| {
             let mine = job.is_of(uuid);
             if let Some(record) = job.record.as_ref().filter(|_| mine && never_stored) {
                 record.borrow_mut().state = State::Removed;
             }
-            !mine || !(never_stored || matches!(job.task, Task::Save { .. }))
+            let drops = mine && (never_stored || matches!(job.task, Task::Save { .. }));
+            if drops && let Task::Save { base, .. } = &job.task {
+                before.get_or_insert_with(|| Arc::clone(base));
+            }
+            !drops
         });
+        let last = entry.waiting.iter_mut().rev().find(|job| job.is_of(uuid));
+        if let Some(Job {
+            task: Task::RemoveKey { data, .. },
+            ..
+        }) = last
+            && let Some(before) = before
+        {
+            data.0 = before;
+        }
         never_stored
     }
 
@@ -334,29 +350,34 @@ impl<B: Backend> Engine<B> {
         };
         let jobs = std::mem::take(&mut entry.waiting);
         for job in jobs.iter().filter(|job| job.can_be_owed()) {
-            job.failed(None);
+            self.review(lane, job);
             self.events.push(given_up(job, why));
         }
         self.weigh(lane);
     }
 
-    /// The store is closed: what is not done now will not be.
+    /// The store is closed: what is not done now will not be, and whoever waits hears of it.
     pub(super) fn abandon(&mut self) {
-        while let Some(lane) = self.owed.first() {
-            self.give_up(&lane, "the store was closed");
-        }
-        let sent = self.sent.values().filter_map(|flight| match &flight.sent {
+        let lanes = std::mem::take(&mut self.lanes);
+        let sent = std::mem::take(&mut self.sent);
+        self.lane_of.clear();
+        self.owed = Owed::default();
+        self.sent_bytes = 0;
+        let sent = sent.values().filter_map(|flight| match &flight.sent {
             Sent::Lane { job, .. } => Some((
                 job,
                 "the store was closed before it answered, it may have been done",
             )),
             _ => None,
         });
-        let waiting = self.lanes.values().flat_map(|lane| &lane.waiting);
+        let waiting = lanes.values().flat_map(|lane| &lane.waiting);
         let waiting = waiting.map(|job| (job, "the store was closed"));
         let writes = sent.chain(waiting).filter(|(job, _)| job.can_be_owed());
-        let events: Vec<Event> = writes.map(|(job, why)| given_up(job, why)).collect();
-        self.events.extend(events);
+        self.events
+            .extend(writes.map(|(job, why)| given_up(job, why)));
+        for op in std::mem::take(&mut self.outstanding) {
+            self.done.push((op, Err(closed())));
+        }
     }
 
     /// Does what is owed, as far as the store is well: oldest first, some at once.
@@ -364,24 +385,17 @@ impl<B: Backend> Engine<B> {
         if self.owed.is_empty() {
             return;
         }
-        if self.health.is_well() {
-            while self.sent.len() < AT_ONCE && self.health.is_well() {
-                let Some(lane) = self.owed.first() else {
-                    return;
-                };
-                self.pay_lane(&lane);
-            }
-        } else if self.health.try_write_now(now) {
-            let before = self.tickets;
-            while self.tickets == before
-                && let Some(lane) = self.owed.first()
-            {
-                self.pay_lane(&lane);
-            }
-            if self.tickets == before {
-                // There was nothing to send: the next save will tell.
-                self.recovered(true);
-            }
+        // Each lane once: one that can't be paid now is owed again.
+        let mut left = self.owed.len();
+        let trial = !self.health.is_well() && self.health.try_write_now(now);
+        let before = self.tickets;
+        while left > 0
+            && self.sent.len() < AT_ONCE
+            && (self.health.is_well() || (trial && self.tickets == before))
+            && let Some(lane) = self.owed.first()
+        {
+            left -= 1;
+            self.pay_lane(&lane);
         }
     }
 

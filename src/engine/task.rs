@@ -49,6 +49,8 @@ pub enum Task {
     Load {
         /// The key's name.
         name: String,
+        /// Whether that the key leads nowhere says nothing of the session: it may have others.
+        lenient: bool,
     },
     /// Save the data.
     Save {
@@ -133,14 +135,22 @@ impl Job {
             .is_some_and(|mine| *mine.borrow().uuid == *uuid)
     }
 
-    /// It was not done, or nobody knows: `doubt` is the text that may be stored.
-    pub fn failed(&self, doubt: Option<Arc<str>>) {
-        if let Some(record) = &self.record {
-            match self.task {
-                // What was to be swapped was never in the data object.
-                Task::Load { .. } | Task::Swap { .. } => {}
-                _ => record.borrow_mut().failed(doubt),
-            }
+    /// The data before and after what it saves.
+    #[must_use]
+    pub fn changes(&self) -> Option<(&Arc<str>, &Arc<str>)> {
+        match &self.task {
+            Task::Save { base, text, .. } => Some((base, text)),
+            Task::RemoveKey { data, .. } => Some((&data.0, &data.1)),
+            Task::Load { .. } | Task::Swap { .. } | Task::Destroy => None,
+        }
+    }
+
+    /// Nobody knows whether what it has `written` is stored. What was to be swapped was never in the data object.
+    pub fn doubt(&self, written: Option<&Written>) {
+        if let (Some(record), Some(written)) = (&self.record, written)
+            && !matches!(self.task, Task::Swap { .. })
+        {
+            record.borrow_mut().doubt(&written.text);
         }
     }
 
@@ -167,13 +177,13 @@ pub enum Prepared {
 pub fn prepare(job: &Job, default_ttl: Option<u64>) -> Result<Prepared> {
     let Some(shared) = &job.record else {
         return Ok(match &job.task {
-            Task::Load { name } => Prepared::Send(Op::Load { name: name.clone() }, None),
+            Task::Load { name, .. } => Prepared::Send(Op::Load { name: name.clone() }, None),
             _ => Prepared::Done(Value::Nothing),
         });
     };
     let mut record = shared.borrow_mut();
     match &job.task {
-        Task::Load { name } => Ok(Prepared::Send(Op::Load { name: name.clone() }, None)),
+        Task::Load { name, .. } => Ok(Prepared::Send(Op::Load { name: name.clone() }, None)),
         Task::Save {
             base,
             text,
@@ -188,7 +198,7 @@ pub fn prepare(job: &Job, default_ttl: Option<u64>) -> Result<Prepared> {
             {
                 update.basis = Some(Box::new(record.basis(false)));
             }
-            save.inspect_err(|_| record.failed(None))
+            save
         }
         Task::Swap {
             base,
@@ -385,7 +395,6 @@ pub fn apply(job: &Job, written: Option<&Written>, reply: Result<Reply>) -> Resu
             Ok(Value::Current(false))
         }
         Ok(Reply::Conflict(newer)) => {
-            record.failed(None);
             record.absorb(*newer);
             Err(Error::conflict(&record.uuid))
         }
@@ -414,9 +423,9 @@ pub fn apply(job: &Job, written: Option<&Written>, reply: Result<Reply>) -> Resu
         Err(error) => {
             if error.kind == Kind::Gone {
                 record.state = State::Removed;
-            } else if let Some(written) = written {
+            } else if error.in_doubt {
                 drop(record);
-                job.failed(error.in_doubt.then(|| Arc::clone(&written.text)));
+                job.doubt(written);
             }
             Err(error)
         }
@@ -430,9 +439,13 @@ fn found_again(record: &mut Record, task: &Task, found: Option<Box<Stored>>) -> 
         Some(other) => Value::Session(Rc::new(RefCell::new(Record::loaded(*other)))),
         None => {
             // This key is gone. Others may still lead to the session.
-            if let Task::Load { name } = task {
-                record.drop_key(name);
+            let Task::Load { name, lenient } = task else {
+                return Value::Nothing;
+            };
+            if *lenient {
+                return Value::Nothing;
             }
+            record.drop_key(name);
             if record.keys.is_empty() {
                 record.state = State::Removed;
             }

@@ -154,7 +154,7 @@ fn a_load_by_any_key_waits_for_what_is_under_way() {
     let (mut engine, record) = (engine(), session("mks:a"));
     record.borrow_mut().add_key("mks:b", None);
     save(&mut engine, 1, &record, r#"{"n":1}"#);
-    assert!(engine.load(2, "mks:b", None).is_none());
+    assert!(engine.load(2, "mks:b", None, false).is_none());
     assert_eq!(
         engine.backend.asked.len(),
         1,
@@ -173,7 +173,7 @@ fn a_load_by_any_key_waits_for_what_is_under_way() {
 fn a_session_that_is_new_here_needs_no_load() {
     let (mut engine, record) = (engine(), session("mks:a"));
     assert!(matches!(
-        engine.load(1, "mks:a", Some(&record)),
+        engine.load(1, "mks:a", Some(&record), false),
         Some(Ok(Value::Current(true)))
     ));
 }
@@ -193,7 +193,7 @@ fn a_load_for_a_live_session_says_whether_there_is_something_to_merge() {
         (2, stored(r#"{"n":1}"#, 1), true),
         (3, stored(r#"{"n":2}"#, 2), false),
     ] {
-        engine.load(op, "mks:a", Some(&record));
+        engine.load(op, "mks:a", Some(&record), false);
         serve(&mut engine, Reply::Loaded(Some(Box::new(reply))));
         let completed = engine.drain().0;
         assert!(
@@ -295,7 +295,7 @@ fn a_request_finds_what_is_owed_of_its_session() {
     save(&mut engine, 1, &record, r#"{"n":1}"#);
     serve(&mut engine, unavailable());
     done(&mut engine);
-    let Some(Ok(Value::Session(found))) = engine.load(2, "mks:a", None) else {
+    let Some(Ok(Value::Session(found))) = engine.load(2, "mks:a", None, false) else {
         panic!("it is found without the store");
     };
     assert_eq!(&*found.borrow().view, r#"{"n":1}"#);
@@ -312,7 +312,7 @@ fn a_session_made_and_removed_while_the_store_is_away_costs_nothing() {
     save(&mut engine, 1, &record, r#"{"n":1}"#);
     serve(&mut engine, unavailable());
     done(&mut engine);
-    let Some(Ok(Value::Session(found))) = engine.load(2, "mks:a", None) else {
+    let Some(Ok(Value::Session(found))) = engine.load(2, "mks:a", None, false) else {
         panic!("it is found without the store");
     };
     assert!(matches!(
@@ -433,4 +433,83 @@ fn a_close_waits_for_what_was_asked_for_and_refuses_the_rest() {
     assert_eq!(done(&mut engine), HashMap::from([(2, true)]));
     assert!(matches!(serve(&mut engine, Reply::Done), Op::Close));
     assert_eq!(done(&mut engine), HashMap::from([(3, true)]));
+}
+
+#[test]
+fn what_a_save_that_failed_would_have_stored_goes_with_the_next_one_and_nothing_twice() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, "{}");
+    engine.save(2, &record, None, Extent::Always, None, false);
+    serve(&mut engine, saved());
+    done(&mut engine);
+    // a conditional one fails while another waits
+    let guarded = Some(r#"{"d":1}"#.into());
+    engine.save(3, &record, guarded, Extent::Changes, None, true);
+    save(&mut engine, 4, &record, r#"{"d":1,"e":1}"#);
+    let newer = Stored {
+        text: r#"{"o":1}"#.into(),
+        version: 2,
+        ..record.borrow().stored()
+    };
+    serve(&mut engine, Reply::Conflict(Box::new(newer)));
+    assert_eq!(done(&mut engine), HashMap::from([(3, false)]));
+    let Op::Update(waiting) = serve(&mut engine, saved()) else {
+        panic!("the one that waited")
+    };
+    assert_eq!(
+        (&*waiting.base, &*waiting.text),
+        (r#"{"d":1}"#, r#"{"d":1,"e":1}"#)
+    );
+    done(&mut engine);
+    assert_eq!(&*record.borrow().view, r#"{"e":1}"#);
+    save(&mut engine, 5, &record, r#"{"d":1,"e":1}"#);
+    let Op::Update(next) = serve(&mut engine, saved()) else {
+        panic!("what had failed is still to be saved")
+    };
+    assert_eq!(
+        (&*next.base, &*next.text),
+        (r#"{"e":1}"#, r#"{"d":1,"e":1}"#)
+    );
+}
+
+#[test]
+fn what_is_owed_beyond_the_limit_of_the_store_does_not_turn_in_a_circle() {
+    let limits = Limits {
+        count: 10,
+        bytes: 1 << 20,
+    };
+    let mut engine = Engine::new(Slow::default(), Some(1000), TIMEOUT, limits, None);
+    for op in 1..=15 {
+        save(
+            &mut engine,
+            op,
+            &session(&format!("mks:{op}")),
+            r#"{"n":1}"#,
+        );
+    }
+    let mut served = 0;
+    while !engine.backend.asked.is_empty() {
+        serve(&mut engine, saved());
+        engine.drain();
+        served += 1;
+    }
+    assert_eq!((served, engine.owed.len(), engine.owed.bytes()), (15, 0, 0));
+    assert_eq!(engine.sent_bytes, 0);
+}
+
+#[test]
+fn a_second_close_waits_for_the_first() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    let deadline = Instant::now() + TIMEOUT;
+    assert!(engine.close(2, deadline).is_none() && engine.close(3, deadline).is_none());
+    serve(&mut engine, saved());
+    done(&mut engine);
+    assert!(engine.close(4, deadline).is_none());
+    serve(&mut engine, Reply::Done);
+    assert_eq!(
+        done(&mut engine),
+        HashMap::from([(2, true), (3, true), (4, true)])
+    );
+    assert!(matches!(engine.close(5, deadline), Some(Ok(_))));
 }

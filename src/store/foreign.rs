@@ -190,7 +190,9 @@ async fn perform(desk: &RefCell<Desk>, op: Op) -> Result<Reply> {
                 version: 0,
             })
         }
-        Op::Ping => Ok(Reply::Done),
+        Op::Ping => ask(desk, "get", "mks:", None, None)
+            .await
+            .map(|_| Reply::Done),
         _ => Err(Error::new(
             Kind::Argument,
             "call the JavaScript store itself for that",

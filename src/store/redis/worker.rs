@@ -233,7 +233,9 @@ async fn work(desk: &Arc<Desk>, config: Config) {
         if let Some(ticket) = close {
             // The engine closes when nothing else is under way.
             links.all.iter().for_each(|link| link.stop());
-            while drivers.next().await.is_some() {}
+            // At its deadline the engine closes whatever is under way: that is not waited for.
+            let ended = async { while drivers.next().await.is_some() {} };
+            let _ = tokio::time::timeout(Duration::from_millis(200), ended).await;
             desk.post([(ticket, Ok(Reply::Done))], []);
             return;
         }
