@@ -108,7 +108,7 @@ for (const kind of kinds) {
   });
 
   test(`${kind}: what is changed while a save fails with a conflict is saved, and so is what follows`, async (t) => {
-    const { store, mine, theirs } = await pair(t, kind, { a: 1 });
+    const { store, mine, theirs } = await pair(t, kind, {});
     theirs.session.theirs = 1;
     await theirs.save();
     mine.session.a = 2;
