@@ -13,7 +13,7 @@ const AT_ONCE = 6;
 
 async function histories(t, seeds, remote) {
   const redis = await startRedis(t, ...DURABLE.slice(0, 2));
-  const other = connect(t, { port: redis.port });
+  const other = connect(t, { port: redis.port, cache: false });
   const queue = [...seeds];
   const failed = [];
   const one = async () => {

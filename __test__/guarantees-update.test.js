@@ -107,6 +107,32 @@ for (const kind of kinds) {
     assert.deepEqual(await stored(store, 'call'), { a: 3, b: 2, mine: 1 });
   });
 
+  test(`${kind}: what is changed while a save fails with a conflict is saved, and so is what follows`, async (t) => {
+    const { store, mine, theirs } = await pair(t, kind, {});
+    theirs.session.theirs = 1;
+    await theirs.save();
+    mine.session.a = 2;
+    const first = mine.save({ ifUnchanged: true }).catch(({ code }) => code);
+    mine.session.a = 3;
+    await mine.save();
+    assert.equal(await first, 'ERR_SESSION_CONFLICT');
+    delete mine.session.a;
+    await mine.save();
+    assert.deepEqual(await stored(store, 'call'), { theirs: 1 });
+  });
+
+  test(`${kind}: a session whose only key that is known here was removed elsewhere is updated all the same`, async (t) => {
+    const { store, mine, theirs } = await pair(t, kind, { n: 1 });
+    await theirs.set('another').save();
+    await theirs.del('call');
+    assert.equal(await mine.update(next), 2);
+    theirs.session.theirs = 1;
+    await theirs.save();
+    await assert.rejects(mine.save({ ifUnchanged: true }), { code: 'ERR_SESSION_CONFLICT' });
+    assert.equal(await mine.update(next), 3);
+    assert.deepEqual(await stored(store, 'another'), { n: 3, theirs: 1 });
+  });
+
   test(`${kind}: of many that save({ifUnchanged}) at once one succeeds`, async (t) => {
     const { store } = await pair(t, kind, {});
     const all = await Promise.all(Array.from({ length: 10 }, () => load(store, 'call')));

@@ -10,8 +10,8 @@ const { RedisStore, Session } = session;
 
 class Actor {
   // `timeout` ms for an operation, `commandTimeout` for a connection
-  constructor({ port, timeout, commandTimeout }) {
-    this.store = new RedisStore({ port, commandTimeout, connectTimeout: commandTimeout });
+  constructor({ port, timeout, commandTimeout, cache = false }) {
+    this.store = new RedisStore({ port, commandTimeout, connectTimeout: commandTimeout, ...(cache ? {} : { cache }) });
     this.errors = [];
     this.store.on('error', ({ code, message: text }) => this.errors.push({ code, message: text }));
     this.attach = session({ store: this.store, timeout });

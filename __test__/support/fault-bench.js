@@ -17,7 +17,7 @@ async function faultBench(t, { redisArgs = DURABLE, storeOptions, ...sessionOpti
   bench.store = bench.connect(storeOptions);
   await bench.store.length();
   bench.app = bench.host(bench.store, sessionOptions);
-  bench.other = connect(t, { port: redis.port });
+  bench.other = connect(t, { port: redis.port, cache: false });
   return bench;
 }
 

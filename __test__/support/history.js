@@ -29,8 +29,8 @@ const FAULTS = [
   (proxy) => proxy.stall('toClient'),
   (proxy) => proxy.stall('toServer'),
   (proxy, below) => proxy.delay(below(15)),
-  async (proxy) => {
-    await proxy.refuse();
+  (proxy) => {
+    proxy.reject();
     proxy.reset();
   }
 ];
@@ -47,17 +47,25 @@ class History {
     this.lastHandle = 0;
     this.lastKey = 0;
     this.faultiness = [0, 0, 8, 8, 3][this.below(5)];
+    this.cache = this.below(3) === 0;
   }
 
   async run() {
     this.proxies = await Promise.all(Array.from({ length: ACTORS }, () => Proxy.start(this.redis)));
     const Kind = this.remote ? RemoteActor : Actor;
-    this.actors = this.proxies.map(({ port }) => new Kind({ port, ...(this.faultiness > 0 ? TIMES : NO_HURRY) }));
+    this.actors = this.proxies.map(
+      ({ port }) => new Kind({ port, cache: this.cache, ...(this.faultiness > 0 ? TIMES : NO_HURRY) })
+    );
     // the keys that a process has seen, and can so ask for
     this.knows = this.actors.map(() => new Set());
     try {
       await this.play();
-      this.model = new Model({ ops: this.ops, faulty: this.faultiness > 0, final: await this.final() });
+      this.model = new Model({
+        ops: this.ops,
+        faulty: this.faultiness > 0,
+        cached: this.cache,
+        final: await this.final()
+      });
       this.model.check();
     } finally {
       this.timers.forEach(clearTimeout);

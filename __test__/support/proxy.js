@@ -148,12 +148,15 @@ class Proxy {
     this.points = { toServer: [], toClient: [] };
     this.changes = both(null);
     this.answer = null;
+    this.rejects = false;
   }
 
   async listen() {
     this.listener = net.createServer({ allowHalfOpen: true }, (client) => {
       this.accepted++;
-      this.pairs.add(new Pair(this, client));
+      if (!this.rejects) return void this.pairs.add(new Pair(this, client));
+      client.on('error', () => undefined);
+      client.resetAndDestroy();
     });
     this.listener.listen(this.port, this.host);
     await once(this.listener, 'listening');
@@ -166,7 +169,8 @@ class Proxy {
     this.clear();
     DIRECTIONS.forEach((direction) => stalled[direction]?.resolve());
     for (const pair of this.pairs) if (pair.maimed) pair.reset();
-    if (!this.listener.listening) await this.listen();
+    if (!this.listener.listening) await (this.listens ??= this.listen());
+    this.listens = null;
   }
 
   // ms that each byte takes, without holding up those behind it
@@ -195,6 +199,11 @@ class Proxy {
 
   cut() {
     for (const pair of this.pairs) pair.cut();
+  }
+
+  // Connections that come are reset at once. Unlike refuse() it keeps the port, where others look for one.
+  reject() {
+    this.rejects = true;
   }
 
   // Nobody listens any more; connections that are open stay.

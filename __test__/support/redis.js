@@ -73,6 +73,12 @@ class RedisServer {
     return ask(this.port, command, this.host);
   }
 
+  // The raw reply to a command whose words may hold anything.
+  command(...words) {
+    const bulk = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
+    return this.raw(`*${words.length}\r\n${bulk.join('')}`);
+  }
+
   // The reply of redis-cli, text without the last line break.
   cli(...args) {
     return new Promise((resolve, reject) => {
