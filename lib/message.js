@@ -8,10 +8,9 @@ const diagnostics = require('./diagnostics');
 const native = require('./native');
 const SessionError = require('./errors');
 const { isCanceled, statusOf } = require('./host');
-const { Event, Facts, Finish, Plan, Refusal } = require('./rules');
+const { Event, Facts, Finish, Plan } = require('./rules');
 const { Session } = require('./session');
-
-const RETRY_AFTER = 5; // seconds
+const { rejects, unavailable } = require('./store-failure');
 
 // where a request has its message
 const MESSAGE = Symbol('drachtio-session message');
@@ -76,7 +75,7 @@ class Message {
 
   create(next) {
     const { down } = this.engine;
-    if (down && this.rejects(unavailable('the store has failed repeatedly'))) return;
+    if (down && rejects(this, unavailable('the store has failed repeatedly'))) return;
     const mks = this.standIn(false);
     mks.degraded = down;
     this.attach(mks, next);
@@ -98,28 +97,11 @@ class Message {
   // Goes on without what is stored. What the handler puts into the session goes nowhere, unless a dialog begins.
   withoutStore(err, next) {
     if (this.live) return this.attach(this.live, next);
-    if (this.rejects(err)) return;
+    if (rejects(this, err)) return;
     debug('%s %s: degraded, %s', this.req.method, this.id, err.message);
     const mks = this.standIn(true);
     mks.degraded = true;
     this.attach(mks, next);
-  }
-
-  // Whether the message is answered 503 because the store has failed.
-  rejects(err) {
-    const may = native.mayReject(this.req.method, this.plan);
-    let wanted = this.onStoreFailure;
-    if (typeof wanted === 'function') {
-      try {
-        wanted = may > Refusal.NEVER && wanted(this.req, err);
-      } catch (thrown) {
-        this.engine.report(thrown);
-      }
-    } else if (may < Refusal.BY_POLICY) return false;
-    if (wanted !== 'reject') return false;
-    debug('%s %s: rejected, %s', this.req.method, this.id, err.message);
-    this.res.send(503, 'Service Unavailable', { headers: { 'Retry-After': String(RETRY_AFTER) } });
-    return true;
   }
 
   get canceled() {
@@ -311,7 +293,5 @@ class Message {
     return undefined;
   }
 }
-
-const unavailable = (message) => new SessionError('ERR_SESSION_STORE_UNAVAILABLE', message);
 
 module.exports = Message;

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::store::{Answers, Saved, Stored};
+use crate::store::{Answers, Reply, Saved, Stored};
 
 /// A store that answers when the test says so.
 #[derive(Default)]

@@ -1,0 +1,220 @@
+//! What is on its way to the store: sent, answered, or waited for too long.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::task::{Job, value_of};
+use super::{Closing, Completion, Engine, Value};
+use crate::error::{Error, Kind, Result};
+use crate::record::{Record, Written};
+use crate::store::{Backend, Event, Op, Reply};
+
+/// Something on its way to the store.
+pub struct Flight {
+    pub sent: Sent,
+    pub kind: &'static str,
+    pub weight: usize,
+    pub began: Instant,
+    /// When that was for the near cache.
+    pub asked: u64,
+}
+
+/// Whose it is: everything needed when the answer comes.
+pub enum Sent {
+    /// An operation on no session in particular.
+    Plain(u32),
+    /// One that changes what is stored under names: this, or all of them.
+    Change(u32, Option<String>),
+    /// The operation that its lane waits for.
+    Lane {
+        lane: Rc<str>,
+        job: Job,
+        written: Option<Box<Written>>,
+    },
+    /// A look at whether the store is back.
+    Trial,
+}
+
+impl<B: Backend> Engine<B> {
+    /// Everything that was completed since the last call.
+    pub fn drain(&mut self) -> (Vec<Completion>, Vec<Event>) {
+        let now = Instant::now();
+        let answers = self.backend.take();
+        for event in answers.events {
+            match event {
+                Event::Tracking(is_told) => self.near.told(is_told),
+                Event::Changed(names) if names.is_empty() => self.near.clear(),
+                Event::Changed(names) => names.iter().for_each(|name| self.near.invalidate(name)),
+                event => {
+                    if event == Event::Connect {
+                        self.recovered(false);
+                    }
+                    self.events.push(event);
+                }
+            }
+        }
+        for (ticket, reply) in answers.replies {
+            let Some(flight) = self.sent.remove(&ticket) else {
+                continue;
+            };
+            self.sent_bytes -= flight.weight;
+            self.stats.answered(flight.kind, now - flight.began);
+            if let Err(error) = &reply {
+                self.stats.failed(error);
+            }
+            let wrote = matches!(&flight.sent, Sent::Lane { job, .. } if job.can_be_owed());
+            self.heard(&reply, wrote);
+            if let Ok(Reply::Loaded(Some(found))) = &reply
+                && self.near.is_on()
+            {
+                let record = Record::loaded((**found).clone());
+                self.near.keep(record, flight.asked, found.ages_in, now);
+            }
+            match flight.sent {
+                Sent::Plain(op) => self.finish(op, reply.map(value_of)),
+                Sent::Change(op, name) => {
+                    match name {
+                        Some(name) => self.near.forget(&name),
+                        None => self.near.clear(),
+                    }
+                    self.finish(op, reply.map(value_of));
+                }
+                Sent::Lane { lane, job, written } => {
+                    self.settle(&lane, job, written, reply, flight.asked);
+                }
+                Sent::Trial => {}
+            }
+        }
+        self.pay(now);
+        if self.sent.is_empty()
+            && self.owed.is_empty()
+            && let Some(Closing { op, .. }) = self.closing.take()
+            && let Some(result) = self.submit_close(op)
+        {
+            self.done.push((op, result));
+        }
+        (
+            std::mem::take(&mut self.done),
+            std::mem::take(&mut self.events),
+        )
+    }
+
+    /// What an answer says of the store.
+    pub(super) fn heard(&mut self, reply: &Result<Reply>, wrote: bool) {
+        match reply {
+            Err(error) if error.will_pass() => self.has_failed(error),
+            _ => self.recovered(wrote && reply.is_ok()),
+        }
+    }
+
+    pub(super) fn has_failed(&mut self, error: &Error) {
+        if self.health.failed(error, Instant::now()) {
+            self.events.push(Event::Breaker(true));
+        }
+    }
+
+    pub(super) fn recovered(&mut self, wrote: bool) {
+        if self.health.succeeded(wrote) {
+            self.events.push(Event::Breaker(false));
+        }
+    }
+
+    /// Fails the operations that have waited for longer than the deadline, and tries a store that has failed again.
+    /// Answers the tickets of those that are at the store, for a store that has no deadlines of its own.
+    pub fn expire(&mut self, now: Instant) -> Vec<u32> {
+        if let Some(closing) = self.closing.take_if(|closing| now >= closing.deadline) {
+            self.abandon();
+            if let Some(result) = self.submit_close(closing.op) {
+                self.done.push((closing.op, result));
+            }
+        }
+        if self.health.try_now(now) {
+            let ticket = self.ticket();
+            match self.backend.submit(ticket, Op::Ping) {
+                Some(reply) => self.heard(&reply, false),
+                None => self.send(ticket, Sent::Trial, "ping", 0),
+            }
+        }
+        self.pay(now);
+        let mut late = Vec::new();
+        while let Some(&(at, op)) = self.deadlines.front() {
+            if self.outstanding.contains(&op) {
+                if at > now {
+                    break;
+                }
+                late.push(op);
+                let waited = self.timeout.as_millis();
+                let error = Error::new(
+                    Kind::Timeout,
+                    format!("the store did not answer within {waited} ms"),
+                );
+                self.has_failed(&error);
+                let found = self.found_meanwhile(op);
+                self.finish(op, found.ok_or(error));
+            }
+            self.deadlines.pop_front();
+        }
+        if late.is_empty() {
+            return Vec::new();
+        }
+        let is_late = |sent: &Sent| match sent {
+            Sent::Plain(op) | Sent::Change(op, _) => late.contains(op),
+            Sent::Lane { job, .. } => job.waiters.iter().any(|op| late.contains(op)),
+            Sent::Trial => false,
+        };
+        self.sent
+            .iter()
+            .filter(|(_, flight)| is_late(&flight.sent))
+            .map(|(ticket, _)| *ticket)
+            .collect()
+    }
+
+    pub(super) fn ticket(&mut self) -> u32 {
+        self.tickets = self.tickets.wrapping_add(1);
+        self.tickets
+    }
+
+    pub(super) fn send(&mut self, ticket: u32, sent: Sent, kind: &'static str, weight: usize) {
+        let flight = Flight {
+            sent,
+            kind,
+            weight,
+            began: Instant::now(),
+            asked: self.near.now(),
+        };
+        self.sent.insert(ticket, flight);
+        self.sent_bytes += weight;
+    }
+
+    /// Whether something of `weight` bytes may be sent. A single one may always: however big it is.
+    pub(super) fn room(&self, weight: usize) -> Result<()> {
+        let count = self.sent.len() + self.owed.len();
+        let bytes = self.sent_bytes + self.owed.bytes();
+        if count < self.limits.count && (count == 0 || bytes + weight <= self.limits.bytes) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Unavailable,
+            format!(
+                "{count} operations wait for the store, with {bytes} bytes: no more are taken (`maxQueue`, `maxQueueBytes`)"
+            ),
+        ))
+    }
+
+    pub(super) fn wait(&mut self, op: u32) {
+        while let Some((_, first)) = self.deadlines.front()
+            && !self.outstanding.contains(first)
+        {
+            self.deadlines.pop_front();
+        }
+        let at = Instant::now() + self.timeout;
+        self.outstanding.insert(op);
+        self.deadlines.push_back((at, op));
+    }
+
+    pub(super) fn finish(&mut self, op: u32, result: Result<Value>) {
+        if self.outstanding.remove(&op) {
+            self.done.push((op, result));
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! One lane per session: what is asked for of a session is done in that order.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::flights::Sent;
+use super::owed::Place;
+use super::task::{self, Job, Prepared, Task, coalesce};
+use super::{BRIEFLY, Engine, Shared, Value, closed};
+use crate::error::{Kind, Result};
+use crate::record::{Record, Written};
+use crate::store::{Backend, Event, Reply};
+
+#[derive(Default)]
+pub struct Lane {
+    pub waiting: VecDeque<Job>,
+    /// The names by which loads find this lane.
+    pub names: Vec<String>,
+    /// Where it stands if what waits is owed; then nothing of it is at the store.
+    pub owed: Option<Place>,
+}
+
+impl<B: Backend> Engine<B> {
+    pub(super) fn on_session(
+        &mut self,
+        op: u32,
+        record: &Shared,
+        task: Task,
+    ) -> Option<Result<Value>> {
+        let lane = self.lane(&record.borrow());
+        let record = Some(Rc::clone(record));
+        let waiters = vec![op];
+        self.enqueue(
+            op,
+            &lane,
+            Job {
+                record,
+                task,
+                waiters,
+            },
+        )
+    }
+
+    /// The lane of a session: that of whatever is under way with one of its keys, so that two sessions that are new
+    /// under the same key are stored one after the other.
+    pub(super) fn lane(&self, record: &Record) -> Rc<str> {
+        let mut busy = record
+            .keys
+            .iter()
+            .filter_map(|key| self.lane_of.get(&key.name));
+        busy.next()
+            .map_or_else(|| Rc::from(&*record.uuid), Rc::clone)
+    }
+
+    pub(super) fn enqueue(&mut self, op: u32, lane: &Rc<str>, job: Job) -> Option<Result<Value>> {
+        if self.closed {
+            return Some(Err(closed()));
+        }
+        if self.is_owed(lane) && self.health.is_well() {
+            self.pay_lane(lane);
+        }
+        if self.is_owed(lane) {
+            return Some(self.join_owed(lane, job));
+        }
+        if let Task::Load { name } = &job.task
+            && self.health.down().is_some()
+            && let Some(found) = self.found_ahead(lane, name, job.record.as_ref())
+        {
+            return Some(Ok(found));
+        }
+        if self.lanes.contains_key(lane) {
+            self.occupy(lane, &job);
+            let waiting = &mut self.lanes.entry(Rc::clone(lane)).or_default().waiting;
+            if let Some(job) = coalesce(waiting.back_mut(), job) {
+                waiting.push_back(job);
+            }
+            self.wait(op);
+            return None;
+        }
+        let answer = self.start(lane, job, false);
+        if answer.is_none() {
+            self.wait(op);
+        }
+        answer
+    }
+
+    /// Starts a job on a lane that has nothing at the store. Answers it if it is done at once. One that the store can't
+    /// do now is owed; a `trial` is sent all the same.
+    pub(super) fn start(&mut self, lane: &Rc<str>, job: Job, trial: bool) -> Option<Result<Value>> {
+        let (what, written) = match task::prepare(&job, self.default_ttl) {
+            Ok(Prepared::Done(value)) => return Some(Ok(value)),
+            Ok(Prepared::Send(what, written)) => (what, written),
+            Err(error) => return Some(Err(error)),
+        };
+        if let Task::Load { name } = &job.task
+            && let Some(found) = self.near(name, job.record.as_ref())
+        {
+            return Some(Ok(found));
+        }
+        let (kind, weight) = (what.kind(), what.weight());
+        let refusal = match &job.task {
+            _ if trial => None,
+            Task::Save { .. } | Task::Swap { .. } => self.health.refusal(),
+            _ => self.health.down(),
+        };
+        if let Some(error) = refusal.or_else(|| self.room(weight).err()) {
+            return Some(Err(self.put_off(lane, job, None, error)));
+        }
+        let ticket = self.ticket();
+        if let Some(reply) = self.backend.submit(ticket, what) {
+            return Some(task::apply(&job, written.as_deref(), reply));
+        }
+        self.occupy(lane, &job);
+        let lane = Rc::clone(lane);
+        self.send(ticket, Sent::Lane { lane, job, written }, kind, weight);
+        None
+    }
+
+    pub(super) fn occupy(&mut self, lane: &Rc<str>, job: &Job) {
+        let entry = self.lanes.entry(Rc::clone(lane)).or_default();
+        let Some(record) = &job.record else { return };
+        for key in &record.borrow().keys {
+            if !self.lane_of.contains_key(&key.name) {
+                self.lane_of.insert(key.name.clone(), Rc::clone(lane));
+                entry.names.push(key.name.clone());
+            }
+        }
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        lane: &Rc<str>,
+        mut job: Job,
+        written: Option<Box<Written>>,
+        reply: Result<Reply>,
+        asked: u64,
+    ) {
+        let waiters = std::mem::take(&mut job.waiters);
+        let result = match reply {
+            Err(error) if error.will_pass() => {
+                if let Some(record) = &job.record {
+                    self.near.forget(&record.borrow().home);
+                }
+                Err(self.put_off(lane, job, written, error))
+            }
+            reply => {
+                let result = task::apply(&job, written.as_deref(), reply);
+                self.keep(&job, written.as_deref(), &result, asked);
+                result
+            }
+        };
+        // Those who waited too long were told just that; what came of it in the end is news.
+        if let Err(error) = &result
+            && error.kind != Kind::Timeout
+            && !waiters.iter().any(|op| self.outstanding.contains(op))
+        {
+            self.events.push(Event::Error(error.clone()));
+        }
+        for op in waiters {
+            self.finish(op, result.clone());
+        }
+        self.advance(lane, false);
+    }
+
+    /// What an operation on a session means for the near cache.
+    pub(super) fn keep(
+        &mut self,
+        job: &Job,
+        written: Option<&Written>,
+        result: &Result<Value>,
+        asked: u64,
+    ) {
+        let Some(record) = job.record.as_ref().filter(|_| self.near.is_on()) else {
+            return;
+        };
+        let record = record.borrow();
+        match (&job.task, result) {
+            (Task::Load { .. }, _) => {}
+            (Task::RemoveKey { .. }, Ok(Value::Count(1..)))
+            | (Task::Save { .. } | Task::Swap { .. }, Ok(_)) => match record.as_stored() {
+                Some(stored) => {
+                    let ages_in = match written {
+                        Some(written) => written.ttl.map(|ttl| ttl / 2),
+                        // Its time to live goes on from when it was: that has to be looked at soon.
+                        None => Some(BRIEFLY),
+                    };
+                    self.near.keep(stored, asked, ages_in, Instant::now());
+                }
+                None => self.near.forget(&record.home),
+            },
+            _ => {
+                self.near.forget(&record.home);
+                // One that could not be loaded has no home here.
+                if let Task::RemoveKey { name, .. } = &job.task {
+                    self.near.forget(name);
+                }
+            }
+        }
+    }
+
+    /// Starts what waits on a lane, until something is at the store again, or is owed, or the lane is empty.
+    pub(super) fn advance(&mut self, lane: &Rc<str>, trial: bool) {
+        while let Some(entry) = self.lanes.get_mut(lane).filter(|lane| lane.owed.is_none()) {
+            let Some(job) = entry.waiting.pop_front() else {
+                break;
+            };
+            let waiters = job.waiters.clone();
+            match self.start(lane, job, trial) {
+                None => return,
+                Some(result) => waiters
+                    .into_iter()
+                    .for_each(|op| self.finish(op, result.clone())),
+            }
+        }
+        self.retire(lane);
+    }
+
+    /// Forgets a lane that has nothing to do.
+    pub(super) fn retire(&mut self, lane: &Rc<str>) {
+        if let Some(over) = self.lanes.get(lane)
+            && over.owed.is_none()
+            && let Some(over) = self.lanes.remove(lane)
+        {
+            for name in over.names {
+                self.lane_of.remove(&name);
+            }
+        }
+    }
+}
