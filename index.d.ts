@@ -222,6 +222,64 @@ declare namespace session {
     close(options: CloseOptions, callback: Callback): void;
     close(callback: Callback): void;
     close(options?: CloseOptions): Promise<void>;
+    /** What the store has done since it was made, and what it is at. */
+    stats(): StoreStats;
+  }
+
+  /** Everything is counted from the making of the store; the near cache and the rest are this process's alone. */
+  interface StoreStats {
+    /**
+     * How long operations were at the store, by their kind. What is done at once is not counted: everything in memory,
+     * hits of the near cache, saves without changes.
+     */
+    latencies: Partial<Record<OperationKind, Latencies>>;
+    /** How often the store's answer was an error, by its code. Not: deadlines that passed, what a breaker held back. */
+    failures: Partial<Record<ErrorCode, number>>;
+    /** The near cache; all 0 where there is none. */
+    cache: CacheStats;
+    /** Operations that are at the store now. */
+    inFlight: number;
+    /** Sessions of which something is owed to the store: it is written when the store is back. */
+    owed: number;
+    /** Bytes of that. */
+    owedBytes: number;
+    /** Whether the store is left alone after repeated failures. */
+    open: boolean;
+  }
+
+  type OperationKind = 'load' | 'save' | 'remove' | 'get' | 'set' | 'destroy' | 'touch' | 'scan' | 'ping' | 'close';
+
+  interface Latencies {
+    /** How many. */
+    count: number;
+    /** ms, from when the operation is handed over until its answer is taken by the event loop. */
+    mean: number;
+    /** Half of all took no longer, ms; rounded up to the next power of two of a microsecond. */
+    p50: number;
+    /** 99 of 100 took no longer, ms; rounded as `p50`. */
+    p99: number;
+  }
+
+  interface CacheStats {
+    /** Whether it is used: it is wanted, and the server tells of changes on all connections. */
+    on: boolean;
+    /** Sessions in it. */
+    sessions: number;
+    /** Bytes of memory that they take, about. */
+    bytes: number;
+    /** Loads that it has answered. */
+    hits: number;
+    /** Loads that it could not answer. */
+    misses: number;
+    /** Keys that the server has told of, because others have changed what is there. */
+    invalidations: number;
+  }
+
+  interface RedisStoreStats extends StoreStats {
+    /** Connections: how many are up, how many there should be, how many were made. */
+    connections: { up: number; of: number; made: number };
+    /** Pipelines that were sent: how many, the commands in all of them, the most in one. */
+    batches: { count: number; commands: number; largest: number };
   }
 
   interface CloseOptions {
@@ -275,6 +333,19 @@ declare namespace session {
     maxQueue?: number;
     /** How many bytes of data these may hold. Default 67108864 (64 MiB). */
     maxQueueBytes?: number;
+    /**
+     * The near cache: sessions that this process has stored or loaded lately stay in its memory, and are used without
+     * asking Redis until it tells that somebody else has changed them. On unless it is `false`; not used where the
+     * server or its rules for the user do not allow CLIENT TRACKING (`stats().cache.on`).
+     */
+    cache?: boolean | CacheOptions;
+  }
+
+  interface CacheOptions {
+    /** How many bytes it may take, at least 1024. Default 67108864 (64 MiB). What would take more than an eighth is not kept. */
+    max?: number;
+    /** How long a session is used at most after it was stored or loaded, seconds. Default 60. */
+    ttl?: number;
   }
 
   /** Sessions in Redis 6 or later. Connects at once, and again with growing pauses whenever the connection is lost. */
@@ -284,6 +355,7 @@ declare namespace session {
     quit(options: CloseOptions, callback: Callback): void;
     quit(callback: Callback): void;
     quit(options?: CloseOptions): Promise<void>;
+    stats(): RedisStoreStats;
     /** All connections are up (again). */
     on(event: 'connect', listener: () => void): this;
     /** A connection was lost; it is being made anew. */
@@ -294,6 +366,39 @@ declare namespace session {
      */
     on(event: 'error', listener: (err: SessionError) => void): this;
     on(event: string, listener: (...args: any[]) => void): this;
+  }
+
+  /**
+   * What is published on channels of `node:diagnostics_channel`, by their names. Nothing is measured while nobody has
+   * subscribed.
+   *
+   * ```ts
+   * type Done = session.Diagnostics['drachtio-session:operation'];
+   * diagnostics_channel.subscribe('drachtio-session:operation', (message) => {
+   *   const { kind, duration } = message as Done;
+   * });
+   * ```
+   */
+  interface Diagnostics {
+    /** An operation of a session or store is done, or has failed. */
+    'drachtio-session:operation': {
+      store: Store | JavaScriptStore;
+      /** What was called: `load`, `save`, `swap` (a try of an update), `removeKey`, `destroy`, `get`, `set`, `delete` and so on. */
+      kind: string;
+      /** ms, waiting behind others included; far below 1 for what is done at once. */
+      duration: number;
+      error?: Error;
+    };
+    /** A message goes on to the application. */
+    'drachtio-session:message': {
+      method: string;
+      callId: string;
+      /** How long it has waited for its session, ms. */
+      duration: number;
+      degraded: boolean;
+    };
+    /** After repeated failures the store is left alone (`open`), or it is asked again. */
+    'drachtio-session:breaker': { store: Store | JavaScriptStore; open: boolean };
   }
 
   type ErrorCode =

@@ -237,3 +237,25 @@ test('after close() nothing is found in the cache either', async (t) => {
   await here.close();
   await assert.rejects(load(here, 'call'), { code: 'ERR_SESSION_STORE_CLOSED' });
 });
+
+test('stats() counts what was done', async (t) => {
+  const { here, there, server } = await open(t);
+  const mks = await save(here, 'call', { n: 1 });
+  for (let i = 0; i < 3; i++) await load(here, 'call');
+  await load(here, 'none');
+  await server.cli('SET', 'sess:mks:spoilt', 'x');
+  await assert.rejects(load(here, 'spoilt'));
+  await there.destroy('mks:call');
+  await assert.rejects(mks.save(), { code: 'ERR_SESSION_GONE' });
+  const { latencies, failures, cache, connections, batches, ...rest } = here.stats();
+  assert.deepEqual([latencies.load.count, latencies.save.count], [2, 2]);
+  const { mean, p50, p99 } = latencies.load;
+  assert.ok(mean > 0 && p50 <= p99 && mean < 2 * p99, JSON.stringify(latencies));
+  assert.deepEqual(failures, { ERR_SESSION_CORRUPT: 1, ERR_SESSION_GONE: 1 });
+  assert.deepEqual([cache.on, cache.hits, cache.misses], [true, 3, 2]);
+  assert.deepEqual(connections, { up: 2, of: 2, made: 2 });
+  assert.ok(batches.commands >= batches.count && batches.largest >= 1);
+  assert.deepEqual(rest, { inFlight: 0, owed: 0, owedBytes: 0, open: false });
+  const inMemory = Object.keys(new session.MemoryStore().stats());
+  assert.deepEqual(inMemory.toSorted(), ['cache', 'failures', 'latencies', ...Object.keys(rest)].toSorted());
+});

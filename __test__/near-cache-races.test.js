@@ -26,6 +26,7 @@ async function race(t, { redis, ports, operations, meanwhile }) {
   const racers = NAMES.map(
     (name, i) => new RemoteRacer({ name, port: ports[i], seed: SEED * 2 + i, sessions: SESSIONS })
   );
+  t.after(() => racers.forEach((racer) => racer.kill()));
   const racing = Promise.all(racers.map((racer) => racer.do('race', { operations: operations / 2 })));
   const outcomes = await meanwhile(racing);
   const sum = (read) => outcomes.reduce((total, outcome) => total + read(outcome), 0);
@@ -81,11 +82,9 @@ test('the same while what the server says comes late, to each of them for itself
   t.after(() => Promise.all(proxies.map((proxy) => proxy.stop())));
   const pick = random(SEED);
   const meanwhile = async (racing) => {
-    const later = async () => {
+    do {
       for (const proxy of proxies) proxy.delay(pick(3) === 0 ? pick(40) : pick(4), 'toClient');
-      return sleep(10 + pick(40));
-    };
-    while (!(await Promise.race([racing, later()])));
+    } while (!(await Promise.race([racing, sleep(10 + pick(40))])));
     return racing;
   };
   const ports = proxies.map(({ port }) => port);

@@ -166,6 +166,10 @@ class RemoteRacer {
     return answer.given;
   }
 
+  kill() {
+    this.child.kill('SIGKILL');
+  }
+
   // ends by itself when it is let go of
   async end() {
     await this.do('close');

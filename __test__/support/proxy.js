@@ -110,7 +110,11 @@ class Pair {
 
   // RST in both directions
   reset() {
-    for (const socket of [this.client, this.server]) if (!socket.destroyed) socket.resetAndDestroy();
+    for (const socket of [this.client, this.server]) {
+      // Node never closes a socket that is reset while its FIN is on its way, and then never exits.
+      if (socket.writableEnded) socket.destroy();
+      else if (!socket.destroyed) socket.resetAndDestroy();
+    }
   }
 
   // FIN in both directions, whatever is on its way

@@ -1,5 +1,6 @@
 // What applications write, checked by `tsc`; nothing here is run.
 
+import { subscribe } from 'node:diagnostics_channel';
 import session = require('../../index');
 import redis = require('../../redis');
 
@@ -48,6 +49,21 @@ export async function stores(): Promise<number> {
   const ids: string[] = await memory.ids();
   await store.quit();
   return ids.length + (await memory.length());
+}
+
+export function watched(): number {
+  const cached = new session.RedisStore({ cache: { max: 1e6, ttl: 10 } });
+  new session.RedisStore({ cache: false });
+  // @ts-expect-error there is no such option
+  new session.RedisStore({ cache: { size: 1 } });
+  const { cache, connections, latencies, failures } = cached.stats();
+  // @ts-expect-error a store in memory has no connections
+  const none = new session.MemoryStore().stats().connections;
+  subscribe('drachtio-session:message', (message) => {
+    const { degraded } = message as session.Diagnostics['drachtio-session:message'];
+    return degraded;
+  });
+  return cache.hits + (none ?? connections).up + (latencies.load?.p99 ?? 0) + (failures.ERR_SESSION_STORE ?? 0);
 }
 
 // stores of applications
