@@ -323,6 +323,67 @@ onEachRelease((test, { kind }) => {
     await bench.becomesEmpty();
   });
 
+  test('cdr:stop of a challenged INVITE does not end the call that its retry began', async (bench) => {
+    const srf = await bench.start((app) => {
+      session.cdr(app, { after: 20 });
+      app.invite(async (req, res) => {
+        if (!req.has('authorization')) return res.send(401);
+        req.session.caller = req.callingNumber;
+        app.emit('established', await app.createUAS(req, res, { ...answer }));
+      });
+    });
+    const id = { callId: 'challenged@a.example', tag: 'one' };
+    assert.equal((await bench.server.call(id).final).status, 401);
+    const { call, given } = await bench.call(srf, { ...id, headers: { Authorization: 'Digest username="caller"' } });
+    await sleep(100);
+    assert.deepEqual(await bench.stored(id.callId), { caller: 'caller' });
+    assert.equal(given[0].mks.removed, false);
+    await call.bye();
+    await bench.becomesEmpty();
+  });
+
+  test('cdr:stop of a challenge that the application answered does not end its call', async (bench) => {
+    const challenge = { headers: { 'WWW-Authenticate': 'Digest realm="b", nonce="n"' } };
+    let count = 0;
+    bench.server.onInvite((callee) =>
+      count++ === 0 ? callee.respond(401, challenge) : callee.respond(200, { body: SDP('callee') })
+    );
+    const srf = await bench.start((app) => {
+      session.cdr(app, { after: 20 });
+      app.invite((req, res) => res.send(404));
+    });
+    const auth = { username: 'u', password: 'p' };
+    const uac = await srf.createUAC('sip:bob@b.example', { localSdp: SDP('app'), auth });
+    await sleep(100);
+    assert.equal(uac.mks.removed, false);
+    await uac.destroy();
+    await bench.becomesEmpty();
+  });
+
+  for (const status of [486, 200]) {
+    test(`cdr:stop of a B leg with the Call-ID of the A leg, answered ${status}, leaves the A leg`, async (bench) => {
+      bench.server.onInvite((callee) => callee.respond(status, { body: status === 200 ? SDP('callee') : '' }));
+      const srf = await bench.start((app) => {
+        session.cdr(app, { after: 20 });
+        app.invite(async (req, res) => {
+          req.session.caller = req.callingNumber;
+          const opts = { localSdp: SDP('app'), session: req.session, headers: { 'call-id': req.get('call-id') } };
+          const uac = await app.createUAC('sip:bob@b.example', opts).catch(() => undefined);
+          const uas = await app.createUAS(req, res, { ...answer });
+          app.emit('established', uas, uac);
+        });
+      });
+      const { call, given } = await bench.call(srf);
+      const [uas, uac] = given;
+      await uac?.destroy();
+      await sleep(100);
+      assert.equal(uas.mks.removed, false);
+      assert.deepEqual(await bench.stored(call.callId), { caller: 'caller' });
+      await call.bye();
+      await bench.becomesEmpty();
+    });
+  }
+
   // ---- calls whose process died
 
   if (kind.processes > 1) {
