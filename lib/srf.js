@@ -17,6 +17,9 @@ const hosts = new WeakMap();
 const WITHIN_CALL = /^\s*(?:refer|kpml)\b/i;
 
 class SrfHost extends Host {
+  // by status code, whether drachtio-srf knows it
+  #statuses = new Map();
+
   // `open(host, req, res, next, dialogsOnly)` gives a request its session
   constructor(srf, engine, open) {
     super();
@@ -100,6 +103,28 @@ class SrfHost extends Host {
   answering(res, isGiven) {
     const get = () => isGiven() || res.finished;
     Object.defineProperty(res, 'finalResponseSent', { get, configurable: true });
+  }
+
+  // It throws for a code that it has no reason phrase for. Asked of a response that has left, it does nothing else.
+  takes(res, status) {
+    if (!this.#statuses.has(status)) {
+      const left = Object.create(Object.getPrototypeOf(res), { finished: { value: true } });
+      let taken = true;
+      try {
+        left.send(status);
+      } catch {
+        taken = false;
+      }
+      this.#statuses.set(status, taken);
+    }
+    return this.#statuses.get(status);
+  }
+
+  // res.status is there at once. res.end() marks the response as sent when its res.send has returned.
+  waits(res, status) {
+    const { finished } = res;
+    res.status = status;
+    return () => (res.finished = finished);
   }
 
   confirmed(args, done) {
