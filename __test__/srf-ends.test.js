@@ -3,12 +3,33 @@
 // becomes a dialog leaves nothing either.
 
 const assert = require('node:assert/strict');
-const { once } = require('node:events');
+const { EventEmitter, once } = require('node:events');
 const { setTimeout: sleep } = require('node:timers/promises');
 const session = require('..');
 const { SDP } = require('../examples/drachtio-server');
 const { onEachRelease } = require('./support/srf');
 const { called, until } = require('./support/tools');
+
+// A store of the application's own whose answers take their time.
+class SlowStore extends EventEmitter {
+  content = new Map();
+
+  async get(sid) {
+    this.emit('get', sid);
+    await sleep(50);
+    return this.content.get(sid);
+  }
+
+  async set(sid, value) {
+    await sleep(5);
+    this.content.set(sid, value);
+  }
+
+  async destroy(sid) {
+    await sleep(5);
+    this.content.delete(sid);
+  }
+}
 
 const answer = { localSdp: SDP('app') };
 const TERMINATED = { Event: 'presence', 'Subscription-State': 'terminated' };
@@ -133,6 +154,34 @@ onEachRelease((test, { kind }) => {
     }
   });
 
+  test('both sides hang up at once, with a slow store: the handlers of destroy are told', async (bench) => {
+    const seen = [];
+    const store = new SlowStore();
+    const srf = bench.with({ store });
+    uasApplication(srf, (uas) => uas.on('destroy', (bye) => seen.push(bye.session.caller)));
+    await bench.connect(srf);
+    const { given, call } = await bench.call(srf);
+    // the application's own BYE goes out while that of the caller waits for its session
+    const reached = new Promise((resolve) => {
+      store.once('get', () => resolve(given[0].destroy().catch(() => undefined)));
+    });
+    assert.equal((await call.bye()).status, 200);
+    await reached;
+    await until(() => store.content.size === 0, 'the key to go');
+    assert.deepEqual(seen, ['caller']);
+  });
+
+  test('srf.endSession in a destroy handler: the connection is closed after the response has left', async (bench) => {
+    const srf = bench.application();
+    uasApplication(srf, (uas) => uas.on('destroy', (bye) => srf.endSession(bye)));
+    await bench.serves(srf);
+    const { call } = await bench.call(srf);
+    const closed = until(() => bench.server.connections.size === 0, 'the connection to be closed');
+    assert.equal((await call.bye()).status, 200);
+    await closed;
+    await bench.becomesEmpty();
+  });
+
   test('both legs of a B2BUA hang up at once', async (bench) => {
     const srf = await bench.start((app) => b2buaApplication(app));
     for (let count = 0; count < 20; count++) {
@@ -181,7 +230,7 @@ onEachRelease((test, { kind }) => {
           seen.push({ ...bye.session });
           bye.session.late = true;
           uas.session.later = true;
-          setTimeout(() => uas.session.save().catch(() => undefined), 20);
+          setTimeout(() => uas.session.save().catch(({ code }) => seen.push(code)), 20);
           setTimeout(() => srf.emit('late'), 100);
         })
       )
@@ -190,7 +239,7 @@ onEachRelease((test, { kind }) => {
     const late = once(srf, 'late');
     await call.bye();
     await late;
-    assert.deepEqual(seen, [{ caller: 'caller' }]);
+    assert.deepEqual(seen, [{ caller: 'caller' }, 'ERR_SESSION_GONE']);
     await bench.assertEmpty();
     bench.expected();
   });

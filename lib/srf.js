@@ -10,6 +10,7 @@ const { Event, Facts, Finish, Plan } = require('./rules');
 const { Session } = require('./session');
 const { claimReceived, claimSent, keyInDialog, keyOfReceived, keyOfSentInDialog } = require('./srf-keys');
 const { hookLegs } = require('./srf-legs');
+const Waiting = require('./srf-waiting');
 
 const hosts = new WeakMap();
 
@@ -19,6 +20,7 @@ const WITHIN_CALL = /^\s*(?:refer|kpml)\b/i;
 class SrfHost extends Host {
   // by status code, whether drachtio-srf knows it
   #statuses = new Map();
+  #waiting = new Waiting();
 
   // `open(host, req, res, next, dialogsOnly)` gives a request its session
   constructor(srf, engine, open) {
@@ -53,6 +55,10 @@ class SrfHost extends Host {
       return given;
     });
     hookLegs(this);
+    // srf.endSession is handed on to this
+    const { app } = srf;
+    const { endSession } = app;
+    app.endSession = (holder) => this.#waiting.after(holder?.socket, () => endSession.call(app, holder));
   }
 
   // Replaces a method of this instance.
@@ -65,9 +71,12 @@ class SrfHost extends Host {
   #passOn(req, res, next) {
     const dialog = req.stackDialogId && this.srf.findDialogById(req.stackDialogId);
     if (!dialog) return next;
+    const listeners = req.method === 'BYE' ? dialog.rawListeners('destroy') : [];
     return (err) => {
       if (err || this.srf.findDialogById(req.stackDialogId)) return next(err);
       try {
+        // a BYE of the application, answered meanwhile, has taken them away
+        if (dialog.listenerCount('destroy') === 0) listeners.forEach((listener) => dialog.on('destroy', listener));
         return dialog.handle(req, res);
       } catch (thrown) {
         return next(thrown);
@@ -123,8 +132,12 @@ class SrfHost extends Host {
   // res.status is there at once. res.end() marks the response as sent when its res.send has returned.
   waits(res, status) {
     const { finished } = res;
+    const left = this.#waiting.add(res.req?.socket);
     res.status = status;
-    return () => (res.finished = finished);
+    return () => {
+      res.finished = finished;
+      left();
+    };
   }
 
   confirmed(args, done) {
