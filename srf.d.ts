@@ -29,6 +29,17 @@ declare module 'drachtio-srf' {
     set session(content: SrfData);
     /** The session behind the data. */
     mks: session.Session<SrfData>;
+    // what drachtio-srf tells besides, or declares with a response where it gives the request
+    on(event: 'hold' | 'unhold', listener: (req: SrfRequest) => void): this;
+    on(event: 'subscribe', listener: (req: SrfRequest, res: SrfResponse) => void): this;
+    on(event: 'unsubscribe', listener: (req: SrfRequest, reason: string) => void): this;
+    once(event: 'destroy', listener: (req: SrfRequest, reason?: string) => void): this;
+    once(event: 'ack' | 'hold' | 'unhold' | 'refresh', listener: (req: SrfRequest) => void): this;
+    once(event: 'unsubscribe', listener: (req: SrfRequest, reason: string) => void): this;
+    once(
+      event: 'info' | 'message' | 'modify' | 'notify' | 'options' | 'refer' | 'subscribe' | 'update',
+      listener: (req: SrfRequest, res: SrfResponse) => void
+    ): this;
   }
 
   interface CreateUASOptions {

@@ -381,4 +381,71 @@ onEachRelease((test, { kind }) => {
       await bench.becomesEmpty();
     });
   }
+
+  // ---- responses
+
+  test('res.end() of a handler leaves, in a dialog and for an INVITE', async (bench) => {
+    const srf = await bench.start((app) => {
+      app.use('invite', (req, res, next) => {
+        if (req.calledNumber !== 'end') return next();
+        req.session.caller = req.callingNumber;
+        res.status = 486;
+        return res.end();
+      });
+      remember(app, (uas) =>
+        uas.on('info', (req, res) => {
+          req.session.digits = req.body;
+          res.status = 202;
+          res.end();
+          assert.throws(() => res.end(), /finished/);
+        })
+      );
+    });
+    const { call, given } = await bench.call(srf);
+    assert.equal((await call.info('1')).status, 202);
+    assert.deepEqual(await bench.storedOf(given[0].mks), { caller: 'caller', digits: '1' });
+    assert.equal((await call.bye()).status, 200);
+    assert.equal((await bench.server.call({ to: 'end' }).final).status, 486);
+    await bench.becomesEmpty();
+  });
+
+  test('res.status and finalResponseSent are there when res.send has returned', async (bench) => {
+    const seen = [];
+    const srf = await bench.start((app) =>
+      remember(app, (uas) =>
+        uas.on('info', (req, res) => {
+          req.session.digits = req.body;
+          res.send(202);
+          seen.push(res.status, res.statusCode, res.finalResponseSent);
+        })
+      )
+    );
+    const { call } = await bench.call(srf);
+    assert.equal((await call.info('1')).status, 202);
+    assert.deepEqual(seen, [202, 202, true]);
+    await call.bye();
+  });
+
+  test('a status code that drachtio-srf does not know is refused at once, and another may be given', async (bench) => {
+    const refused = [];
+    const srf = await bench.start((app) =>
+      remember(app, (uas) =>
+        uas.on('info', (req, res) => {
+          req.session.digits = req.body;
+          try {
+            res.send(299);
+          } catch (err) {
+            refused.push(err.message);
+            res.send(500);
+          }
+        })
+      )
+    );
+    const { call, given } = await bench.call(srf);
+    assert.equal((await call.info('1')).status, 500);
+    assert.match(refused.join(), /must be a valid sip response code/);
+    assert.deepEqual(await bench.storedOf(given[0].mks), { caller: 'caller', digits: '1' });
+    await call.bye();
+    await bench.becomesEmpty();
+  });
 });

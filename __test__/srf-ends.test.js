@@ -3,12 +3,33 @@
 // becomes a dialog leaves nothing either.
 
 const assert = require('node:assert/strict');
-const { once } = require('node:events');
+const { EventEmitter, once } = require('node:events');
 const { setTimeout: sleep } = require('node:timers/promises');
 const session = require('..');
 const { SDP } = require('../examples/drachtio-server');
 const { onEachRelease } = require('./support/srf');
 const { called, until } = require('./support/tools');
+
+// A store of the application's own whose answers take their time.
+class SlowStore extends EventEmitter {
+  content = new Map();
+
+  async get(sid) {
+    this.emit('get', sid);
+    await sleep(50);
+    return this.content.get(sid);
+  }
+
+  async set(sid, value) {
+    await sleep(5);
+    this.content.set(sid, value);
+  }
+
+  async destroy(sid) {
+    await sleep(5);
+    this.content.delete(sid);
+  }
+}
 
 const answer = { localSdp: SDP('app') };
 const TERMINATED = { Event: 'presence', 'Subscription-State': 'terminated' };
@@ -133,6 +154,34 @@ onEachRelease((test, { kind }) => {
     }
   });
 
+  test('both sides hang up at once, with a slow store: the handlers of destroy are told', async (bench) => {
+    const seen = [];
+    const store = new SlowStore();
+    const srf = bench.with({ store });
+    uasApplication(srf, (uas) => uas.on('destroy', (bye) => seen.push(bye.session.caller)));
+    await bench.connect(srf);
+    const { given, call } = await bench.call(srf);
+    // the application's own BYE goes out while that of the caller waits for its session
+    const reached = new Promise((resolve) => {
+      store.once('get', () => resolve(given[0].destroy().catch(() => undefined)));
+    });
+    assert.equal((await call.bye()).status, 200);
+    await reached;
+    await until(() => store.content.size === 0, 'the key to go');
+    assert.deepEqual(seen, ['caller']);
+  });
+
+  test('srf.endSession in a destroy handler: the connection is closed after the response has left', async (bench) => {
+    const srf = bench.application();
+    uasApplication(srf, (uas) => uas.on('destroy', (bye) => srf.endSession(bye)));
+    await bench.serves(srf);
+    const { call } = await bench.call(srf);
+    const closed = until(() => bench.server.connections.size === 0, 'the connection to be closed');
+    assert.equal((await call.bye()).status, 200);
+    await closed;
+    await bench.becomesEmpty();
+  });
+
   test('both legs of a B2BUA hang up at once', async (bench) => {
     const srf = await bench.start((app) => b2buaApplication(app));
     for (let count = 0; count < 20; count++) {
@@ -181,7 +230,7 @@ onEachRelease((test, { kind }) => {
           seen.push({ ...bye.session });
           bye.session.late = true;
           uas.session.later = true;
-          setTimeout(() => uas.session.save().catch(() => undefined), 20);
+          setTimeout(() => uas.session.save().catch(({ code }) => seen.push(code)), 20);
           setTimeout(() => srf.emit('late'), 100);
         })
       )
@@ -190,7 +239,7 @@ onEachRelease((test, { kind }) => {
     const late = once(srf, 'late');
     await call.bye();
     await late;
-    assert.deepEqual(seen, [{ caller: 'caller' }]);
+    assert.deepEqual(seen, [{ caller: 'caller' }, 'ERR_SESSION_GONE']);
     await bench.assertEmpty();
     bench.expected();
   });
@@ -322,6 +371,67 @@ onEachRelease((test, { kind }) => {
     await failed;
     await bench.becomesEmpty();
   });
+
+  test('cdr:stop of a challenged INVITE does not end the call that its retry began', async (bench) => {
+    const srf = await bench.start((app) => {
+      session.cdr(app, { after: 20 });
+      app.invite(async (req, res) => {
+        if (!req.has('authorization')) return res.send(401);
+        req.session.caller = req.callingNumber;
+        app.emit('established', await app.createUAS(req, res, { ...answer }));
+      });
+    });
+    const id = { callId: 'challenged@a.example', tag: 'one' };
+    assert.equal((await bench.server.call(id).final).status, 401);
+    const { call, given } = await bench.call(srf, { ...id, headers: { Authorization: 'Digest username="caller"' } });
+    await sleep(100);
+    assert.deepEqual(await bench.stored(id.callId), { caller: 'caller' });
+    assert.equal(given[0].mks.removed, false);
+    await call.bye();
+    await bench.becomesEmpty();
+  });
+
+  test('cdr:stop of a challenge that the application answered does not end its call', async (bench) => {
+    const challenge = { headers: { 'WWW-Authenticate': 'Digest realm="b", nonce="n"' } };
+    let count = 0;
+    bench.server.onInvite((callee) =>
+      count++ === 0 ? callee.respond(401, challenge) : callee.respond(200, { body: SDP('callee') })
+    );
+    const srf = await bench.start((app) => {
+      session.cdr(app, { after: 20 });
+      app.invite((req, res) => res.send(404));
+    });
+    const auth = { username: 'u', password: 'p' };
+    const uac = await srf.createUAC('sip:bob@b.example', { localSdp: SDP('app'), auth });
+    await sleep(100);
+    assert.equal(uac.mks.removed, false);
+    await uac.destroy();
+    await bench.becomesEmpty();
+  });
+
+  for (const status of [486, 200]) {
+    test(`cdr:stop of a B leg with the Call-ID of the A leg, answered ${status}, leaves the A leg`, async (bench) => {
+      bench.server.onInvite((callee) => callee.respond(status, { body: status === 200 ? SDP('callee') : '' }));
+      const srf = await bench.start((app) => {
+        session.cdr(app, { after: 20 });
+        app.invite(async (req, res) => {
+          req.session.caller = req.callingNumber;
+          const opts = { localSdp: SDP('app'), session: req.session, headers: { 'call-id': req.get('call-id') } };
+          const uac = await app.createUAC('sip:bob@b.example', opts).catch(() => undefined);
+          const uas = await app.createUAS(req, res, { ...answer });
+          app.emit('established', uas, uac);
+        });
+      });
+      const { call, given } = await bench.call(srf);
+      const [uas, uac] = given;
+      await uac?.destroy();
+      await sleep(100);
+      assert.equal(uas.mks.removed, false);
+      assert.deepEqual(await bench.stored(call.callId), { caller: 'caller' });
+      await call.bye();
+      await bench.becomesEmpty();
+    });
+  }
 
   // ---- calls whose process died
 

@@ -39,6 +39,19 @@ onEachRelease((test) => {
     await bench.becomesEmpty();
   });
 
+  for (const [name, example] of Object.entries({ b2bua, recording })) {
+    test(`examples/srf-${name}.js: the caller gives up`, async (bench) => {
+      bench.server.onInvite((callee) => callee.respond(180));
+      const srf = await started(bench, example);
+      const failed = once(srf, 'call failed');
+      const call = bench.server.call();
+      await call.response(180);
+      assert.equal((await call.cancel()).status, 487);
+      assert.deepEqual(await failed, [487]);
+      await bench.becomesEmpty();
+    });
+  }
+
   for (const first of ['call', 'callee']) {
     test(`examples/srf-b2bua.js: the ${first === 'call' ? 'caller' : 'callee'} hangs up`, async (bench) => {
       const srf = await started(bench, b2bua);
@@ -52,12 +65,44 @@ onEachRelease((test) => {
     });
   }
 
-  test('examples/srf-b2bua.js: the callee is busy', async (bench) => {
-    bench.server.onInvite((callee) => callee.respond(486));
-    const srf = await started(bench, b2bua);
+  for (const [name, example] of Object.entries({ b2bua, recording })) {
+    test(`examples/srf-${name}.js: the callee is busy`, async (bench) => {
+      bench.server.onInvite((callee) => callee.respond(486));
+      const srf = await started(bench, example);
+      const failed = once(srf, 'call failed');
+      assert.equal((await bench.server.call().final).status, 486);
+      assert.deepEqual(await failed, [486]);
+      await bench.becomesEmpty();
+    });
+  }
+
+  test('examples/srf-uas.js: a call that can not be answered', async (bench) => {
+    const srf = await started(bench, uas);
+    srf.createUAS = () => Promise.reject(new Error('refused on purpose'));
     const failed = once(srf, 'call failed');
-    assert.equal((await bench.server.call().final).status, 486);
-    assert.deepEqual(await failed, [486]);
+    const call = bench.server.call();
+    const [err] = await failed;
+    assert.match(err.message, /on purpose/);
+    assert.equal((await call.cancel()).status, 487);
+    await bench.becomesEmpty();
+  });
+
+  test('examples/srf-recording.js: the other party refuses a re-INVITE, a target is busy', async (bench) => {
+    const srf = await started(bench, recording);
+    const { call, callee, dialog } = await connectedCall(bench, srf, 'recording', { from: 'jack' });
+    callee.onRequest((leg, { method }) => (method === 'INVITE' ? 488 : 200));
+    assert.equal((await call.reinvite(SDP('caller').replace('caller 1 1', 'caller 1 2'))).status, 488);
+    bench.server.onInvite((leg) => leg.respond(486));
+    const failed = once(srf, 'transfer failed');
+    const refer = await callee.request('REFER', { headers: { 'Refer-To': '<sip:carol@c.example>' } });
+    assert.equal(refer.status, 202);
+    const [target, err] = await failed;
+    assert.deepEqual([target, err.status], ['sip:carol@c.example', 486]);
+    assert.deepEqual(dialog.session.recording, { state: 'on', segments: 1, parties: ['jack'] });
+    const recorded = once(srf, 'recorded');
+    await call.bye();
+    await recorded;
+    await callee.received('BYE');
     await bench.becomesEmpty();
   });
 

@@ -403,4 +403,50 @@ onEachRelease((test) => {
     assert.equal(res.status, 200);
     await bench.assertEmpty();
   });
+
+  test('what is known of a leg goes with it, while the session lives on', async (bench) => {
+    const srf = await bench.start((app) => app.invite((req, res) => res.send(404)));
+    const first = await srf.createUAC(BOB, offer());
+    const { mks } = first;
+    const asked = new Set();
+    const { has } = mks;
+    mks.has = (id) => (asked.add(id), has.call(mks, id));
+    let most = 0;
+    for (let count = 0; count < 20; count++) {
+      asked.clear();
+      const uac = await srf.createUAC(BOB, { ...offer(), session: first.session });
+      most = Math.max(most, asked.size);
+      await uac.destroy();
+      await until(() => mks.keyCount === 1, 'the key of the leg to go');
+    }
+    assert.ok(most > 0 && most < 8, `${most} are known of`);
+    await first.destroy();
+    await bench.becomesEmpty();
+  });
+
+  test('3pcc: the ACK of the caller never comes, and nothing of the B leg is left', async (bench) => {
+    await bench.start((app) =>
+      app.invite(async (req, res) => {
+        req.session.caller = req.callingNumber;
+        app.emit('ended', await app.createB2BUA(req, res, BOB, {}).catch((err) => err));
+      })
+    );
+    const reached = bench.server.callee();
+    const call = bench.server.call({ body: '', ack: false });
+    await Promise.all([reached, call.answered]);
+    call.ackTimeout();
+    await bench.becomesEmpty();
+  });
+
+  test('createUAC with noAck: its key is stored with the dialog, not before', async (bench) => {
+    const srf = await bench.start((app) => app.invite((req, res) => res.send(404)));
+    const { ack } = await srf.createUAC(BOB, { noAck: true });
+    await bench.assertEmpty();
+    const uac = await ack(SDP('app'));
+    uac.session.third = true;
+    await uac.session.save();
+    assert.deepEqual(await bench.storedOf(uac.mks), { third: true });
+    await uac.destroy();
+    await bench.becomesEmpty();
+  });
 });

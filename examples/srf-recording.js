@@ -12,9 +12,16 @@ module.exports = function (srf, session, store) {
 
   srf.invite(async (req, res) => {
     req.session.recording = { state: 'on', segments: 1, parties: [req.callingNumber] };
-    const { uas, uac } = await srf.createB2BUA(req, res, CALLEE, { localSdpB: req.body });
+    let dialogs;
+    try {
+      dialogs = await srf.createB2BUA(req, res, CALLEE, { localSdpB: req.body });
+    } catch (err) {
+      // the caller has heard of it already, or has hung up
+      return srf.emit('call failed', err.status);
+    }
+    const { uas, uac } = dialogs;
     [uas, uac].forEach(attend);
-    srf.emit('recording', uas, uac);
+    return srf.emit('recording', uas, uac);
   });
 
   function attend(dialog) {
@@ -26,16 +33,26 @@ module.exports = function (srf, session, store) {
         recording.state = 'on';
         recording.segments++;
       }
-      const body = await dialog.other.modify(req.body);
-      res.send(200, { body });
+      try {
+        const body = await dialog.other.modify(req.body);
+        res.send(200, { body });
+      } catch (err) {
+        // the other party wants none of it, or has just hung up
+        res.send(err.status || 500);
+      }
     });
 
     dialog.on('refer', async (req, res) => {
-      const [, target] = TARGET.exec(req.get('refer-to'));
-      req.session.recording.segments++;
-      req.session.recording.parties.push(target);
+      const [, target] = TARGET.exec(req.get('refer-to')) ?? [];
+      if (!target) return res.send(400);
       res.send(202);
-      await transfer(dialog, target);
+      try {
+        await transfer(dialog, target);
+      } catch (err) {
+        // the call goes on as it was
+        srf.emit('transfer failed', target, err);
+      }
+      return undefined;
     });
 
     dialog.on('destroy', async (bye) => {
@@ -49,11 +66,21 @@ module.exports = function (srf, session, store) {
   async function transfer(dialog, target) {
     const { other } = dialog;
     const third = await srf.createUAC(target, { localSdp: other.remote.sdp, session: dialog.session });
-    await other.modify(third.remote.sdp);
+    try {
+      await other.modify(third.remote.sdp);
+      if (!other.connected) throw new Error('the other party has hung up');
+    } catch (err) {
+      await third.destroy().catch(() => undefined);
+      throw err;
+    }
     third.other = other;
     other.other = third;
     attend(third);
-    await dialog.destroy();
+    third.session.recording.segments++;
+    third.session.recording.parties.push(target);
+    // it may have hung up by itself
+    await dialog.destroy().catch(() => undefined);
+    await third.session.save();
     srf.emit('transferred', other, third);
   }
 };

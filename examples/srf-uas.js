@@ -9,7 +9,13 @@ module.exports = function (srf, session, store) {
   srf.invite(async (req, res) => {
     req.session.caller = req.callingNumber;
     req.session.since = new Date();
-    const uas = await srf.createUAS(req, res, { localSdp: SDP });
+    let uas;
+    try {
+      uas = await srf.createUAS(req, res, { localSdp: SDP });
+    } catch (err) {
+      // the caller has hung up, or the connection to the server is gone
+      return srf.emit('call failed', err);
+    }
 
     uas.on('info', (info, infoRes) => {
       info.session.digits = (info.session.digits || '') + info.body;
@@ -20,5 +26,6 @@ module.exports = function (srf, session, store) {
       const { caller, since, digits } = bye.session;
       srf.emit('call ended', { caller, since, digits });
     });
+    return srf.emit('call answered', uas);
   });
 };

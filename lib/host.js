@@ -63,6 +63,14 @@ class Host {
   // Makes a response tell that its final response was given as soon as it was, though it has not left yet.
   answering(_res, _isGiven) {}
 
+  // Whether res.send takes a status code; one that it does not take it shall refuse by itself.
+  takes(_res, _status) {
+    return true;
+  }
+
+  // A final response may have to wait: gives what is to be called before it leaves.
+  waits(_res, _status) {}
+
   // The arguments of res.send, made to tell done(err) what became of the response; nothing where a host does not know.
   confirmed(_args, _done) {}
 

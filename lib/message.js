@@ -40,6 +40,8 @@ class Message {
     this.canceledByEvent = false;
     // whether a final response has been given
     this.leaving = false;
+    // whether it holds the session still
+    this.holds = false;
     // a session that is not ours is left alone
     const foreign = attached && !(req.mks instanceof Session);
     this.plan = foreign ? 0 : native.plan(req.method, this.facts, req.source === 'application' ? statusOf(res) : 0);
@@ -134,6 +136,7 @@ class Message {
     req.resolvers = codec.resolvers;
     if (req.mks !== mks) mks.attachTo(req);
     mks.hold();
+    this.holds = true;
     if (diagnostics.message.hasSubscribers) this.tell();
     if (plan & Plan.ON_FINAL) {
       if (this.isPending) {
@@ -185,14 +188,23 @@ class Message {
 
   // Goes on with another session (Store#regenerate).
   replace(mks) {
-    mks.hold();
     if (this.isPending && !this.leaving) mks.pending = this.id;
-    this.mks.release();
+    if (this.holds) {
+      mks.hold();
+      this.mks.release();
+    }
     this.mks = mks;
   }
 
   over(err) {
     this.engine.report(err);
+    this.release();
+  }
+
+  // Once, though a response that the host refused may be given again.
+  release() {
+    if (!this.holds) return;
+    this.holds = false;
     this.mks.release();
   }
 
@@ -203,7 +215,7 @@ class Message {
     this.host.answering(res, () => this.leaving);
     res.send = (...args) => {
       const [status] = args;
-      const known = Number.isInteger(status) && status >= 100 && status < 700;
+      const known = Number.isInteger(status) && status >= 100 && status < 700 && this.host.takes(res, status);
       if (!known || (status < 200 && !this.leaving)) return send.apply(res, args);
       if (this.leaving) {
         debug('%s %s: a final response was given before, %d is not sent', this.req.method, this.id, status);
@@ -213,7 +225,12 @@ class Message {
       const end = this.outcome(status);
       const confirmed =
         end === Finish.SAVE_DIALOG ? this.host.confirmed(args, (err) => this.sent(status, err)) : undefined;
-      return this.afterwards(send, confirmed || args, (leave) => this.finish(status, end, leave, Boolean(confirmed)));
+      const leaves = this.host.waits(res, status);
+      const method = (...given) => {
+        leaves?.();
+        return send.apply(res, given);
+      };
+      return this.afterwards(method, confirmed || args, (leave) => this.finish(status, end, leave, Boolean(confirmed)));
     };
   }
 
@@ -267,7 +284,7 @@ class Message {
       debug('%s %s: %d was not sent, key removed: %s', this.req.method, this.id, status, err.message ?? err);
       this.remove();
     }
-    this.mks.release();
+    this.release();
   }
 
   remove() {

@@ -254,7 +254,7 @@ class Session {
   }
 
   release() {
-    if (--this.#held === 0) this.#keys.names.forEach((name) => this.engine.strike(name, this));
+    if (this.#held > 0 && --this.#held === 0) this.#keys.names.forEach((name) => this.engine.strike(name, this));
   }
 
   get reference() {

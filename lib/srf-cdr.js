@@ -11,6 +11,8 @@ const { Session } = require('./session');
 const { fromLocal, fromRemote, tagOf } = require('./srf-keys');
 
 const STOP = 'cdr:stop';
+// What ended no call: a challenge that is answered by another INVITE of the same Call-ID, a leg that failed, a CANCEL.
+const NEVER_BEGAN = /reject|cancel/i;
 // ms until the process that has the call, if there is one, has surely got the BYE and loaded the session for it
 const AFTER = 5000;
 
@@ -29,7 +31,8 @@ function cdr(srf, { after = AFTER } = {}) {
     if (event !== STOP || srf.app.listenerCount(STOP) === 0) return original.call(srf, event, listener);
     return EventEmitter.prototype.on.call(srf.app, event, listener);
   });
-  srf.on(STOP, (source, _time, _reason, bye) => {
+  srf.on(STOP, (source, _time, reason, bye) => {
+    if (NEVER_BEGAN.test(reason)) return;
     const ids = idsOf(source, bye);
     setTimeout(() => remove(host, ids), after).unref();
   });
@@ -44,6 +47,8 @@ function idsOf(source, bye) {
 
 function remove(host, [id, ...others]) {
   const { engine } = host;
+  // a call that goes on here under the bare Call-ID is another one
+  if (others.length === 0 && engine.find(`mks:${id}`)) return;
   Session.find(engine.store, id, (err, found) => {
     // a store that was closed meanwhile has nobody who waits for it
     if (err) return err.code === 'ERR_SESSION_STORE_CLOSED' ? undefined : engine.report(err);

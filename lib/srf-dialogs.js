@@ -13,6 +13,8 @@ class Dialogs {
   #holders = new WeakMap();
   // by request: the leg that it was sent for
   #legs = new WeakMap();
+  // by session: its legs that were answered, and whose ACK is left to the application (3pcc)
+  #unconfirmed = new WeakMap();
 
   constructor(host) {
     this.#host = host;
@@ -22,9 +24,30 @@ class Dialogs {
     this.#legs.set(leg.req, leg);
   }
 
+  // A leg was answered; it is a dialog when the application has sent the ACK, if ever.
+  unconfirmed(leg) {
+    const { mks } = leg;
+    if (!this.#unconfirmed.has(mks)) this.#unconfirmed.set(mks, new Set());
+    this.#unconfirmed.get(mks).add(leg);
+  }
+
+  #confirm(leg) {
+    if (this.#unconfirmed.get(leg.mks)?.delete(leg)) leg.answered(200, true);
+    else if (leg.isGivenUp) leg.resume();
+  }
+
+  // A dialog of a session has ended: its legs that still wait for their ACK may wait in vain.
+  #giveUp(mks) {
+    const legs = this.#unconfirmed.get(mks);
+    this.#unconfirmed.delete(mks);
+    legs?.forEach((leg) => leg.giveUp());
+  }
+
   began(dialog) {
     if (this.#holders.has(dialog)) return;
-    const { mks, id } = this.#legs.get(dialog.req) ?? this.#accepted(dialog);
+    const leg = this.#legs.get(dialog.req);
+    if (leg) this.#confirm(leg);
+    const { mks, id } = leg ?? this.#accepted(dialog);
     this.#holders.set(dialog, { mks, id });
     mks.attachTo(dialog);
   }
@@ -44,6 +67,7 @@ class Dialogs {
     this.#holders.delete(dialog);
     const { mks, id } = holder;
     debug('%s: dialog ended, key removed', id);
+    this.#giveUp(mks);
     const shared = mks.keyCount > 1;
     this.#host.ended(mks, id);
     // The handlers of 'destroy' come next. What they change is saved if another leg has the session, and still has it.

@@ -24,7 +24,12 @@ const halves = new WeakMap();
 // A dialog begins under a key; `half` is one of the two above.
 function claim(mks, id, half) {
   if (!halves.has(mks)) halves.set(mks, new Map());
-  halves.get(mks).set(id, half);
+  const claimed = halves.get(mks);
+  // those of dialogs that are over; a session may outlive many
+  if (claimed.size > 2 * mks.keyCount) {
+    for (const each of claimed.keys()) if (!mks.has(each)) claimed.delete(each);
+  }
+  claimed.set(id, half);
 }
 
 // The key for a request that begins a dialog. One that even the tag does not tell apart (a request merged by a proxy,

@@ -23,6 +23,7 @@ class Leg {
     this.req = req;
     this.id = keyOfSent(engine, req);
     this.mks = mks && !mks.removed ? mks : new Session({ store: engine.store });
+    this.isGivenUp = false;
     this.mks.set(this.id);
     this.mks.hold();
     attachSent(req, this.mks);
@@ -40,6 +41,21 @@ class Leg {
     if (end === Finish.REMOVE) mks.removeKey(id, report);
     else if (end !== Finish.NOTHING) mks.write(end, report);
     if (end === Finish.REMOVE || !held) mks.release();
+  }
+
+  // Its ACK, which is left to the application, is not expected any more.
+  giveUp() {
+    this.isGivenUp = true;
+    this.answered(0, true);
+  }
+
+  // It came all the same.
+  resume() {
+    this.isGivenUp = false;
+    this.mks.hold();
+    if (this.mks.removed) return;
+    this.mks.set(this.id);
+    this.answered(200, true);
   }
 
   // Waits for the final response where drachtio-srf makes no Dialog of it.

@@ -29,7 +29,8 @@ function createUAC(host, original, args, at, mks) {
   const callback = args[place];
   const send = (done) => {
     args[place] = (err, ...results) => {
-      leg?.answered(err ? failureOf(err) : 200, true);
+      if (leg && !err && isUnconfirmed(results[0])) host.dialogs.unconfirmed(leg);
+      else leg?.answered(err ? failureOf(err) : 200, true);
       return done(err, ...results);
     };
     return original.apply(host.srf, args);
@@ -39,6 +40,9 @@ function createUAC(host, original, args, at, mks) {
     send((err, dialog) => (err ? reject(err) : resolve(dialog)));
   });
 }
+
+// With `noAck` there is no Dialog yet, but what makes one.
+const isUnconfirmed = (result) => result !== null && typeof result === 'object' && Object.hasOwn(result, 'ack');
 
 // drachtio-srf gives up a leg that got a 2xx which it can make no dialog of
 const failureOf = ({ status }) => (status >= 300 ? status : 0);

@@ -10,6 +10,7 @@ const { Event, Facts, Finish, Plan } = require('./rules');
 const { Session } = require('./session');
 const { claimReceived, claimSent, keyInDialog, keyOfReceived, keyOfSentInDialog } = require('./srf-keys');
 const { hookLegs } = require('./srf-legs');
+const Waiting = require('./srf-waiting');
 
 const hosts = new WeakMap();
 
@@ -17,6 +18,10 @@ const hosts = new WeakMap();
 const WITHIN_CALL = /^\s*(?:refer|kpml)\b/i;
 
 class SrfHost extends Host {
+  // by status code, whether drachtio-srf knows it
+  #statuses = new Map();
+  #waiting = new Waiting();
+
   // `open(host, req, res, next, dialogsOnly)` gives a request its session
   constructor(srf, engine, open) {
     super();
@@ -50,6 +55,10 @@ class SrfHost extends Host {
       return given;
     });
     hookLegs(this);
+    // srf.endSession is handed on to this
+    const { app } = srf;
+    const { endSession } = app;
+    app.endSession = (holder) => this.#waiting.after(holder?.socket, () => endSession.call(app, holder));
   }
 
   // Replaces a method of this instance.
@@ -62,9 +71,12 @@ class SrfHost extends Host {
   #passOn(req, res, next) {
     const dialog = req.stackDialogId && this.srf.findDialogById(req.stackDialogId);
     if (!dialog) return next;
+    const listeners = req.method === 'BYE' ? dialog.rawListeners('destroy') : [];
     return (err) => {
       if (err || this.srf.findDialogById(req.stackDialogId)) return next(err);
       try {
+        // a BYE of the application, answered meanwhile, has taken them away
+        if (dialog.listenerCount('destroy') === 0) listeners.forEach((listener) => dialog.on('destroy', listener));
         return dialog.handle(req, res);
       } catch (thrown) {
         return next(thrown);
@@ -100,6 +112,32 @@ class SrfHost extends Host {
   answering(res, isGiven) {
     const get = () => isGiven() || res.finished;
     Object.defineProperty(res, 'finalResponseSent', { get, configurable: true });
+  }
+
+  // It throws for a code that it has no reason phrase for. Asked of a response that has left, it does nothing else.
+  takes(res, status) {
+    if (!this.#statuses.has(status)) {
+      const left = Object.create(Object.getPrototypeOf(res), { finished: { value: true } });
+      let taken = true;
+      try {
+        left.send(status);
+      } catch {
+        taken = false;
+      }
+      this.#statuses.set(status, taken);
+    }
+    return this.#statuses.get(status);
+  }
+
+  // res.status is there at once. res.end() marks the response as sent when its res.send has returned.
+  waits(res, status) {
+    const { finished } = res;
+    const left = this.#waiting.add(res.req?.socket);
+    res.status = status;
+    return () => {
+      res.finished = finished;
+      left();
+    };
   }
 
   confirmed(args, done) {

@@ -5,6 +5,7 @@
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const { after, before, describe, it } = require('node:test');
+const { connect } = require('node:net');
 const { setTimeout: sleep } = require('node:timers/promises');
 const session = require('../..');
 const { DrachtioServer } = require('../../examples/drachtio-server');
@@ -64,6 +65,21 @@ class SrfBench extends Bench {
     return await this.connect(srf);
   }
 
+  // The application listens, and the server connects to it (outbound connections).
+  async serves(srf) {
+    srf.listen({ port: 0, host: '127.0.0.1', secret: this.server.connectOptions.secret });
+    const { server } = srf.app.client.wp;
+    if (!server.listening) await once(server, 'listening');
+    // closed with the test: a listening application can't be disconnected
+    this.applications.delete(srf);
+    const socket = connect(server.address().port, '127.0.0.1');
+    this.listening = { socket, server };
+    this.server.connect(socket);
+    await once(srf, 'connect');
+    // which requests come over such a connection the server is told elsewhere
+    for (const { methods } of this.server.connections) methods.add('invite');
+  }
+
   disconnect(srf) {
     if (this.applications.delete(srf) && srf.app.client) srf.disconnect();
   }
@@ -109,6 +125,8 @@ class SrfBench extends Bench {
       await within(body(this), 'the test to end');
     } finally {
       this.applications.forEach((srf) => this.disconnect(srf));
+      this.listening?.socket.destroy();
+      this.listening?.server.close();
       await this.server.stop();
       await this.content.close();
     }

@@ -31,6 +31,12 @@ srf.invite(async (req, res) => {
     info.session.recording = same;
     response.send(200);
   });
+  uas.once('destroy', (bye, reason) => [bye.session.caller?.toUpperCase(), reason?.length]);
+  uas.once('info', (info, response) => response.send(info.session.recording ? 200 : 500));
+  for (const event of ['hold', 'unhold'] as const) uas.on(event, (reinvite) => reinvite.session.caller);
+  uas.on('unsubscribe', (request, reason) => [request.session.caller, reason.length]);
+  // @ts-expect-error: not a property of the application's data
+  uas.once('destroy', (bye) => bye.session.unknown);
   uac.session.recording = true;
   await uac.session.save();
   uac.session = { recording: false };
