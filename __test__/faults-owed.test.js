@@ -42,7 +42,7 @@ for (const fault of OUTAGES) {
     }
     await outage.mend();
     await bench.become(['begun', 'begun too', 'changed', 'kept']);
-    await until(async () => (await bench.stored('begun')).b, 'all of it');
+    await until(async () => (await bench.stored('begun')).b && (await bench.stored('changed')).n5, 'all of it');
     assert.deepEqual(await bench.stored('changed'), { id: 'changed', n1: 1, n3: 3, n4: 4, n5: 5 });
     assert.deepEqual(await bench.stored('begun too'), { a: 1, b: 2 });
     assert.deepEqual(givenUp(store), []);
