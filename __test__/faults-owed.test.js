@@ -105,7 +105,7 @@ test('close() finishes what was accepted and is owed, when the store comes back 
   const closed = bench.store.close({ timeout: 10000 });
   await outage.mend();
   await within(closed, 'the store to close');
-  assert.deepEqual(await bench.stored('call'), { a: 1 });
+  assert.deepEqual(await until(() => bench.stored('call').catch(() => null), 'the session'), { a: 1 });
   assert.deepEqual(givenUp(bench.store), []);
 });
 

@@ -154,7 +154,7 @@ async function pair(t, kind, data) {
     return { store, mine: await load(store, 'call'), theirs: await load(store, 'call') };
   }
   const { port } = await startRedis(t);
-  const [store, other] = [connect(t, { port }), connect(t, { port })];
+  const [store, other] = [1, 2].map(() => connect(t, { port, cache: false }));
   await save(store, 'call', data);
   return { store, mine: await load(store, 'call'), theirs: await load(other, 'call') };
 }

@@ -157,6 +157,7 @@ test('the time to live of a session that is only read is renewed all the same', 
 
 test('a connection that is lost takes everything along', async (t) => {
   const { here, there, server } = await open(t);
+  await isOn(here);
   for (let i = 0; i < 50; i++) await save(here, `call-${i}`, { i });
   assert.equal(cacheOf(here).sessions, 50);
   const { made } = here.stats().connections;
@@ -175,6 +176,7 @@ test('a connection that is lost takes everything along', async (t) => {
 
 test('one of several connections that is lost is enough', async (t) => {
   const { here, server } = await open(t, { poolSize: 4 });
+  await isOn(here);
   for (let i = 0; i < 50; i++) await save(here, `call-${i}`, { i });
   const clients = (await server.cli('CLIENT', 'LIST')).split('\n').filter((line) => / flags=t/.test(line));
   assert.equal(clients.length, 4);

@@ -29,11 +29,11 @@ function checked(options) {
     throw new SessionError('ERR_SESSION_OPTION', 'session(options): `resolvers` must be an array of classes');
   }
   if (timeout !== undefined && !(Number.isInteger(timeout) && timeout > 0 && timeout <= 86400000)) {
-    const message = `session(options): \`timeout\` must be a whole number of ms from 1 to 86400000, not ${timeout}`;
+    const message = `session(options): \`timeout\` must be a whole number of ms from 1 to 86400000, not ${String(timeout)}`;
     throw new SessionError('ERR_SESSION_OPTION', message);
   }
   if (![undefined, 'continue', 'reject'].includes(onStoreFailure) && typeof onStoreFailure !== 'function') {
-    const message = `session(options): \`onStoreFailure\` must be 'continue', 'reject' or a function, not ${onStoreFailure}`;
+    const message = `session(options): \`onStoreFailure\` must be 'continue', 'reject' or a function, not ${String(onStoreFailure)}`;
     throw new SessionError('ERR_SESSION_OPTION', message);
   }
   return options;

@@ -146,7 +146,7 @@ class NativeStore extends Store {
     if (typeof options === 'function') [options, callback] = [undefined, options];
     const { timeout = CLOSE_TIMEOUT } = options ?? {};
     if (!(Number.isInteger(timeout) && timeout >= 0 && timeout <= 86400000)) {
-      const message = `close({timeout}): a whole number of ms from 0 to 86400000, not ${timeout}`;
+      const message = `close({timeout}): a whole number of ms from 0 to 86400000, not ${String(timeout)}`;
       return promised(callback, (done) => done(new SessionError('ERR_SESSION_OPTION', message)));
     }
     const closed = () => {

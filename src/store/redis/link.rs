@@ -174,10 +174,17 @@ impl Link {
                 }
                 Err(error) => {
                     failures += 1;
-                    if lost.is_none_or(|lost| lost.elapsed() >= PATIENCE) {
+                    let patience = lost.map_or(Duration::ZERO, |lost| {
+                        PATIENCE.saturating_sub(lost.elapsed())
+                    });
+                    let mut pause = pause_after(failures);
+                    if patience.is_zero() {
                         self.refuse(&explain(&error, &self.config));
+                    } else {
+                        // It ends when it ends, not one pause later.
+                        pause = pause.min(patience);
                     }
-                    let pause = tokio::time::sleep(pause_after(failures));
+                    let pause = tokio::time::sleep(pause);
                     tokio::pin!(pause);
                     while !self.stopping.get() {
                         tokio::select! {

@@ -169,7 +169,7 @@ pub fn checked(name: &str, reply: Value) -> Result<Value> {
         Some(ServerErrorKind::NoPerm) => Error::new(Kind::Auth, said),
         _ => match error.code() {
             "NOAUTH" => Error::new(Kind::Auth, said),
-            "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "BUSY" => {
+            "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "BUSY" | "MOVED" | "ASK" => {
                 Error::new(Kind::Unavailable, said)
             }
             "READONLY" | "OOM" | "MISCONF" | "NOREPLICAS" | "TRYAGAIN" => {
