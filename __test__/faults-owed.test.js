@@ -204,3 +204,27 @@ test('Redis that has lost everything and is back: what was owed to a lost sessio
   await until(() => bench.store.errors.some(({ code }) => ['ERR_SESSION_GONE', 'ERR_SESSION_GIVEN_UP'].includes(code)), 'it to be told'); // prettier-ignore
   assert.deepEqual(await stored(connect(t, { port: bench.redis.port }), 'begun'), { c: 3 });
 });
+
+test('a save behind a conflict is written, wherever the connection is lost', async (t) => {
+  const bench = await faultBench(t, { timeout: 1000, storeOptions: { poolSize: 1 } });
+  const wrong = [];
+  for (let bytes = 0; bytes < 400; bytes += 20) {
+    const id = `call-${bytes}`;
+    await save(bench.other, id, { a: 1 });
+    const [mine, theirs] = [await load(bench.store, id), await load(bench.other, id)];
+    theirs.session.theirs = 1;
+    await theirs.save();
+    bench.proxy.after(bytes, 'toServer', 'reset');
+    mine.session.a = 2;
+    const first = mine.save({ ifUnchanged: true }).catch(({ code }) => code);
+    mine.session.a = 3;
+    const ended = await Promise.all([first, mine.save().catch(({ code }) => code)]);
+    await bench.proxy.mend();
+    await until(() => bench.store.get('a').then(() => true, () => false), 'the store to be back'); // prettier-ignore
+    const right = async () => (await bench.stored(id)).a === 3;
+    // what was acknowledged is there at once, what is owed a little later
+    const there = ended[1] === undefined ? await right() : await until(right, 'what is owed').catch(() => false);
+    if (!there) wrong.push([bytes, ...ended, (await bench.stored(id)).a]);
+  }
+  assert.deepEqual(wrong, []);
+});

@@ -64,14 +64,16 @@ for (const [name, fault] of Object.entries(FAULTS)) {
       'INVITE begun and used', 'INVITE canceled', 'OPTIONS options', 'REGISTER register'
     ]); // prettier-ignore
 
-    // a session that this process has begun is found by it, whatever the store does
+    // a session that this process has begun is found by it, whatever the store does; one that was stored may be out of
+    // reach again
     const [own] = bench.saw('INFO', 'begun and used');
-    assert.deepEqual([own.degraded, own.data.callId], [false, 'begun and used']);
+    const found = own.data.callId === 'begun and used';
+    assert.equal(own.degraded, !found);
+    if (fault.saves !== undefined) assert.ok(found, 'the session that has begun meanwhile');
     const [loaded] = bench.saw('INFO', 'used');
     const known = JSON.stringify(loaded.data) === '{"callId":"used"}';
     assert.equal(loaded.degraded, !known, 'either it is there, or it is said that it could not be had');
-    // where the store can't be asked, what this process has kept of it may do
-    if (fault.loads) assert.ok(known, 'the session of before is there');
+    if (fault.loads !== undefined) assert.equal(known, fault.loads, 'the session of before is there');
     if (fault.loads === false || fault.saves === false) assert.ok(bench.store.errors.length > 0, 'somebody was told');
 
     await outage.mend();
@@ -79,7 +81,7 @@ for (const [name, fault] of Object.entries(FAULTS)) {
     await bench.become(left);
     await bench.store.close();
     await bench.become(left);
-    assert.deepEqual(await bench.stored('begun and used'), { callId: 'begun and used', digits: '12' });
+    if (found) assert.deepEqual(await bench.stored('begun and used'), { callId: 'begun and used', digits: '12' });
     if (known) assert.deepEqual(await bench.stored('used'), { callId: 'used', digits: '34' });
     assert.ok(!bench.codes().includes('ERR_SESSION_GIVEN_UP'), 'nothing was given up');
   });

@@ -34,9 +34,13 @@ class FaultBench {
     Object.assign(this, { t, redis, proxy, failures: [], seen: [] });
   }
 
-  // a store behind the proxy
+  // A store behind the proxy. Without a near cache: what is asked for is asked of Redis.
   connect(options) {
-    return connect(this.t, { port: this.proxy.port, ...options });
+    const store = {};
+    // before connect() closes it, which would wait for what is owed
+    this.t.after(() => store.made?.close({ timeout: 50 }));
+    store.made = connect(this.t, { port: this.proxy.port, cache: false, ...options });
+    return store.made;
   }
 
   // A host with handlers that note what they see, put `x-set` into the session, and answer 200.
@@ -81,8 +85,7 @@ class FaultBench {
     return finals.map(({ method, callId, statusCode }) => `${method} ${callId} ${statusCode}`).toSorted();
   }
 
-  // The Call-IDs in Redis.
-  // But for the traces that sessions leave for a minute whose first save may be repeated.
+  // The Call-IDs in Redis, but for the traces that sessions leave for a minute whose first save may be repeated.
   async ids() {
     const text = await this.redis.cli('EVAL', KEYS, '0');
     // prettier-ignore

@@ -45,7 +45,7 @@ const statusOf = ({ outcome }) => {
 function mayWrite(op, ops) {
   if (op.status === 'done' || op.status === 'owed') return true;
   if (op.kind === 'update') return true;
-  const later = ({ kind, actor, start }) => kind !== 'load' && actor === op.actor && start > op.start;
+  const later = ({ kind, actor, end }) => kind !== 'load' && actor === op.actor && end > op.end;
   return op.outcome.code === 'ERR_SESSION_CONFLICT' && ops.some(later);
 }
 
