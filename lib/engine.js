@@ -110,7 +110,8 @@ class Engine {
           continue;
         }
         const callback = this.waiting.take(op);
-        if (code === null && this.told.size > 0 && this.ready) this.told.clear();
+        // what was found in this process says nothing of the store
+        if (code === null && this.told.size > 0 && this.ready && !this.native.restless) this.told.clear();
         if (callback) callback(code === null ? null : new SessionError(code, value), value);
       } catch (err) {
         process.nextTick(() => {
