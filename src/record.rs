@@ -313,6 +313,14 @@ impl Record {
                 .map(Arc::clone)
                 .collect(),
             text: Arc::clone(text),
+            seen: [
+                Some(&self.text),
+                self.incoming.as_ref().map(|(text, _)| text),
+            ]
+            .into_iter()
+            .flatten()
+            .map(Arc::clone)
+            .collect(),
             known: self.known(),
             added: self
                 .keys

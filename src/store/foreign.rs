@@ -307,6 +307,7 @@ async fn create(desk: &RefCell<Desk>, create: Create) -> Result<Saved> {
             base: fields::EMPTY.into(),
             others: Vec::new(),
             text: create.text,
+            seen: Vec::new(),
             known: Vec::new(),
             added: create.keys,
             ttl: create.ttl,

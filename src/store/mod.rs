@@ -133,6 +133,8 @@ pub struct Update {
     pub others: Vec<Arc<str>>,
     /// Its data now.
     pub text: Arc<str>,
+    /// Its data as this process has last seen it stored: what differs from that too was stored by others since.
+    pub seen: Vec<Arc<str>>,
     /// The keys it had.
     pub known: Vec<String>,
     /// The keys that are new, or have another resource.

@@ -73,6 +73,7 @@ fn a_removed_session_is_not_brought_back() {
         base: "{}".into(),
         others: Vec::new(),
         text: r#"{"x":1}"#.into(),
+        seen: Vec::new(),
         known: vec!["mks:a".into()],
         added: vec![("mks:b".into(), None)],
         ttl: None,

@@ -316,6 +316,7 @@ async fn touch(links: &Links, name: &str, ttl: Option<u64>) -> Result<()> {
                 base: Arc::clone(&text),
                 others: Vec::new(),
                 text,
+                seen: Vec::new(),
                 known: found.keys.into_iter().map(|(name, _)| name).collect(),
                 added: Vec::new(),
                 ttl,

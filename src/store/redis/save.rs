@@ -113,6 +113,7 @@ fn as_update(create: &Create, found: Stored) -> Update {
         base: fields::EMPTY.into(),
         others: Vec::new(),
         text: Arc::clone(&create.text),
+        seen: Vec::new(),
         known: found.keys.into_iter().map(|(name, _)| name).collect(),
         added: create.keys.clone(),
         ttl: create.ttl,
@@ -177,7 +178,8 @@ pub async fn update(links: &Links, update: &Update) -> Result<Reply> {
             answered => return answered,
         }
     }
-    let mine = with(&update.others, [&update.base, &update.text]);
+    let mut mine = with(&update.others, [&update.base, &update.text]);
+    mine.extend(update.seen.iter().map(Arc::clone));
     settle(links, update, &mine).await
 }
 
