@@ -436,12 +436,15 @@ fn given_up(job: &Job, why: &str) -> Event {
 fn ahead<'a>(jobs: impl Iterator<Item = &'a Job>, name: &str) -> Value {
     for job in jobs {
         let Some(record) = &job.record else { continue };
+        if job.removes(name) {
+            return Value::Nothing;
+        }
+        // What stands in for a session that could not be loaded is not it.
+        if record.borrow().state == State::Unknown {
+            continue;
+        }
         if record.borrow().keys.iter().any(|key| key.name == name) {
-            return if job.removes(name) {
-                Value::Nothing
-            } else {
-                Value::Session(Rc::new(RefCell::new(record.borrow().ahead())))
-            };
+            return Value::Session(Rc::new(RefCell::new(record.borrow().ahead())));
         }
     }
     Value::Nothing

@@ -349,10 +349,6 @@ fn prepare_removal(
 pub fn coalesce(last: Option<&mut Job>, mut job: Job) -> Option<Job> {
     let Some(last) = last else { return Some(job) };
     let same = matches!((&last.record, &job.record), (Some(a), Some(b)) if Rc::ptr_eq(a, b));
-    // Another request's view of the same session, which goes on from where this one left off.
-    let next = matches!((&last.record, &job.record), (Some(a), Some(b)) if a.borrow().uuid == b.borrow().uuid)
-        && last.waiters.is_empty()
-        && job.waiters.is_empty();
     let Task::Save {
         text,
         extent,
@@ -371,7 +367,7 @@ pub fn coalesce(last: Option<&mut Job>, mut job: Job) -> Option<Job> {
             extent: now,
             ttl: newer_ttl,
             if_unchanged: false,
-        } if extent == now && (same && Arc::ptr_eq(base, text) || next && base == text) => {
+        } if same && extent == now && Arc::ptr_eq(base, text) => {
             *text = Arc::clone(newer);
             *ttl = *newer_ttl;
             last.waiters.append(&mut job.waiters);

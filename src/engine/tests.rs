@@ -302,7 +302,11 @@ fn a_request_finds_what_is_owed_of_its_session() {
     save(&mut engine, 3, &found, r#"{"n":1,"m":2}"#);
     try_again(&mut engine);
     assert!(
-        matches!(serve(&mut engine, saved()), Op::Create(create) if &*create.text == r#"{"n":1,"m":2}"#)
+        matches!(serve(&mut engine, saved()), Op::Create(create) if &*create.text == r#"{"n":1}"#)
+    );
+    done(&mut engine);
+    assert!(
+        matches!(serve(&mut engine, saved()), Op::Update(update) if &*update.text == r#"{"n":1,"m":2}"#)
     );
 }
 
