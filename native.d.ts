@@ -70,6 +70,8 @@ export declare class NativeEngine {
   clear(op: number): Cell
   /** Finishes what was asked for within `timeout` ms, then lets go of the store. */
   close(op: number, timeout: number): Cell
+  /** Hands over what was asked for since the last time: an operation that gave `undefined` may wait for this. */
+  flush(): void
   /** How many operations are under way. */
   get pending(): number
   /** Whether [`NativeEngine::expire`] has something to do though nobody waits for an operation. */
@@ -122,6 +124,9 @@ export declare function recordAbsorb(record: ExternalObject<Shared>, fresh: Exte
 /** Adds a key, or gives the one there is another resource; it is stored with the next save. */
 export declare function recordAddKey(record: ExternalObject<Shared>, id: string, resource?: string | undefined | null): void
 
+/** Whether a save of the text that JavaScript has given or got last would write nothing. */
+export declare function recordIsClean(record: ExternalObject<Shared>): boolean
+
 /** Whether a save of `text` (absent: nobody has read the data) would write anything. */
 export declare function recordIsDirty(record: ExternalObject<Shared>, text?: string | undefined | null): boolean
 
@@ -149,7 +154,7 @@ export declare function recordText(record: ExternalObject<Shared>): string
 /** Who it is. */
 export declare function recordUuid(record: ExternalObject<Shared>): string
 
-/** The text when all that was asked for is done. */
+/** The text when all that was asked for is done, for a data object to be made of it. */
 export declare function recordView(record: ExternalObject<Shared>): string
 
 /**

@@ -1,11 +1,12 @@
 'use strict';
 // One native engine, seen from JavaScript: the callbacks of pending operations, their completions, the deadlines, and
-// which sessions are live, that is, held by a request that is being handled.
+// which sessions are live, that is, held by a request that is being handled, or used a moment ago.
 
 const debug = require('debug')('drachtio:session');
 const Callbacks = require('./callbacks');
 const diagnostics = require('./diagnostics');
 const promised = require('./promised');
+const Recent = require('./recent');
 const SessionError = require('./errors');
 const { NativeEngine } = require('./native');
 
@@ -39,10 +40,19 @@ class Engine {
     this.waiting = new Callbacks();
     this.connecting = false;
     this.timer = null;
+    // whether the process is kept alive
+    this.holding = false;
+    // whether what this turn of the event loop has asked for is still to be handed over
+    this.gathering = false;
+    this.handOver = () => {
+      this.gathering = false;
+      this.native.flush();
+    };
     // by name; without a Map, whose outgrown tables keep young entries alive until a full collection
     this.live = Object.create(null);
     this.liveCount = 0;
     this.sweepAt = SWEEP;
+    this.recent = new Recent();
     // what has been told of the store's state, until it is better
     this.told = new Set();
     // whether somebody was told, where nobody listens
@@ -79,8 +89,15 @@ class Engine {
       return;
     }
     this.waiting.set(op, callback);
-    this.hold();
+    if (!this.holding) this.hold();
+    if (!this.gathering) this.gather();
     this.work();
+  }
+
+  // What one turn of the event loop asks for goes to the store together, when the turn is over.
+  gather() {
+    this.gathering = true;
+    process.nextTick(this.handOver);
   }
 
   // As run(), for applications: `read` turns the native value into theirs.
@@ -120,7 +137,7 @@ class Engine {
       }
     }
     this.work();
-    if (!this.busy) this.timer?.unref();
+    if (this.holding && !this.busy) this.letGo();
   }
 
   // what a store in JavaScript has to be asked; a native store has nothing to do here
@@ -168,6 +185,7 @@ class Engine {
 
   // Keeps the process alive, and looks at the deadlines, while something is pending.
   hold() {
+    this.holding = true;
     if (this.timer) return void this.timer.ref();
     let idle = 0;
     this.timer = setInterval(() => {
@@ -181,6 +199,11 @@ class Engine {
         this.timer = null;
       }
     }, TICK);
+  }
+
+  letGo() {
+    this.holding = false;
+    this.timer?.unref();
   }
 
   // The live session that has this key, if there is one.

@@ -8,9 +8,11 @@ const diagnostics = require('./diagnostics');
 const native = require('./native');
 const SessionError = require('./errors');
 const { isCanceled, statusOf } = require('./host');
-const { Event, Facts, Finish, Plan } = require('./rules');
+const rules = require('./rules');
 const { Session } = require('./session');
 const { rejects, unavailable } = require('./store-failure');
+
+const { Event, Facts, Finish, Plan } = rules;
 
 // where a request has its message
 const MESSAGE = Symbol('drachtio-session message');
@@ -44,7 +46,7 @@ class Message {
     this.holds = false;
     // a session that is not ours is left alone
     const foreign = attached && !(req.mks instanceof Session);
-    this.plan = foreign ? 0 : native.plan(req.method, this.facts, req.source === 'application' ? statusOf(res) : 0);
+    this.plan = foreign ? 0 : rules.plan(req.method, this.facts, req.source === 'application' ? statusOf(res) : 0);
   }
 
   begin(next) {
@@ -174,7 +176,7 @@ class Message {
   // The handlers have returned, and no response will follow.
   settle() {
     const done = (err) => this.over(err);
-    const end = native.finish(this.plan, this.facts, 0);
+    const end = rules.finish(this.plan, this.facts, 0);
     if (end === Finish.REMOVE) this.mks.removeKey(this.id, done);
     else this.mks.write(end, done);
   }
@@ -258,7 +260,7 @@ class Message {
 
   // what a final response means, as things are now
   outcome(status) {
-    return native.finish(this.plan, this.facts | (this.canceled ? Facts.CANCELED : 0), status);
+    return rules.finish(this.plan, this.facts | (this.canceled ? Facts.CANCELED : 0), status);
   }
 
   // `confirmed`: the host will tell whether the response was sent
@@ -301,7 +303,7 @@ class Message {
     res.ack = (...args) => {
       res.ack = ack;
       return this.afterwards(ack, args, (leave) => {
-        mks.write(native.finish(this.plan, this.facts, statusOf(res)), (err) => {
+        mks.write(rules.finish(this.plan, this.facts, statusOf(res)), (err) => {
           this.over(err);
           leave();
         });

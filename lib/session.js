@@ -14,6 +14,7 @@ const promised = require('./promised');
 
 const { PREFIX } = Keys;
 // extents of a save, as NativeEngine#save has them
+const CHANGES = 0;
 const ALWAYS = 1;
 
 class Session {
@@ -22,8 +23,14 @@ class Session {
   #reference;
   #updates;
   #held = 0;
+  // the text of the data object when the record got or gave it last
+  #text;
   // by the id of a key whose removal is on its way, those who wait for it
   #removals;
+  // its place among the sessions that were used last (recent.js)
+  newer;
+  older;
+  weight = 0;
 
   constructor(options, record = native.newRecord()) {
     if (!options || !options.store) {
@@ -64,8 +71,10 @@ class Session {
     if (!this.#data) {
       const data = new SessionData(this);
       const instances = [];
-      fill(data, codec.decode(native.recordView(this.record), instances));
+      const text = native.recordView(this.record);
+      fill(data, codec.decode(text, instances));
       this.#data = data;
+      this.#text = text;
       instances.forEach((instance) => instance.attachSession(this));
     }
     return this.#data;
@@ -85,7 +94,7 @@ class Session {
   // Adds a key: set(id), set(resource) with a sessionID, set(id, resource).
   set(id, resource) {
     const name = this.#keys.add(id, resource);
-    if (this.#held > 0) this.engine.enlist(name, this);
+    if (this.#isLive) this.engine.enlist(name, this);
     return this;
   }
 
@@ -129,7 +138,7 @@ class Session {
       this.#keys.refresh();
       this.engine.run(
         (err) => {
-          names.forEach((name) => this.engine.strike(name, this));
+          this.unlist(names);
           done(err);
         },
         'destroy',
@@ -141,8 +150,9 @@ class Session {
   // Saves what has changed and lets go: later requests load the session anew.
   close(callback) {
     return promised(callback, (done) =>
-      this.write(0, (err) => {
-        this.#keys.names.forEach((name) => this.engine.strike(name, this));
+      this.write(CHANGES, (err) => {
+        this.engine.recent.remove(this);
+        this.unlist();
         done(err);
       })
     );
@@ -178,10 +188,12 @@ class Session {
     let text, ttl;
     try {
       text = this.text();
+      if (extent === CHANGES && text === this.#text && native.recordIsClean(this.record)) return done(null);
       ttl = this.store.ttlOf?.(this);
     } catch (err) {
       return done(err);
     }
+    this.#text = text;
     const over = (err) => {
       if (err?.code === 'ERR_SESSION_CONFLICT') {
         this.loaded(false);
@@ -207,6 +219,7 @@ class Session {
       this.engine.report(err);
       text = undefined;
     }
+    if (text !== undefined) this.#text = text;
     const waiting = [done];
     (this.#removals ??= new Map()).set(id, waiting);
     const all = (err) => waiting.forEach((each) => each(err));
@@ -215,7 +228,7 @@ class Session {
       this.#keys.forget(id);
       this.engine.strike(PREFIX + id, this);
       // another process has added a key
-      if (isLast && left > 0) return this.write(0, all);
+      if (isLast && left > 0) return this.write(CHANGES, all);
       all(err);
     };
     this.engine.run(over, 'removeKey', this.record, id, text, ttl);
@@ -248,13 +261,30 @@ class Session {
     this.engine.run(over, 'load', name.slice(PREFIX.length), this.record, true);
   }
 
-  // A request holds the session: whoever comes by one of its keys meanwhile gets this object.
-  hold() {
-    if (this.#held++ === 0) this.#keys.names.forEach((name) => this.engine.enlist(name, this));
+  get #isLive() {
+    return this.#held > 0 || this.older !== undefined;
   }
 
+  // A request holds the session: whoever comes by one of its keys meanwhile gets this object.
+  hold() {
+    if (this.#held++ > 0) return;
+    if (this.older === undefined) this.#keys.names.forEach((name) => this.engine.enlist(name, this));
+    else {
+      this.engine.recent.remove(this);
+      this.degraded = false;
+    }
+  }
+
+  // Whoever comes soon after gets it too, if there is something stored that it can be compared with.
   release() {
-    if (this.#held > 0 && --this.#held === 0) this.#keys.names.forEach((name) => this.engine.strike(name, this));
+    if (this.#held === 0 || --this.#held > 0) return;
+    if (native.recordIsStored(this.record)) this.engine.recent.add(this, this.#text?.length ?? 0);
+    else this.unlist();
+  }
+
+  // Nobody gets it any more by these keys.
+  unlist(names = this.#keys.names) {
+    names.forEach((name) => this.engine.strike(name, this));
   }
 
   get reference() {
@@ -266,17 +296,22 @@ class Session {
     const engine = Engine.of(store);
     const live = engine.find(PREFIX + id);
     const found = (err, value) => {
-      if (err) return callback(err);
-      if (value === null) return callback(null, null);
-      let mks = live;
       try {
-        if (typeof value !== 'boolean') mks = known(engine, value) || new Session({ store }, value);
-        if (mks.record !== value) mks.loaded(value === true);
-      } catch (thrown) {
-        return callback(thrown);
+        if (err) return callback(err);
+        if (value === null) return callback(null, null);
+        let mks = live;
+        try {
+          if (typeof value !== 'boolean') mks = known(engine, value) || new Session({ store }, value);
+          if (mks.record !== value) mks.loaded(value === true);
+        } catch (thrown) {
+          return callback(thrown);
+        }
+        callback(null, mks);
+      } finally {
+        live?.release();
       }
-      callback(null, mks);
     };
+    live?.hold();
     engine.run(found, 'load', id, live?.record);
   }
 
@@ -297,7 +332,7 @@ Session.resolvers = codec.resolvers;
 
 // The session that another load has brought home while this one was under way.
 function known(engine, record) {
-  if (engine.live.size === 0) return null;
+  if (engine.liveCount === 0) return null;
   for (const name of native.recordKeys(record)) {
     const session = engine.find(name);
     if (session && native.recordAbsorb(session.record, record) !== null) return session;

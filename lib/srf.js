@@ -6,12 +6,13 @@ const native = require('./native');
 const Dialogs = require('./srf-dialogs');
 const { Host, factsOf, hasToTag, header, statusOf } = require('./host');
 const Message = require('./message');
-const { Event, Facts, Finish, Plan } = require('./rules');
+const rules = require('./rules');
 const { Session } = require('./session');
 const { claimReceived, claimSent, keyInDialog, keyOfReceived, keyOfSentInDialog } = require('./srf-keys');
 const { hookLegs } = require('./srf-legs');
 const Waiting = require('./srf-waiting');
 
+const { Event, Facts, Finish, Plan } = rules;
 const hosts = new WeakMap();
 
 // packages whose subscriptions live in the dialog of an INVITE (RFC 3515, RFC 4730)
@@ -195,7 +196,7 @@ class SrfHost extends Host {
       return;
     }
     bye.on('response', (res) => {
-      const plan = native.plan('BYE', Facts.TO_TAG, statusOf(res));
+      const plan = rules.plan('BYE', Facts.TO_TAG, statusOf(res));
       if (plan & Plan.REMOVE_FIRST) this.drop(keyOfSentInDialog(this.engine, bye));
     });
   }

@@ -136,6 +136,12 @@ impl Backend for Store {
         }
     }
 
+    fn flush(&mut self) {
+        if let Self::Redis(store) = self {
+            store.flush();
+        }
+    }
+
     fn stats(&self) -> Map<String, serde_json::Value> {
         match self {
             Self::Memory(store) => store.stats(),
@@ -388,6 +394,12 @@ impl NativeEngine {
     pub fn close(&mut self, op: u32, timeout: u32) -> Result<Cell> {
         let deadline = Instant::now() + Duration::from_millis(u64::from(timeout));
         returned(self.engine.close(op, deadline))
+    }
+
+    /// Hands over what was asked for since the last time: an operation that gave `undefined` may wait for this.
+    #[napi]
+    pub fn flush(&mut self) {
+        self.engine.backend.flush();
     }
 
     /// How many operations are under way.

@@ -53,6 +53,8 @@ pub struct Record {
     pub text: Arc<str>,
     /// The text when all saves that were asked for are done: what the next difference is taken from.
     pub view: Arc<str>,
+    /// Whether `view` is something else than the data object has given or got last.
+    pub moved: bool,
     /// Whether, stored for the first time, it joins a session that has its key already ([`Create::adopt`]).
     pub adopt: bool,
     /// Where it stands.
@@ -81,6 +83,7 @@ impl Record {
             keys: Vec::new(),
             text: fields::EMPTY.into(),
             view: fields::EMPTY.into(),
+            moved: false,
             adopt: false,
             state: State::New,
             doubts: Vec::new(),
@@ -227,6 +230,7 @@ impl Record {
             return Ok(None);
         };
         self.version = version;
+        self.moved = true;
         let base = std::mem::replace(&mut self.text, stored);
         let Some(mine) = mine else {
             self.view = Arc::clone(&self.text);
@@ -293,10 +297,30 @@ impl Record {
     /// to.
     pub fn take(&mut self, text: Option<String>) -> (Arc<str>, Arc<str>) {
         let base = Arc::clone(&self.view);
-        if let Some(text) = text.filter(|text| **text != *base) {
-            self.view = text.into();
+        if let Some(text) = text {
+            self.moved = false;
+            if *text != *base {
+                self.view = text.into();
+            }
         }
         (base, Arc::clone(&self.view))
+    }
+
+    /// The text for a data object to be made of it.
+    pub fn give(&mut self) -> String {
+        self.moved = false;
+        self.view.to_string()
+    }
+
+    /// Whether a save of the text that the data object has given or got last would write nothing, and nothing is on its
+    /// way.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.state == State::Stored
+            && !self.moved
+            && self.incoming.is_none()
+            && !self.is_dirty(None)
+            && self.view == self.text
     }
 
     /// A later save of this session: the changes from `base` to `text`.
@@ -408,6 +432,7 @@ impl Record {
     /// each from its text before the changes to that with them. The rest goes with the next save.
     pub fn review<'a>(&mut self, waiting: impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)>) {
         self.view = Arc::clone(&self.text);
+        self.moved = true;
         for (base, text) in waiting.filter(|(base, text)| base != text) {
             self.view = patched(&self.view, base, text);
         }

@@ -50,11 +50,11 @@ pub fn record_uuid(record: &External<Shared>) -> String {
     record.borrow().uuid.to_string()
 }
 
-/// The text when all that was asked for is done.
+/// The text when all that was asked for is done, for a data object to be made of it.
 #[napi]
 #[must_use]
 pub fn record_view(record: &External<Shared>) -> String {
-    record.borrow().view.to_string()
+    record.borrow_mut().give()
 }
 
 /// The text last stored or loaded.
@@ -109,6 +109,13 @@ pub fn record_add_key(
 #[must_use]
 pub fn record_is_dirty(record: &External<Shared>, text: Option<String>) -> bool {
     record.borrow().is_dirty(text.as_deref())
+}
+
+/// Whether a save of the text that JavaScript has given or got last would write nothing.
+#[napi]
+#[must_use]
+pub fn record_is_clean(record: &External<Shared>) -> bool {
+    record.borrow().is_clean()
 }
 
 /// Whether it is in the store, as far as this process knows.

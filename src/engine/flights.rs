@@ -96,6 +96,7 @@ impl<B: Backend> Engine<B> {
         {
             self.submit_close(ops);
         }
+        self.backend.flush();
         (
             std::mem::take(&mut self.done),
             std::mem::take(&mut self.events),
@@ -157,6 +158,7 @@ impl<B: Backend> Engine<B> {
                 self.finish(op, found.remove(&op).ok_or_else(|| error.clone()));
             }
         }
+        self.backend.flush();
         let is_late = |flight: &Flight| flight.began + self.timeout <= now;
         let late = self.sent.iter().filter(|(_, flight)| is_late(flight));
         late.map(|(ticket, _)| *ticket).collect()

@@ -290,8 +290,12 @@ pub struct Answers {
 
 /// A store, seen from the engine.
 pub trait Backend {
-    /// Starts an operation. One that is done at once is answered; any other comes with [`Backend::take`].
+    /// Starts an operation. One that is done at once is answered; any other comes with [`Backend::take`], and may wait
+    /// for [`Backend::flush`].
     fn submit(&mut self, ticket: u32, op: Op) -> Option<Result<Reply>>;
+
+    /// Hands over what was submitted.
+    fn flush(&mut self) {}
 
     /// Takes what has been answered since the last call.
     fn take(&mut self) -> Answers;

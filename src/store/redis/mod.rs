@@ -28,6 +28,8 @@ use crate::error::{Error, Kind, Result};
 /// The JavaScript thread's side of the store.
 pub struct RedisStore {
     desk: Arc<Desk>,
+    /// What was submitted since the last flush.
+    gathered: Vec<(u32, Op)>,
     connections: usize,
     thread: Option<JoinHandle<()>>,
 }
@@ -52,6 +54,7 @@ impl RedisStore {
             })?;
         Ok(Self {
             desk,
+            gathered: Vec::new(),
             connections,
             thread: Some(thread),
         })
@@ -60,8 +63,14 @@ impl RedisStore {
 
 impl Backend for RedisStore {
     fn submit(&mut self, ticket: u32, op: Op) -> Option<Result<Reply>> {
-        self.desk.submit(ticket, op);
+        self.gathered.push((ticket, op));
         None
+    }
+
+    fn flush(&mut self) {
+        if !self.gathered.is_empty() {
+            self.desk.submit(&mut self.gathered);
+        }
     }
 
     fn take(&mut self) -> Answers {

@@ -73,12 +73,13 @@ impl Desk {
         *lock(&self.report)
     }
 
-    /// Hands an operation over.
-    pub fn submit(&self, ticket: u32, op: Op) {
+    /// Hands operations over.
+    pub fn submit(&self, ops: &mut Vec<(u32, Op)>) {
         let was_empty = {
             let mut inbox = lock(&self.inbox);
-            inbox.ops.push((ticket, op));
-            inbox.ops.len() == 1
+            let was_empty = inbox.ops.is_empty();
+            inbox.ops.append(ops);
+            was_empty
         };
         // After the lock is free: the other thread is about to take it.
         if was_empty {
