@@ -18,3 +18,7 @@ pub mod fields;
 pub mod record;
 pub mod rules;
 pub mod store;
+
+/// What one thread allocates another one frees here: every operation, its text and its answer.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
