@@ -49,12 +49,13 @@ const all = (status) => ({
 
 for (const fault of ['dead', 'hanging']) {
   test(`${fault}: 'continue', the default: everything reaches its handler, flagged as degraded`, async (t) => {
+    // in a dialog that was used here a moment ago the session is as this process knows it; others may have changed it
     const { bench, calls } = await prepared(t);
     await begin(fault, bench);
     assert.deepEqual(statuses(await ask(bench, calls)), all(200));
     const flags = bench.seen.map(({ method, degraded, data }) => [method, degraded, Object.keys(data).length]);
     assert.deepEqual(flags.toSorted(), [
-      ['ACK', true, 0], ['BYE', true, 0], ['INFO', true, 0], ['INVITE', true, 0], ['OPTIONS', true, 0], ['REGISTER', true, 0]
+      ['ACK', true, 1], ['BYE', true, 1], ['INFO', true, 1], ['INVITE', true, 0], ['OPTIONS', true, 0], ['REGISTER', true, 0]
     ]); // prettier-ignore
   });
 

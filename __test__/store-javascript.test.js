@@ -252,28 +252,31 @@ test('callbacks of one session come in the order of the calls', async () => {
   assert.deepEqual(order, Array.from({ length: 300 }, (_, i) => i)); // prettier-ignore
 });
 
-test('while a store says that it is disconnected, requests are passed on; afterwards they find their session', async () => {
+test('while a store says that it is disconnected, requests go on with what is known here; afterwards it is asked again', async () => {
   const store = Object.assign(new EventEmitter(), byCallback(later));
   const use = session({ store });
   await save(store, 'call', { n: 1 });
-  const handled = async (method) => {
-    const { req, res, left } = message(method, 'call', true);
+  await save(store, 'other', { n: 2 });
+  const handled = async (method, id = 'call') => {
+    const { req, res, left } = message(method, id, true);
     const reached = new Promise((resolve) => {
       use(req, res, resolve);
     });
     await within(reached, 'the handler');
-    const data = { ...req.session };
+    const data = { ...req.session, degraded: req.mks.degraded };
     res.send(200);
     await within(left, 'the response');
     return data;
   };
-  assert.deepEqual(await handled('INFO'), { n: 1 });
+  assert.deepEqual(await handled('INFO'), { n: 1, degraded: false });
   store.emit('disconnect');
   const before = store.calls;
-  assert.deepEqual(await handled('INFO'), {});
+  assert.deepEqual(await handled('INFO'), { n: 1, degraded: true });
+  assert.deepEqual(await handled('INFO', 'other'), { degraded: true });
   assert.equal(store.calls, before, 'it is not asked');
   store.emit('connect');
-  assert.deepEqual(await handled('INFO'), { n: 1 });
+  assert.deepEqual(await handled('INFO'), { n: 1, degraded: false });
+  assert.deepEqual(await handled('INFO', 'other'), { n: 2, degraded: false });
 });
 
 test('entries of others in the store are errors that name them', async () => {

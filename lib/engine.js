@@ -48,7 +48,7 @@ class Engine {
       this.gathering = false;
       this.native.flush();
     };
-    // by name; without a Map, whose outgrown tables keep young entries alive until a full collection
+    // by the id of a key; without a Map, whose outgrown tables keep young entries alive until a full collection
     this.live = Object.create(null);
     this.liveCount = 0;
     this.sweepAt = SWEEP;
@@ -73,13 +73,14 @@ class Engine {
     return new JavaScriptStore(store);
   }
 
-  // Starts an operation of the native engine. The callback comes in the same turn if it is done at once.
-  run(callback, method, ...args) {
+  // Starts an operation of the native engine, whose arguments follow. The callback comes in the same turn if it is done
+  // at once.
+  run(callback, method, first, second, third, fourth, fifth) {
     if (diagnostics.operation.hasSubscribers) callback = diagnostics.timed(this.store, method, callback);
     const op = this.waiting.next();
     let value;
     try {
-      value = this.native[method](op, ...args);
+      value = this.native[method](op, first, second, third, fourth, fifth);
     } catch (err) {
       return callback(SessionError.from(err));
     }
@@ -119,25 +120,24 @@ class Engine {
   // Settles what was completed. An error thrown by one callback is the process's, as anywhere, and not the others'.
   drain() {
     const flat = this.native.drain();
-    for (let i = 0; i < flat.length; i += 3) {
-      const [op, code, value] = [flat[i], flat[i + 1], flat[i + 2]];
-      try {
-        if (op === 0) {
-          this.event(code, value);
-          continue;
-        }
-        const callback = this.waiting.take(op);
-        // what was found in this process says nothing of the store
-        if (code === null && this.told.size > 0 && this.ready && !this.native.restless) this.told.clear();
-        if (callback) callback(code === null ? null : new SessionError(code, value), value);
-      } catch (err) {
-        process.nextTick(() => {
-          throw err;
-        });
-      }
-    }
+    for (let i = 0; i < flat.length; i += 3) this.complete(flat[i], flat[i + 1], flat[i + 2]);
     this.work();
     if (this.holding && !this.busy) this.letGo();
+  }
+
+  // `op` is done, or has failed with a code and a message; or 0, the name of an event and its texts.
+  complete(op, code, value) {
+    try {
+      if (op === 0) return this.event(code, value);
+      const callback = this.waiting.take(op);
+      // what was found in this process says nothing of the store
+      if (code === null && this.told.size > 0 && this.ready && !this.native.restless) this.told.clear();
+      if (callback) callback(code === null ? null : new SessionError(code, value), value);
+    } catch (err) {
+      process.nextTick(() => {
+        throw err;
+      });
+    }
   }
 
   // what a store in JavaScript has to be asked; a native store has nothing to do here
@@ -207,14 +207,14 @@ class Engine {
   }
 
   // The live session that has this key, if there is one.
-  find(name) {
-    const session = this.live[name]?.deref();
+  find(id) {
+    const session = this.live[id]?.deref();
     return session && !session.removed ? session : undefined;
   }
 
-  enlist(name, session) {
-    if (this.live[name] === undefined) this.liveCount++;
-    this.live[name] = session.reference;
+  enlist(id, session) {
+    if (this.live[id] === undefined) this.liveCount++;
+    this.live[id] = session.reference;
     if (this.liveCount < this.sweepAt) return;
     for (const key of Object.keys(this.live)) {
       if (!this.live[key].deref()) this.forget(key);
@@ -222,12 +222,12 @@ class Engine {
     this.sweepAt = Math.max(SWEEP, this.liveCount * 2);
   }
 
-  strike(name, session) {
-    if (this.live[name] === session.reference) this.forget(name);
+  strike(id, session) {
+    if (this.live[id] === session.reference) this.forget(id);
   }
 
-  forget(name) {
-    delete this.live[name];
+  forget(id) {
+    delete this.live[id];
     this.liveCount--;
   }
 }

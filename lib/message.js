@@ -35,7 +35,8 @@ class Message {
     const attached = req.mks instanceof Session || req.session;
     if (attached) this.facts |= Facts.ATTACHED;
     if (req.mks?.keyCount > 1) this.facts |= Facts.SHARED;
-    if (this.live?.pending === id) this.facts |= Facts.PENDING;
+    const { live } = this;
+    if (live?.pending === id) this.facts |= Facts.PENDING;
     this.mks = null;
     this.onStoreFailure = onStoreFailure;
     this.began = diagnostics.message.hasSubscribers ? performance.now() : 0;
@@ -69,7 +70,7 @@ class Message {
 
   // the session as it stands in this process, if another request holds it
   get live() {
-    return this.engine.find(`mks:${this.id}`);
+    return this.engine.find(this.id);
   }
 
   // what takes the place of a session that could not be loaded, or that there is none of
@@ -98,9 +99,15 @@ class Message {
     });
   }
 
-  // Goes on without what is stored. What the handler puts into the session goes nowhere, unless a dialog begins.
+  // Goes on without what is stored: with the session as this process knows it. Where it does not, what the handler puts
+  // into the session goes nowhere, unless a dialog begins.
   withoutStore(err, next) {
-    if (this.live) return this.attach(this.live, next);
+    const { live } = this;
+    if (live) {
+      // others may have changed it
+      if (!live.isHeld) live.degraded = true;
+      return this.attach(live, next);
+    }
     if (rejects(this, err)) return;
     debug('%s %s: degraded, %s', this.req.method, this.id, err.message);
     const mks = this.standIn(true);

@@ -10,7 +10,7 @@ const PREFIX = 'mks:';
 class Keys {
   #record;
   #mks;
-  #names = null;
+  #ids = null;
   // those resources that were given or asked for, by name: each with its text as the record has it
   #resources = null;
 
@@ -20,18 +20,22 @@ class Keys {
   }
 
   // asked for once, until they may have changed
+  get ids() {
+    return (this.#ids ??= native.recordKeys(this.#record).map((name) => name.slice(PREFIX.length)));
+  }
+
   get names() {
-    return (this.#names ??= native.recordKeys(this.#record));
+    return this.ids.map((id) => PREFIX + id);
   }
 
   // each name with its resource, or null
   get data() {
-    return Object.fromEntries(this.names.map((name) => [name, this.resource(name.slice(PREFIX.length)) ?? null]));
+    return Object.fromEntries(this.ids.map((id) => [PREFIX + id, this.resource(id) ?? null]));
   }
 
   // The record may have changed. A resource that others have changed, and nobody here, is read anew when it is asked for.
   refresh() {
-    this.#names = null;
+    this.#ids = null;
     this.#resources?.forEach(({ live, text }, name) => {
       if (native.recordResource(this.#record, name) === text) return;
       if (encode(name, live) === text) this.#resources.delete(name);
@@ -43,7 +47,7 @@ class Keys {
     this.#resources.set(name, { live, text });
   }
 
-  // add(id), add(resource) with a sessionID, add(id, resource); gives the name
+  // add(id), add(resource) with a sessionID, add(id, resource); gives the id
   add(id, resource) {
     if (id !== null && typeof id === 'object') {
       resource = isStorable(id) ? id : undefined;
@@ -53,15 +57,15 @@ class Keys {
       const message = 'the key of a session is a string of Unicode that is not empty, or has one as sessionID';
       throw new SessionError('ERR_SESSION_ARGUMENT', message);
     }
-    this.#names = null;
-    const name = PREFIX + id;
+    this.#ids = null;
     if (resource === undefined || resource === null) native.recordAddKey(this.#record, id);
     else {
+      const name = PREFIX + id;
       const text = encode(name, resource);
       native.recordAddKey(this.#record, id, text);
       this.#keep(name, resource, text);
     }
-    return name;
+    return id;
   }
 
   resource(id) {
@@ -81,14 +85,15 @@ class Keys {
   write() {
     this.#resources?.forEach((kept, name) => {
       const text = encode(name, kept.live);
-      if (text === kept.text || !this.names.includes(name)) return;
-      native.recordAddKey(this.#record, name.slice(PREFIX.length), text);
+      const id = name.slice(PREFIX.length);
+      if (text === kept.text || !this.ids.includes(id)) return;
+      native.recordAddKey(this.#record, id, text);
       kept.text = text;
     });
   }
 
   forget(id) {
-    this.#names = null;
+    this.#ids = null;
     this.#resources?.delete(PREFIX + id);
   }
 }

@@ -23,6 +23,8 @@ class Session {
   #reference;
   #updates;
   #held = 0;
+  // whether it was loaded from the store, or saved to it
+  #isStored = false;
   // the text of the data object when the record got or gave it last
   #text;
   // by the id of a key whose removal is on its way, those who wait for it
@@ -51,11 +53,11 @@ class Session {
   }
 
   get keys() {
-    return [...this.#keys.names];
+    return this.#keys.names;
   }
 
   get keyCount() {
-    return this.#keys.names.length;
+    return this.#keys.ids.length;
   }
 
   get keyData() {
@@ -93,14 +95,14 @@ class Session {
 
   // Adds a key: set(id), set(resource) with a sessionID, set(id, resource).
   set(id, resource) {
-    const name = this.#keys.add(id, resource);
-    if (this.#isLive) this.engine.enlist(name, this);
+    const added = this.#keys.add(id, resource);
+    if (this.#isLive) this.engine.enlist(added, this);
     return this;
   }
 
   // Whether it has a key, as far as this process knows.
   has(id) {
-    return this.#keys.names.includes(PREFIX + id);
+    return this.#keys.ids.includes(id);
   }
 
   // The resource kept with a key.
@@ -134,11 +136,11 @@ class Session {
   // Removes the session with all of its keys.
   destroy(callback) {
     return promised(callback, (done) => {
-      const { names } = this.#keys;
+      const { ids } = this.#keys;
       this.#keys.refresh();
       this.engine.run(
         (err) => {
-          this.unlist(names);
+          this.unlist(ids);
           done(err);
         },
         'destroy',
@@ -195,6 +197,7 @@ class Session {
     }
     this.#text = text;
     const over = (err) => {
+      if (!err && !this.#isStored) this.#isStored = native.recordIsStored(this.record);
       if (err?.code === 'ERR_SESSION_CONFLICT') {
         this.loaded(false);
         err.newer = codec.decode(native.recordText(this.record));
@@ -209,7 +212,7 @@ class Session {
     const others = this.#removals?.get(id);
     if (others) return void others.push(done);
     // What has changed goes with the session, if this is its last key.
-    const isLast = this.#keys.names.length <= 1;
+    const isLast = this.#keys.ids.length <= 1;
     let text, ttl;
     try {
       if (!isLast) text = this.text();
@@ -226,7 +229,8 @@ class Session {
     const over = (err, left) => {
       this.#removals.delete(id);
       this.#keys.forget(id);
-      this.engine.strike(PREFIX + id, this);
+      this.engine.strike(id, this);
+      if (left === 0) this.#isStored = false;
       // another process has added a key
       if (isLast && left > 0) return this.write(CHANGES, all);
       all(err);
@@ -234,10 +238,11 @@ class Session {
     this.engine.run(over, 'removeKey', this.record, id, text, ttl);
   }
 
-  // The store was asked again: brings what others have stored meanwhile into the data object and the resources.
+  // The store was asked again: brings what others have stored meanwhile into the data object and the resources. Nothing
+  // has come if it `isCurrent`.
   loaded(isCurrent) {
-    this.#keys.refresh();
     if (isCurrent) return;
+    this.#keys.refresh();
     const patch = native.recordMerge(this.record, this.text());
     if (patch === null) return;
     const instances = [];
@@ -251,40 +256,42 @@ class Session {
   // Asks the store again, by the first key: what others have stored meanwhile is merged. For update(). That the key leads
   // here no more says nothing: the session may have others, which the next write will find out.
   reload(done) {
-    const [name] = this.#keys.names;
-    if (name === undefined) return done(null);
+    const [id] = this.#keys.ids;
+    if (id === undefined) return done(null);
     const over = (err, value) => {
       if (err) return done(err);
       if (typeof value === 'boolean') this.loaded(value);
       done(null);
     };
-    this.engine.run(over, 'load', name.slice(PREFIX.length), this.record, true);
+    this.engine.run(over, 'load', id, this.record, true);
+  }
+
+  get isHeld() {
+    return this.#held > 0;
   }
 
   get #isLive() {
-    return this.#held > 0 || this.older !== undefined;
+    return this.isHeld || this.older !== undefined;
   }
 
   // A request holds the session: whoever comes by one of its keys meanwhile gets this object.
   hold() {
     if (this.#held++ > 0) return;
-    if (this.older === undefined) this.#keys.names.forEach((name) => this.engine.enlist(name, this));
-    else {
-      this.engine.recent.remove(this);
-      this.degraded = false;
-    }
+    if (this.older === undefined) for (const id of this.#keys.ids) this.engine.enlist(id, this);
+    else this.engine.recent.remove(this);
   }
 
-  // Whoever comes soon after gets it too, if there is something stored that it can be compared with.
+  // Whoever comes soon after gets it too: if there is something stored that it can be compared with, and its data would
+  // be the same if it were loaded.
   release() {
     if (this.#held === 0 || --this.#held > 0) return;
-    if (native.recordIsStored(this.record)) this.engine.recent.add(this, this.#text?.length ?? 0);
+    if (this.#isStored && (!this.#data || codec.comesBack(this.#data))) this.engine.recent.add(this, this.#text?.length ?? 0);
     else this.unlist();
   }
 
   // Nobody gets it any more by these keys.
-  unlist(names = this.#keys.names) {
-    names.forEach((name) => this.engine.strike(name, this));
+  unlist(ids = this.#keys.ids) {
+    for (const id of ids) this.engine.strike(id, this);
   }
 
   get reference() {
@@ -294,15 +301,23 @@ class Session {
   // Finds a session by a key: callback(err, mks), without mks if there is none.
   static find(store, id, callback) {
     const engine = Engine.of(store);
-    const live = engine.find(PREFIX + id);
+    const live = engine.find(id);
     const found = (err, value) => {
+      if (err) {
+        live?.release();
+        return callback(err);
+      }
       try {
-        if (err) return callback(err);
-        if (value === null) return callback(null, null);
+        if (value === null) {
+          live?.#keys.refresh();
+          return callback(null, null);
+        }
         let mks = live;
         try {
           if (typeof value !== 'boolean') mks = known(engine, value) || new Session({ store }, value);
           if (mks.record !== value) mks.loaded(value === true);
+          if (value !== true) mks.#isStored = true;
+          if (mks.#isStored) mks.degraded = false;
         } catch (thrown) {
           return callback(thrown);
         }
@@ -334,7 +349,7 @@ Session.resolvers = codec.resolvers;
 function known(engine, record) {
   if (engine.liveCount === 0) return null;
   for (const name of native.recordKeys(record)) {
-    const session = engine.find(name);
+    const session = engine.find(name.slice(PREFIX.length));
     if (session && native.recordAbsorb(session.record, record) !== null) return session;
   }
   return null;

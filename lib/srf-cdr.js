@@ -48,7 +48,7 @@ function idsOf(source, bye) {
 function remove(host, [id, ...others]) {
   const { engine } = host;
   // a call that goes on here under the bare Call-ID is another one
-  if (others.length === 0 && engine.find(`mks:${id}`)) return;
+  if (others.length === 0 && engine.find(id)) return;
   Session.find(engine.store, id, (err, found) => {
     // a store that was closed meanwhile has nobody who waits for it
     if (err) return err.code === 'ERR_SESSION_STORE_CLOSED' ? undefined : engine.report(err);

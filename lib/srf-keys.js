@@ -36,10 +36,10 @@ function claim(mks, id, half) {
 // RFC 3261, 8.2.2.2) is given its branch: it must not take the requests of the other.
 function keyOfNew(engine, req, halfOf) {
   const callId = idOf(req);
-  const holder = callId && engine.find(`mks:${callId}`);
+  const holder = callId && engine.find(callId);
   if (!holder) return callId;
   const half = halfOf(callId, tagOf(req, 'from'));
-  if (halves.get(holder)?.get(callId) !== half && !engine.find(`mks:${half}`)) return half;
+  if (halves.get(holder)?.get(callId) !== half && !engine.find(half)) return half;
   const [, branch] = /;\s*branch\s*=\s*([^;,\s]+)/i.exec(header(req, 'via') ?? '') ?? [];
   return `${half};branch=${branch}`;
 }
@@ -55,7 +55,7 @@ function keyOfReceived(engine, req) {
 // The key of the dialog that has these tags.
 function keyInDialog(engine, callId, remote, local) {
   const ids = [fromRemote(callId, remote), fromLocal(callId, local)];
-  return ids.find((id) => engine.find(`mks:${id}`)) ?? callId;
+  return ids.find((id) => engine.find(id)) ?? callId;
 }
 
 // The key for a request that the application has sent and that begins a dialog.

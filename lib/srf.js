@@ -205,7 +205,7 @@ class SrfHost extends Host {
   drop(id) {
     const { engine } = this;
     const unknown = () => new Session({ store: engine.store }, native.standInRecord(Plan.IN_DIALOG, true, id));
-    this.ended(engine.find(`mks:${id}`) ?? unknown(), id);
+    this.ended(engine.find(id) ?? unknown(), id);
   }
 
   // The dialog with this key of a session is over.

@@ -188,11 +188,14 @@ impl Record {
     }
 
     /// Takes over what the store has for this session: keys at once, properties when [`Record::text`] is merged.
-    /// Answers whether there are properties to merge. What is older than what this process knows is left alone.
+    /// Answers whether anything is new here. What is older than what this process knows is left alone.
     pub fn absorb(&mut self, stored: Stored) -> bool {
         if stored.version > 0 && stored.version < self.newest {
             return false;
         }
+        let known = self.keys.iter().filter(|key| key.stored);
+        let known = known.map(|key| (&key.name, &key.resource));
+        let keys_changed = known.ne(stored.keys.iter().map(|(name, resource)| (name, resource)));
         let mine = std::mem::take(&mut self.keys);
         self.keys = stored
             .keys
@@ -216,7 +219,7 @@ impl Record {
         if !changed {
             self.version = stored.version;
         }
-        changed
+        changed || keys_changed
     }
 
     /// Merges what [`Record::absorb`] brought with `mine`, the text of the data object (absent while nobody has read
