@@ -213,43 +213,4 @@ function decode(text, instances = []) {
   return text.includes('class":') ? revive(value, instances) : value;
 }
 
-// How many values are looked at: what has more, or refers back to itself, is not called plain.
-const LOOKED_AT = 1024;
-let looks = 0;
-
-// Whether a value is what its JSON text would come back as: nothing in it is left out, replaced or made anew, but Dates.
-function isPlain(value) {
-  if (++looks > LOOKED_AT) return false;
-  switch (typeof value) {
-    case 'string':
-    case 'boolean':
-      return true;
-    case 'number':
-      return Number.isFinite(value);
-    case 'object':
-      break;
-    default:
-      return false;
-  }
-  if (value === null) return true;
-  const proto = Object.getPrototypeOf(value);
-  if (proto === Array.prototype) return value.every(isPlain);
-  if (proto === Date.prototype) return true;
-  return proto === Object.prototype && hasPlain(value);
-}
-
-// The same of the properties of an object.
-function hasPlain(object) {
-  for (const key in object) {
-    if (key === 'toJSON' || !isPlain(object[key])) return false;
-  }
-  return true;
-}
-
-// Whether the data of a session would be the same if it were loaded from its text.
-function comesBack(data) {
-  looks = 0;
-  return hasPlain(data);
-}
-
-module.exports = { addClasses, comesBack, decode, encode, put, resolvers };
+module.exports = { addClasses, decode, encode, put, resolvers };

@@ -11,6 +11,7 @@ const Keys = require('./session-keys');
 const { SessionData, attach, fill } = require('./session-data');
 const Updates = require('./session-update');
 const promised = require('./promised');
+const { isSame, shadowOf } = require('./shadow');
 
 const { PREFIX } = Keys;
 // extents of a save, as NativeEngine#save has them
@@ -25,8 +26,11 @@ class Session {
   #held = 0;
   // whether it was loaded from the store, or saved to it
   #isStored = false;
-  // the text of the data object when the record got or gave it last
-  #text;
+  // the data when the record got or gave it last, if it is plain; otherwise its text
+  #shadow;
+  #given;
+  // how long its text was
+  #length = 0;
   // by the id of a key whose removal is on its way, those who wait for it
   #removals;
   // its place among the sessions that were used last (recent.js)
@@ -76,7 +80,7 @@ class Session {
       const text = native.recordView(this.record);
       fill(data, codec.decode(text, instances));
       this.#data = data;
-      this.#text = text;
+      this.#gave(text);
       instances.forEach((instance) => instance.attachSession(this));
     }
     return this.#data;
@@ -186,16 +190,32 @@ class Session {
     throw new SessionError('ERR_SESSION_DATA', `a session is an object; its toJSON gives ${text}`);
   }
 
+  // What the record got or gave last.
+  #gave(text) {
+    this.#shadow = shadowOf(this.#data);
+    this.#given = this.#shadow ? undefined : text;
+    this.#length = text.length;
+  }
+
+  // Whether the data is what the record got or gave last: certain without its text, if that can be told.
+  #isUntouched() {
+    return !this.#data || (this.#shadow !== undefined && isSame(this.#data, this.#shadow));
+  }
+
   write(extent, done, ifUnchanged = false) {
     let text, ttl;
     try {
+      if (extent === CHANGES) {
+        this.#keys.write();
+        if (this.#isUntouched() && native.recordIsClean(this.record)) return done(null);
+      }
       text = this.text();
-      if (extent === CHANGES && text === this.#text && native.recordIsClean(this.record)) return done(null);
+      if (extent === CHANGES && text === this.#given && native.recordIsClean(this.record)) return done(null);
       ttl = this.store.ttlOf?.(this);
     } catch (err) {
       return done(err);
     }
-    this.#text = text;
+    if (text !== undefined) this.#gave(text);
     const over = (err) => {
       if (!err && !this.#isStored) this.#isStored = native.recordIsStored(this.record);
       if (err?.code === 'ERR_SESSION_CONFLICT') {
@@ -222,7 +242,7 @@ class Session {
       this.engine.report(err);
       text = undefined;
     }
-    if (text !== undefined) this.#text = text;
+    if (text !== undefined) this.#gave(text);
     const waiting = [done];
     (this.#removals ??= new Map()).set(id, waiting);
     const all = (err) => waiting.forEach((each) => each(err));
@@ -285,7 +305,7 @@ class Session {
   // be the same if it were loaded.
   release() {
     if (this.#held === 0 || --this.#held > 0) return;
-    if (this.#isStored && (!this.#data || codec.comesBack(this.#data))) this.engine.recent.add(this, this.#text?.length ?? 0);
+    if (this.#isStored && (this.#isUntouched() || shadowOf(this.#data))) this.engine.recent.add(this, this.#length);
     else this.unlist();
   }
 
