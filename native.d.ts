@@ -94,6 +94,9 @@ export declare class NativeEngine {
   answer(id: number, error?: string | undefined | null, text?: string | undefined | null): void
 }
 
+/** One of a session that has ended: it has no keys, and never will. */
+export declare function endedRecord(): ExternalObject<Shared>
+
 /** What a final response means for the session of a request that had `plan`: a number of `rules::Finish`. */
 export declare function finish(plan: number, facts: number, status: number): number
 
@@ -159,6 +162,6 @@ export declare function recordView(record: ExternalObject<Shared>): string
 
 /**
  * What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
- * found nothing (`rules::StandIn`).
+ * found nothing (`rules::StandIn`): it has that key. Nothing where it has ended ([`ended_record`]).
  */
-export declare function standInRecord(plan: number, failed: boolean, id: string): ExternalObject<Shared>
+export declare function standInRecord(plan: number, failed: boolean, id: string): ExternalObject<Shared> | null

@@ -836,6 +836,7 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.NativeEngine = nativeBinding.NativeEngine
+module.exports.endedRecord = nativeBinding.endedRecord
 module.exports.finish = nativeBinding.finish
 module.exports.mayReject = nativeBinding.mayReject
 module.exports.newRecord = nativeBinding.newRecord

@@ -208,8 +208,13 @@ class Engine {
 
   // The live session that has this key, if there is one.
   find(id) {
-    const session = this.live[id]?.deref();
+    const session = this.peek(id);
     return session && !session.removed ? session : undefined;
+  }
+
+  // The same; it may have ended.
+  peek(id) {
+    return this.live[id]?.deref();
   }
 
   enlist(id, session) {

@@ -19,8 +19,9 @@ function hasToTag(req) {
     const isNew = typeof req.isNewInvite === 'function' ? req.isNewInvite() : req.isNewInvite;
     return !(isNew || req.canFormDialog);
   }
-  if (!/tag/i.test(to)) return false;
-  // a display name or a URI may have the letters too
+  // parameters of the header come after the URI
+  if (!to.includes('"')) return /;\s*tag\s*=/i.test(to.slice(to.lastIndexOf('>') + 1));
+  // a display name may have anything in it
   const outside = to.replace(/"(?:[^"\\]|\\.)*"/g, '').replace(/<[^>]*>/g, '');
   return /;\s*tag\s*=/i.test(outside);
 }

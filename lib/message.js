@@ -35,8 +35,7 @@ class Message {
     const attached = req.mks instanceof Session || req.session;
     if (attached) this.facts |= Facts.ATTACHED;
     if (req.mks?.keyCount > 1) this.facts |= Facts.SHARED;
-    const { live } = this;
-    if (live?.pending === id) this.facts |= Facts.PENDING;
+    if (engine.peek(id)?.pending === id) this.facts |= Facts.PENDING;
     this.mks = null;
     this.onStoreFailure = onStoreFailure;
     this.began = diagnostics.message.hasSubscribers ? performance.now() : 0;
@@ -75,7 +74,7 @@ class Message {
 
   // what takes the place of a session that could not be loaded, or that there is none of
   standIn(failed) {
-    return new Session({ store: this.engine.store }, native.standInRecord(this.plan, failed, this.id));
+    return Session.standIn(this.engine.store, this.plan, failed, this.id);
   }
 
   create(next) {

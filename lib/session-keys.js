@@ -14,9 +14,11 @@ class Keys {
   // those resources that were given or asked for, by name: each with its text as the record has it
   #resources = null;
 
-  constructor(record, mks) {
+  // `ids`, where they are known
+  constructor(record, mks, ids = null) {
     this.#record = record;
     this.#mks = mks;
+    this.#ids = ids;
   }
 
   // asked for once, until they may have changed
@@ -57,7 +59,6 @@ class Keys {
       const message = 'the key of a session is a string of Unicode that is not empty, or has one as sessionID';
       throw new SessionError('ERR_SESSION_ARGUMENT', message);
     }
-    this.#ids = null;
     if (resource === undefined || resource === null) native.recordAddKey(this.#record, id);
     else {
       const name = PREFIX + id;
@@ -65,6 +66,7 @@ class Keys {
       native.recordAddKey(this.#record, id, text);
       this.#keep(name, resource, text);
     }
+    if (this.#ids && !this.#ids.includes(id)) this.#ids.push(id);
     return id;
   }
 

@@ -20,6 +20,8 @@ const ALWAYS = 1;
 
 class Session {
   #keys;
+  // whether nothing was in it when it was made
+  #isNew;
   #data;
   #reference;
   #updates;
@@ -38,18 +40,26 @@ class Session {
   older;
   weight = 0;
 
-  constructor(options, record = native.newRecord()) {
+  // `record`: as loaded; a new one without it. `ids`: its keys, where they are known
+  constructor(options, record = undefined, ids = record ? undefined : []) {
     if (!options || !options.store) {
       throw new SessionError('ERR_SESSION_ARGUMENT', 'new Session({store}) needs a store');
     }
     this.store = options.store;
     this.engine = Engine.of(options.store);
-    this.record = record;
+    this.record = record ?? native.newRecord();
     // whether it stands in for one that could not be loaded
     this.degraded = false;
     // the id under which an INVITE waits for its final response
     this.pending = undefined;
-    this.#keys = new Keys(record, this);
+    this.#keys = new Keys(this.record, this, ids);
+    this.#isNew = ids !== undefined;
+  }
+
+  // What takes the place of a session with the key `id` that could not be loaded, or that there is none of.
+  static standIn(store, plan, failed, id) {
+    const record = native.standInRecord(plan, failed, id);
+    return record ? new Session({ store }, record, [id]) : new Session({ store }, native.endedRecord(), []);
   }
 
   get uuid() {
@@ -77,8 +87,8 @@ class Session {
     if (!this.#data) {
       const data = new SessionData(this);
       const instances = [];
-      const text = native.recordView(this.record);
-      fill(data, codec.decode(text, instances));
+      const text = this.#isNew ? '{}' : native.recordView(this.record);
+      if (!this.#isNew) fill(data, codec.decode(text, instances));
       this.#data = data;
       this.#gave(text);
       instances.forEach((instance) => instance.attachSession(this));
@@ -262,6 +272,7 @@ class Session {
   // has come if it `isCurrent`.
   loaded(isCurrent) {
     if (isCurrent) return;
+    this.#isNew = false;
     this.#keys.refresh();
     const patch = native.recordMerge(this.record, this.text());
     if (patch === null) return;
@@ -321,7 +332,7 @@ class Session {
   // Finds a session by a key: callback(err, mks), without mks if there is none.
   static find(store, id, callback) {
     const engine = Engine.of(store);
-    const live = engine.find(id);
+    const live = engine.peek(id);
     const found = (err, value) => {
       if (err) {
         live?.release();

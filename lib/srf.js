@@ -204,7 +204,7 @@ class SrfHost extends Host {
   // The dialog with this key is over. No session of it need be here.
   drop(id) {
     const { engine } = this;
-    const unknown = () => new Session({ store: engine.store }, native.standInRecord(Plan.IN_DIALOG, true, id));
+    const unknown = () => Session.standIn(engine.store, Plan.IN_DIALOG, true, id);
     this.ended(engine.find(id) ?? unknown(), id);
   }
 

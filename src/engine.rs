@@ -142,6 +142,8 @@ impl<B: Backend> Engine<B> {
         live: Option<&Shared>,
         lenient: bool,
     ) -> Option<Result<Value>> {
+        // One that has ended leaves its keys to others.
+        let live = live.filter(|live| lenient || live.borrow().state != State::Removed);
         if let Some(live) = live
             && !live.borrow().may_be_stored()
             && live.borrow().state == State::New

@@ -19,10 +19,20 @@ pub fn new_record() -> External<Shared> {
     held(Rc::default())
 }
 
-/// What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
-/// found nothing (`rules::StandIn`).
+/// One of a session that has ended: it has no keys, and never will.
 #[napi]
-pub fn stand_in_record(plan: u32, failed: bool, id: String) -> Result<External<Shared>> {
+#[must_use]
+pub fn ended_record() -> External<Shared> {
+    held(Rc::new(RefCell::new(Record {
+        state: State::Removed,
+        ..Record::new()
+    })))
+}
+
+/// What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
+/// found nothing (`rules::StandIn`): it has that key. Nothing where it has ended ([`ended_record`]).
+#[napi]
+pub fn stand_in_record(plan: u32, failed: bool, id: String) -> Result<Option<External<Shared>>> {
     let name = name_of(&id)?;
     let stand_in = rules::stand_in(Plan::from_bits_truncate(plan), failed);
     let adopt = stand_in == StandIn::Adopting;
@@ -31,16 +41,11 @@ pub fn stand_in_record(plan: u32, failed: bool, id: String) -> Result<External<S
             adopt,
             ..Record::new()
         },
-        StandIn::Ended => Record {
-            state: State::Removed,
-            ..Record::new()
-        },
+        StandIn::Ended => return Ok(None),
         StandIn::Unknown => Record::unknown(),
     };
-    if stand_in != StandIn::Ended {
-        record.add_key(&name, None);
-    }
-    Ok(held(Rc::new(RefCell::new(record))))
+    record.add_key(&name, None);
+    Ok(Some(held(Rc::new(RefCell::new(record)))))
 }
 
 /// Who it is.
