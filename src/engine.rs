@@ -18,12 +18,13 @@ mod stats;
 mod task;
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flights::{Flight, Sent};
+use foldhash::{HashMap, HashSet};
 use health::Health;
 use lanes::Lane;
 use near::Near;
@@ -95,15 +96,15 @@ impl<B: Backend> Engine<B> {
             closed: false,
             closing: None,
             tickets: 0,
-            sent: HashMap::new(),
+            sent: HashMap::default(),
             sent_bytes: 0,
-            lanes: HashMap::new(),
-            lane_of: HashMap::new(),
+            lanes: HashMap::default(),
+            lane_of: HashMap::default(),
             health: Health::default(),
             owed: Owed::default(),
             near: Near::new(near),
             stats: Stats::default(),
-            outstanding: HashSet::new(),
+            outstanding: HashSet::default(),
             deadlines: VecDeque::new(),
             done: Vec::new(),
             events: Vec::new(),

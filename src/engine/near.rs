@@ -4,10 +4,10 @@
 //! What a reply brings is only kept if no invalidation of it has come since it was asked for: replies and invalidations
 //! may overtake each other on their way through the process.
 
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
+use foldhash::HashMap;
 use lru::LruCache;
 
 use crate::record::{Key, Record};
@@ -70,7 +70,7 @@ impl Near {
             size,
             is_told: false,
             sessions: LruCache::unbounded(),
-            homes: HashMap::new(),
+            homes: HashMap::default(),
             bytes: 0,
             clock: 0,
             recent: LruCache::new(RECENT),

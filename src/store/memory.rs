@@ -5,12 +5,13 @@
 //! told of as an event. What has expired is removed before the next operation. A deadline that was moved is
 //! only looked at again when its old time has come, so that a save doesn't cost a search.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use foldhash::HashMap;
 use lru::LruCache;
 use uuid::Uuid;
 
@@ -62,7 +63,7 @@ impl MemoryStore {
             max,
             started: Instant::now(),
             entries: LruCache::unbounded(),
-            pointers: HashMap::new(),
+            pointers: HashMap::default(),
             deadlines: BTreeSet::new(),
             events: Vec::new(),
         }
