@@ -4,16 +4,18 @@
 //! What a reply brings is only kept if no invalidation of it has come since it was asked for: replies and invalidations
 //! may overtake each other on their way through the process.
 
-use std::num::NonZeroUsize;
+use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
+use foldhash::fast::RandomState;
 use lru::LruCache;
 
 use crate::record::{Key, Record};
 
-/// How many invalidations are remembered one by one, for what is on its way.
-const RECENT: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+/// How many places there are to remember changes in, for what is on its way. Names that share a place are taken for
+/// each other: then something is not kept that could have been.
+const PLACES: usize = 16_384;
 
 /// Bytes that a session takes besides its text.
 const OVERHEAD: usize = size_of::<Record>() + 200;
@@ -54,10 +56,11 @@ pub struct Near {
     /// Where the other keys lead.
     homes: HashMap<String, String>,
     bytes: usize,
-    /// How many invalidations there were.
+    /// How many changes there were.
     clock: u64,
-    /// When each of the last ones was.
-    recent: LruCache<String, u64>,
+    /// When the last one was, by the place of its name.
+    changed: Box<[u64]>,
+    hasher: RandomState,
     /// What was asked for before this is not kept.
     floor: u64,
     counts: Counts,
@@ -73,7 +76,8 @@ impl Near {
             homes: HashMap::default(),
             bytes: 0,
             clock: 0,
-            recent: LruCache::new(RECENT),
+            changed: vec![0; if size.is_some() { PLACES } else { 0 }].into(),
+            hasher: RandomState::default(),
             floor: 0,
             counts: Counts::default(),
         }
@@ -130,8 +134,8 @@ impl Near {
             }
             self.drop_home(&key.name);
         }
-        let changed = |name: &str| self.recent.peek(name).is_some_and(|at| *at > asked);
-        if asked < self.floor || record.version == 0 || record.ageing || changed(&record.home) {
+        let has_changed = self.changed[self.place(&record.home)] > asked;
+        if asked < self.floor || record.version == 0 || record.ageing || has_changed {
             return;
         }
         let keys: usize = record.keys.iter().map(weight_of).sum();
@@ -186,18 +190,20 @@ impl Near {
     /// What was asked for of `name` before now is not kept.
     fn remember(&mut self, name: &str) {
         self.clock += 1;
-        if let Some((lost, at)) = self.recent.push(name.to_owned(), self.clock)
-            && lost != name
-        {
-            self.floor = self.floor.max(at);
+        let place = self.place(name);
+        if let Some(at) = self.changed.get_mut(place) {
+            *at = self.clock;
         }
+    }
+
+    fn place(&self, name: &str) -> usize {
+        usize::try_from(self.hasher.hash_one(name) % PLACES as u64).unwrap_or(0)
     }
 
     /// Lets go of everything.
     pub fn clear(&mut self) {
         self.sessions.clear();
         self.homes.clear();
-        self.recent.clear();
         self.bytes = 0;
         self.clock += 1;
         self.floor = self.clock;
@@ -318,11 +324,11 @@ mod tests {
     }
 
     #[test]
-    fn more_invalidations_than_are_remembered_keep_what_is_on_its_way_out() {
+    fn more_changes_than_there_are_places_keep_what_is_on_its_way_out() {
         let mut near = near();
         let asked = near.now();
         near.invalidate("mks:a");
-        for other in 0..RECENT.get() {
+        for other in 0..4 * PLACES {
             near.invalidate(&format!("mks:{other}"));
         }
         keep(&mut near, "mks:a", "mks:b", asked);
