@@ -210,13 +210,13 @@ impl MemoryStore {
             uuid: uuid.as_str().into(),
             home: create.home.clone(),
             base: fields::EMPTY.into(),
-            others: Vec::new(),
             text: Arc::clone(&create.text),
-            seen: Vec::new(),
             known: vec![create.home.clone()],
             added: create.keys.clone(),
             ttl: create.ttl,
             basis: None,
+            number: 0,
+            again: false,
         };
         self.update(&update, now).map(|saved| Saved {
             uuid: Some(uuid),
@@ -321,13 +321,13 @@ impl MemoryStore {
                 uuid: Arc::clone(uuid),
                 home: home.clone(),
                 base: Arc::clone(base),
-                others: Vec::new(),
                 text: Arc::clone(text),
-                seen: Vec::new(),
                 known: Vec::new(),
                 added: Vec::new(),
                 ttl: remove.ttl,
                 basis: None,
+                number: 0,
+                again: false,
             };
             self.update(&update, self.now())?.version
         } else if let Some(Entry {
