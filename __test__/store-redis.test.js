@@ -97,10 +97,11 @@ test('the stored layout can be read by a person', async (t) => {
   mks.set('leg-b', { leg: 2 });
   await mks.save();
   const { ttl, by, ...fields } = await hash(server, 'p:mks:leg-a');
-  assert.match(by, /^[0-9a-f]{12}$/);
+  assert.match(by, /^[0-9a-f]{12} 1$/);
   assert.match(ttl, /^86400000@\d{13}$/);
   assert.deepEqual(fields, {
     uuid: mks.uuid,
+    [`~${by.split(' ')[0]}`]: '2',
     version: '2',
     keys: '2',
     '@mks:leg-a': '',

@@ -62,6 +62,8 @@ pub struct Engine<B> {
     closed: bool,
     closing: Option<Closing>,
     tickets: u32,
+    /// The number of the last write.
+    numbers: u64,
     sent: HashMap<u32, Flight>,
     /// Bytes of what is at the store.
     sent_bytes: usize,
@@ -96,6 +98,7 @@ impl<B: Backend> Engine<B> {
             closed: false,
             closing: None,
             tickets: 0,
+            numbers: 0,
             sent: HashMap::default(),
             sent_bytes: 0,
             lanes: HashMap::default(),
@@ -166,11 +169,7 @@ impl<B: Backend> Engine<B> {
         {
             return Some(Ok(found));
         }
-        let job = Job {
-            record: live.map(Rc::clone),
-            task,
-            waiters: vec![op],
-        };
+        let job = Job::new(live.map(Rc::clone), task, op);
         match lane {
             Some(lane) => self.enqueue(op, &lane, job),
             None => self.plain(

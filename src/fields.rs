@@ -120,31 +120,6 @@ pub fn diff<'a>(base: &[Field<'a>], now: &[Field<'a>]) -> Changes<'a> {
     Changes { set, removed }
 }
 
-/// What brings `stored` to `now`, where `stored` has a property as one of `mine` has it: those are what this process may
-/// have stored, and a property that is otherwise is somebody else's newer one.
-#[must_use]
-pub fn settle<'a>(stored: &[Field<'a>], mine: &[Vec<Field<'a>>], now: &[Field<'a>]) -> Changes<'a> {
-    let mine: Vec<HashMap<&str, &str>> = mine
-        .iter()
-        .map(|fields| fields.iter().copied().collect())
-        .collect();
-    let there: HashMap<&str, &str> = stored.iter().copied().collect();
-    let here: HashMap<&str, &str> = now.iter().copied().collect();
-    let touched = |name: &str| mine.iter().any(|fields| fields.get(name) != here.get(name));
-    let is_mine = |name: &str| {
-        mine.iter()
-            .any(|fields| fields.get(name) == there.get(name))
-    };
-    let mut changes = diff(stored, now);
-    changes
-        .set
-        .retain(|(name, _)| touched(name) && is_mine(name));
-    changes
-        .removed
-        .retain(|name| touched(name) && is_mine(name));
-    changes
-}
-
 /// `base` with `changes` made to it.
 #[must_use]
 pub fn apply(base: &[Field<'_>], changes: &Changes<'_>) -> String {
@@ -255,20 +230,6 @@ mod tests {
         assert_eq!(changes.set, [("a", "2"), ("n", "5")]);
         assert!(changes.removed.is_empty(), "c is mine: it was changed here");
         assert_eq!(apply(&mine, &changes), r#"{"a":2,"b":3,"c":4,"d":1,"n":5}"#);
-    }
-
-    #[test]
-    fn what_others_have_stored_meanwhile_stays_when_a_doubt_is_settled() {
-        let (base, doubt) = (
-            r#"{"a":1,"b":1,"c":1,"d":1}"#,
-            r#"{"a":2,"b":2,"c":2,"d":1}"#,
-        );
-        let now = fields(r#"{"a":2,"b":3,"c":1,"d":1}"#);
-        let mine = [fields(base), fields(doubt)];
-        let settled = |stored: &'static str| settle(&fields(stored), &mine, &now).set;
-        assert_eq!(settled(base), [("a", "2"), ("b", "3")]);
-        assert_eq!(settled(doubt), [("b", "3"), ("c", "1")]);
-        assert_eq!(settled(r#"{"a":9,"b":2,"c":9,"d":9}"#), [("b", "3")]);
     }
 
     #[test]

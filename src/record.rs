@@ -13,9 +13,6 @@ pub const UUID_PREFIX: &str = "mks:session:";
 /// What the name of every key begins with; the rest is the key's id, for a dialog its Call-ID.
 pub const KEY_PREFIX: &str = "mks:";
 
-/// How many texts in doubt are kept of a session: as many attempts as are made before the store is left alone.
-const DOUBTS: usize = 8;
-
 /// Where a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -59,8 +56,8 @@ pub struct Record {
     pub adopt: bool,
     /// Where it stands.
     pub state: State,
-    /// The texts of saves whose outcome nobody knows.
-    pub doubts: Vec<Arc<str>>,
+    /// Whether a first save of which nobody knows has been given up.
+    pub in_doubt: bool,
     /// How often it had been written when `text` was stored; 0 where the store does not count, or it is not known that
     /// `text` is all there was.
     pub version: u64,
@@ -86,7 +83,7 @@ impl Record {
             moved: false,
             adopt: false,
             state: State::New,
-            doubts: Vec::new(),
+            in_doubt: false,
             version: 0,
             newest: 0,
             ageing: false,
@@ -144,7 +141,7 @@ impl Record {
         let (text, version) = incoming.map_or((&self.text, self.version), |(text, version)| {
             (text, *version)
         });
-        if version == 0 || version != self.newest || !self.doubts.is_empty() {
+        if version == 0 || version != self.newest {
             return None;
         }
         Some(Self {
@@ -213,7 +210,6 @@ impl Record {
         self.state = State::Stored;
         self.newest = stored.version;
         self.ageing = stored.ageing;
-        self.doubts.clear();
         let changed = *self.text != *stored.text;
         self.incoming = changed.then(|| (stored.text.into(), stored.version));
         if !changed {
@@ -261,22 +257,22 @@ impl Record {
         )))
     }
 
-    /// Whether there is something to be removed: a first save whose outcome nobody knows may have stored it.
+    /// Whether there may be something to be loaded or removed.
     #[must_use]
     pub fn may_be_stored(&self) -> bool {
-        self.state == State::Stored || (self.state == State::New && !self.doubts.is_empty())
+        self.state == State::Stored || (self.state == State::New && self.in_doubt)
     }
 
     /// Whether a save of `text` (absent: nobody has read the data) would change anything.
     #[must_use]
     pub fn is_dirty(&self, text: Option<&str>) -> bool {
-        let differs = !self.doubts.is_empty() || text.is_some_and(|text| *text != *self.view);
+        let differs = text.is_some_and(|text| *text != *self.view);
         differs || self.ageing || self.keys.iter().any(|key| !key.stored)
     }
 
     /// The first save of this session.
     #[must_use]
-    pub fn create(&mut self, text: &Arc<str>, ttl: Option<u64>) -> Create {
+    pub fn create(&mut self, text: &Arc<str>, ttl: Option<u64>, number: u64) -> Create {
         self.home = self
             .keys
             .first()
@@ -291,8 +287,9 @@ impl Record {
                 .iter()
                 .map(|key| (key.name.clone(), key.resource.clone()))
                 .collect(),
-            others: self.doubts.clone(),
             ttl,
+            number,
+            aside: false,
         }
     }
 
@@ -328,26 +325,18 @@ impl Record {
 
     /// A later save of this session: the changes from `base` to `text`.
     #[must_use]
-    pub fn update(&self, base: &Arc<str>, text: &Arc<str>, ttl: Option<u64>) -> Update {
-        let confirmed = (!self.doubts.is_empty()).then_some(&self.text);
+    pub fn update(
+        &self,
+        base: &Arc<str>,
+        text: &Arc<str>,
+        ttl: Option<u64>,
+        number: u64,
+    ) -> Update {
         Update {
             uuid: Arc::clone(&self.uuid),
             home: self.home.clone(),
             base: Arc::clone(base),
-            others: confirmed
-                .into_iter()
-                .chain(&self.doubts)
-                .map(Arc::clone)
-                .collect(),
             text: Arc::clone(text),
-            seen: [
-                Some(&self.text),
-                self.incoming.as_ref().map(|(text, _)| text),
-            ]
-            .into_iter()
-            .flatten()
-            .map(Arc::clone)
-            .collect(),
             known: self.known(),
             added: self
                 .keys
@@ -357,6 +346,8 @@ impl Record {
                 .collect(),
             ttl,
             basis: None,
+            number,
+            again: false,
         }
     }
 
@@ -383,35 +374,53 @@ impl Record {
 
     /// The store has done what was written.
     pub fn saved(&mut self, written: &Written, saved: Saved) {
-        self.confirm(written);
+        self.confirm(written, saved.version);
+        if saved.uuid.is_none() {
+            self.counted(saved.version);
+        }
         self.acknowledge(written, saved);
     }
 
     /// The store has what was written, which is not in the data object yet: [`Record::merge`] brings it there.
     pub fn swapped(&mut self, written: &Written, saved: Saved) {
-        let before = self.version;
+        let version = saved.version;
+        let overtaken = self.has_seen(version);
+        let exact = version == self.newest + 1 && self.version == self.newest;
         self.acknowledge(written, saved);
-        let version = std::mem::replace(&mut self.version, before);
-        self.incoming = Some((Arc::clone(&written.text), version));
+        if !overtaken {
+            let version = if exact { version } else { self.version };
+            self.incoming = Some((Arc::clone(&written.text), version));
+        }
+    }
+
+    /// The store has what was written, and nobody is there any more to bring it into the data object: here it is as if
+    /// somebody else had written it, and comes with the next load.
+    pub fn swapped_unheard(&mut self, written: &Written, saved: Saved) {
+        self.acknowledge(written, saved);
+    }
+
+    /// Whether a load has brought what is stored with this version, or later.
+    fn has_seen(&self, version: u64) -> bool {
+        version > 0 && version <= self.newest
     }
 
     /// The store has written this version for us.
     pub fn counted(&mut self, version: u64) {
         // More than one further means that somebody else has written what is not in `text`.
-        if version == self.newest + 1 && self.version == self.newest {
-            self.version = version;
+        if version == self.newest + 1 {
+            match &mut self.incoming {
+                Some((_, known)) if *known == self.newest => *known = version,
+                None if self.version == self.newest => self.version = version,
+                _ => {}
+            }
         }
         self.newest = self.newest.max(version);
     }
 
     fn acknowledge(&mut self, written: &Written, saved: Saved) {
-        if saved.uuid.is_none() {
-            self.counted(saved.version);
-        }
         self.newest = self.newest.max(saved.version);
         self.state = State::Stored;
         self.ageing = false;
-        self.doubts.clear();
         if let Some(home) = saved.home {
             self.home = home;
         }
@@ -426,9 +435,16 @@ impl Record {
         }
     }
 
-    /// The store has the changes that were written, on top of what a load has brought meanwhile.
-    pub fn confirm(&mut self, written: &Written) {
+    /// The store has the changes that were written, on top of what a load has brought meanwhile, unless that had them
+    /// already.
+    pub fn confirm(&mut self, written: &Written, version: u64) {
+        if self.has_seen(version) {
+            return;
+        }
         self.text = patched(&self.text, &written.base, &written.text);
+        if let Some((text, _)) = &mut self.incoming {
+            *text = patched(text, &written.base, &written.text);
+        }
     }
 
     /// Something was not done: what the store will have is what it has confirmed, with what still waits to be saved,
@@ -440,21 +456,10 @@ impl Record {
             self.view = patched(&self.view, base, text);
         }
     }
-
-    /// Nobody knows whether a text was stored.
-    pub fn doubt(&mut self, text: &Arc<str>) {
-        if self.doubts.contains(text) {
-            return;
-        }
-        if self.doubts.len() == DOUBTS {
-            self.doubts.remove(0);
-        }
-        self.doubts.push(Arc::clone(text));
-    }
 }
 
 /// `text` with the changes from `base` to `now` made to it.
-fn patched(text: &Arc<str>, base: &Arc<str>, now: &Arc<str>) -> Arc<str> {
+pub fn patched(text: &Arc<str>, base: &Arc<str>, now: &Arc<str>) -> Arc<str> {
     if text == base {
         return Arc::clone(now);
     }
@@ -529,7 +534,7 @@ mod tests {
         let mut record = Record::new();
         record.add_key("mks:a", None);
         assert!(record.is_dirty(None));
-        let create = record.create(&"{}".into(), None);
+        let create = record.create(&"{}".into(), None, 1);
         assert_eq!((create.home.as_str(), create.keys.len()), ("mks:a", 1));
         record.saved(&written("{}", "{}", create.keys), Saved::default());
         assert!(!record.is_dirty(None));
@@ -541,7 +546,7 @@ mod tests {
     fn a_resource_that_changed_while_it_was_being_stored_stays_dirty() {
         let mut record = Record::new();
         record.add_key("mks:a", Some("1".into()));
-        let create = record.create(&"{}".into(), None);
+        let create = record.create(&"{}".into(), None, 1);
         record.add_key("mks:a", Some("2".into()));
         record.saved(&written("{}", "{}", create.keys), Saved::default());
         assert!(record.is_dirty(None));
@@ -589,15 +594,6 @@ mod tests {
             ..stored(r#"{"a":1}"#, &["mks:a"])
         }));
         assert_eq!(&*record.text, r#"{"a":2}"#);
-    }
-
-    #[test]
-    fn a_save_in_doubt_makes_the_next_one_write() {
-        let mut record = Record::loaded(stored(r#"{"a":1}"#, &["mks:a"]));
-        record.doubt(&r#"{"a":2}"#.into());
-        assert!(record.is_dirty(Some(r#"{"a":1}"#)));
-        let (base, text) = record.take(Some(r#"{"a":1}"#.into()));
-        assert_eq!(record.update(&base, &text, None).others.len(), 2);
     }
 
     #[test]

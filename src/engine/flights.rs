@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::task::{Job, value_of};
+use super::task::{Job, Sealed, Task, value_of};
 use super::{Closing, Completion, Engine, Value};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Record, Written};
-use crate::store::{Backend, Event, Op, Reply};
+use crate::store::{Backend, Event, Failed, Op, Reply};
 
 /// Something on its way to the store.
 pub struct Flight {
@@ -31,6 +31,8 @@ pub enum Sent {
         lane: Rc<str>,
         job: Job,
         written: Option<Box<Written>>,
+        /// Whether nobody knew what became of an attempt before this one.
+        again: bool,
     },
     /// A look at whether the store is back.
     Trial,
@@ -56,7 +58,11 @@ impl<B: Backend> Engine<B> {
                 }
             }
         }
-        for (ticket, reply) in answers.replies {
+        for (ticket, answer) in answers.replies {
+            let (reply, op) = match answer {
+                Ok(reply) => (Ok(reply), None),
+                Err(Failed { error, op }) => (Err(error), Some(op)),
+            };
             let Some(flight) = self.sent.remove(&ticket) else {
                 continue;
             };
@@ -82,8 +88,21 @@ impl<B: Backend> Engine<B> {
                     }
                     self.finish(op, reply.map(value_of));
                 }
-                Sent::Lane { lane, job, written } => {
-                    self.settle(&lane, job, written.as_deref(), reply, flight.asked);
+                Sent::Lane {
+                    lane,
+                    mut job,
+                    mut written,
+                    again,
+                } => {
+                    let is_open = |error: &Error| error.will_pass() && (again || error.in_doubt);
+                    if let (Some(op), Err(error)) = (op, &reply)
+                        && is_open(error)
+                        && !matches!(job.task, Task::Load { .. })
+                    {
+                        let written = written.take();
+                        job.sealed = Some(Box::new(Sealed { op: *op, written }));
+                    }
+                    self.settle(&lane, job, written.as_deref(), reply, flight.asked, again);
                 }
                 Sent::Trial => {}
                 Sent::Close(ops) => self.closed(ops, &reply.map(value_of)),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::flights::Sent;
 use super::owed::Place;
-use super::task::{self, Job, Prepared, Task, coalesce};
+use super::task::{self, Job, Prepared, Sealed, Task, coalesce};
 use super::{BRIEFLY, Engine, Shared, Value, closed};
 use crate::error::{Kind, Result};
 use crate::record::{Record, Written};
@@ -31,35 +31,28 @@ impl<B: Backend> Engine<B> {
         task: Task,
     ) -> Option<Result<Value>> {
         let lane = self.lane(&record.borrow());
-        let record = Some(Rc::clone(record));
-        let waiters = vec![op];
-        self.enqueue(
-            op,
-            &lane,
-            Job {
-                record,
-                task,
-                waiters,
-            },
-        )
+        self.enqueue(op, &lane, Job::new(Some(Rc::clone(record)), task, op))
     }
 
-    /// The lane of a session: that of whatever is under way with one of its keys, so that two sessions that are new
-    /// under the same key are stored one after the other.
+    /// The lane of a session: where something of it is under way, or else of what has one of its keys, so that two
+    /// sessions that are new under the same key are stored one after the other.
     pub(super) fn lane(&self, record: &Record) -> Rc<str> {
-        let mut busy = record
-            .keys
-            .iter()
-            .filter_map(|key| self.lane_of.get(&key.name));
-        busy.next()
-            .map_or_else(|| Rc::from(&*record.uuid), Rc::clone)
+        let own = self.lanes.get_key_value(&*record.uuid);
+        let own = own.map(|(lane, _)| lane);
+        let names = record.keys.iter().map(|key| key.name.as_str());
+        own.or_else(|| {
+            std::iter::once(&*record.uuid)
+                .chain(names)
+                .find_map(|name| self.lane_of.get(name))
+        })
+        .map_or_else(|| Rc::from(&*record.uuid), Rc::clone)
     }
 
     pub(super) fn enqueue(&mut self, op: u32, lane: &Rc<str>, job: Job) -> Option<Result<Value>> {
         if self.closed {
             return Some(Err(closed()));
         }
-        if self.is_owed(lane) && self.health.is_well() {
+        if self.can_be_paid(lane) {
             self.pay_lane(lane);
         }
         if self.is_owed(lane) {
@@ -89,8 +82,21 @@ impl<B: Backend> Engine<B> {
 
     /// Starts a job on a lane that has nothing at the store. Answers it if it is done at once. One that the store can't
     /// do now is owed; a `trial` is sent all the same.
-    pub(super) fn start(&mut self, lane: &Rc<str>, job: Job, trial: bool) -> Option<Result<Value>> {
-        let (what, written) = match task::prepare(&job, self.default_ttl) {
+    pub(super) fn start(
+        &mut self,
+        lane: &Rc<str>,
+        mut job: Job,
+        trial: bool,
+    ) -> Option<Result<Value>> {
+        let sealed = job.sealed.take();
+        let again = sealed.is_some();
+        let prepared = if let Some(sealed) = sealed {
+            Ok(Prepared::Send(sealed.op, sealed.written))
+        } else {
+            self.numbers += 1;
+            task::prepare(&job, self.default_ttl, self.numbers)
+        };
+        let (what, written) = match prepared {
             Ok(Prepared::Done(value)) => return Some(Ok(value)),
             Ok(Prepared::Send(what, written)) => (what, written),
             Err(error) => {
@@ -115,11 +121,12 @@ impl<B: Backend> Engine<B> {
         // What was owed has its place already.
         let refusal = refusal.or_else(|| if trial { None } else { self.room(weight).err() });
         if let Some(error) = refusal {
-            return Some(Err(self.put_off(lane, job, None, error)));
+            job.sealed = again.then(|| Box::new(Sealed { op: what, written }));
+            return Some(Err(self.put_off(lane, job, error)));
         }
         let ticket = self.ticket();
         if let Some(reply) = self.backend.submit(ticket, what) {
-            let result = task::apply(&job, written.as_deref(), reply);
+            let result = task::apply(&job, written.as_deref(), reply, true);
             if result.is_err() {
                 self.review(lane, &job);
             }
@@ -128,7 +135,13 @@ impl<B: Backend> Engine<B> {
         self.occupy(lane, &job);
         let lane = Rc::clone(lane);
         self.lanes.entry(Rc::clone(&lane)).or_default().ticket = Some(ticket);
-        self.send(ticket, Sent::Lane { lane, job, written }, kind, weight);
+        let sent = Sent::Lane {
+            lane,
+            job,
+            written,
+            again,
+        };
+        self.send(ticket, sent, kind, weight);
         None
     }
 
@@ -159,6 +172,11 @@ impl<B: Backend> Engine<B> {
                 entry.names.push(key.name.clone());
             }
         }
+        let uuid = &record.borrow().uuid;
+        if **lane != **uuid && !self.lane_of.contains_key(&**uuid) {
+            self.lane_of.insert(uuid.to_string(), Rc::clone(lane));
+            entry.names.push(uuid.to_string());
+        }
     }
 
     pub(super) fn settle(
@@ -168,8 +186,11 @@ impl<B: Backend> Engine<B> {
         written: Option<&Written>,
         reply: Result<Reply>,
         asked: u64,
+        again: bool,
     ) {
         let waiters = std::mem::take(&mut job.waiters);
+        let heard = waiters.iter().any(|op| self.outstanding.contains(op));
+        let was_owed = job.can_be_owed();
         if let Some(entry) = self.lanes.get_mut(lane) {
             entry.ticket = None;
         }
@@ -178,21 +199,23 @@ impl<B: Backend> Engine<B> {
                 if let Some(record) = job.record.clone() {
                     self.let_go(&job, &record.borrow());
                 }
-                Err(self.put_off(lane, job, written, error))
+                Err(self.put_off(lane, job, error))
             }
             reply => {
-                let result = task::apply(&job, written, reply);
+                let result = task::apply(&job, written, reply, heard);
                 self.keep(&job, written, &result, asked);
-                if result.is_err() {
+                if result.is_err() || again {
                     self.review(lane, &job);
                 }
                 result
             }
         };
-        // Those who waited too long were told just that; what came of it in the end is news.
+        // Those who waited too long were told just that; what came of it in the end is news. But not that something
+        // was not done of which nobody was told that it would be.
         if let Err(error) = &result
             && error.kind != Kind::Timeout
-            && !waiters.iter().any(|op| self.outstanding.contains(op))
+            && !heard
+            && (was_owed || !again || !matches!(error.kind, Kind::Gone | Kind::Conflict))
         {
             self.events.push(Event::Error(error.clone()));
         }

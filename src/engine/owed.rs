@@ -10,8 +10,8 @@ use std::time::Instant;
 use super::task::{Extent, Job, Shared, Task, Value, coalesce};
 use super::{Engine, Sent, closed};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Record, State, Written};
-use crate::store::{Backend, Event};
+use crate::record::{Record, State};
+use crate::store::{Backend, Event, Op};
 
 /// How many operations are at the store at once while what is owed is being done.
 const AT_ONCE: usize = 256;
@@ -98,21 +98,14 @@ impl Owed {
 }
 
 impl<B: Backend> Engine<B> {
-    /// A job could not be done: it is owed, if it is one that can be, and gives the error for those who wait. `written`
-    /// is what it has tried to write.
-    pub(super) fn put_off(
-        &mut self,
-        lane: &Rc<str>,
-        job: Job,
-        written: Option<&Written>,
-        error: Error,
-    ) -> Error {
-        if error.in_doubt {
-            job.doubt(written);
-        }
-        if !job.can_be_owed() {
+    /// A job could not be done: it is owed, if it is one that can be, or sealed, and gives the error for those who wait.
+    pub(super) fn put_off(&mut self, lane: &Rc<str>, job: Job, error: Error) -> Error {
+        let is_owed = job.can_be_owed();
+        if !is_owed {
             self.review(lane, &job);
-            return error;
+            if job.sealed.is_none() {
+                return error;
+            }
         }
         self.occupy(lane, &job);
         let waiting = std::mem::take(&mut self.lanes.entry(Rc::clone(lane)).or_default().waiting);
@@ -141,7 +134,7 @@ impl<B: Backend> Engine<B> {
         }
         self.weigh(lane);
         self.keep_within_limits(&error);
-        kept
+        if is_owed { kept } else { error }
     }
 
     /// Answers a job that can't be owed, on a lane that something is owed of.
@@ -248,11 +241,11 @@ impl<B: Backend> Engine<B> {
         if let Task::Save {
             base, text, extent, ..
         } = &job.task
+            && base == text
+            && *extent != Extent::Always
+            && (!record.borrow().is_dirty(None) || self.has_save(lane, &record))
         {
-            // The keys go with the save that is owed.
-            if base == text && *extent != Extent::Always {
-                return Ok(Value::Nothing);
-            }
+            return Ok(Value::Nothing);
         }
         if matches!(job.task, Task::Save { .. } | Task::Swap { .. })
             && self.is_ending(lane, &record.borrow())
@@ -281,52 +274,72 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    /// Whether what is owed removes all of a session's keys.
+    /// Whether what is owed has a save of a record that its new keys go with.
+    fn has_save(&self, lane: &Rc<str>, record: &Shared) -> bool {
+        let waiting = self.lanes.get(lane).map(|lane| lane.waiting.iter());
+        waiting.into_iter().flatten().any(|job| {
+            let theirs = job.record.as_ref();
+            job.sealed.is_none()
+                && matches!(job.task, Task::Save { .. })
+                && theirs.is_some_and(|theirs| Rc::ptr_eq(theirs, record))
+        })
+    }
+
+    /// Whether what is owed removes all of a session's keys, also those that others here have given it.
     fn is_ending(&self, lane: &Rc<str>, record: &Record) -> bool {
         let Some(entry) = self.lanes.get(lane) else {
             return false;
         };
-        record.keys.iter().all(|key| {
-            let mut mine = entry.waiting.iter().filter(|job| job.is_of(&record.uuid));
-            mine.any(|job| job.removes(&key.name))
-        })
+        let mine = || entry.waiting.iter().filter(|job| job.is_of(&record.uuid));
+        let ends = |record: &Record| {
+            let mut keys = record.keys.iter();
+            keys.all(|key| mine().any(|job| job.removes(&key.name)))
+        };
+        ends(record)
+            && mine()
+                .filter_map(|job| job.record.as_ref())
+                .all(|record| ends(&record.borrow()))
     }
 
     /// A session is removed by what is owed: its saves need not be done by themselves. They go with the last removal, in
     /// case that another process has added a key. Nothing has to be done at all, which is answered, if none of it can
-    /// have been stored.
+    /// have been stored. What may have been done already stays as it is.
     fn shorten(&mut self, lane: &Rc<str>, uuid: &str) -> bool {
         let Some(entry) = self.lanes.get_mut(lane) else {
             return false;
         };
-        let first = entry.waiting.iter().find(|job| job.is_of(uuid));
-        let never_stored = first
-            .and_then(|job| job.record.as_ref())
-            .is_some_and(|record| {
-                record.borrow().state == State::New && !record.borrow().may_be_stored()
-            });
-        let mut before = None;
-        entry.waiting.retain(|job| {
-            let mine = job.is_of(uuid);
-            if let Some(record) = job.record.as_ref().filter(|_| mine && never_stored) {
-                record.borrow_mut().state = State::Removed;
-            }
-            let drops = mine && (never_stored || matches!(job.task, Task::Save { .. }));
-            if drops && let Task::Save { base, .. } = &job.task {
-                before.get_or_insert_with(|| Arc::clone(base));
-            }
-            !drops
+        let mut mine = entry.waiting.iter().filter(|job| job.is_of(uuid));
+        let first = mine.clone().next().and_then(|job| job.record.as_ref());
+        let is_new = first.is_some_and(|record| {
+            record.borrow().state == State::New && !record.borrow().may_be_stored()
         });
-        let last = entry.waiting.iter_mut().rev().find(|job| job.is_of(uuid));
-        if let Some(Job {
-            task: Task::RemoveKey { data, .. },
-            ..
-        }) = last
-            && let Some(before) = before
-        {
-            data.0 = before;
+        let never_stored = is_new && mine.all(|job| job.sealed.is_none());
+        if never_stored {
+            entry.waiting.retain(|job| {
+                let mine = job.record.as_ref().filter(|_| job.is_of(uuid));
+                mine.is_none_or(|record| {
+                    record.borrow_mut().state = State::Removed;
+                    false
+                })
+            });
+            return true;
         }
-        never_stored
+        let is_mine = |job: &Job| job.is_of(uuid) && job.sealed.is_none();
+        let last = entry.waiting.iter().rposition(|job| {
+            is_mine(job) && matches!(job.task, Task::RemoveKey { .. } | Task::Destroy)
+        });
+        let mut last = last.unwrap_or(0);
+        for at in (0..last).rev() {
+            let job = &entry.waiting[at];
+            if is_mine(job)
+                && matches!(job.task, Task::Save { .. })
+                && let Some(save) = entry.waiting.remove(at)
+            {
+                last -= 1;
+                entry.waiting[last].task.precede(&save.task);
+            }
+        }
+        false
     }
 
     fn keep_within_limits(&mut self, error: &Error) {
@@ -349,9 +362,14 @@ impl<B: Backend> Engine<B> {
             return;
         };
         let jobs = std::mem::take(&mut entry.waiting);
-        for job in jobs.iter().filter(|job| job.can_be_owed()) {
+        for job in &jobs {
+            if let (Some(sealed), Some(record)) = (&job.sealed, &job.record) {
+                record.borrow_mut().in_doubt |= matches!(sealed.op, Op::Create(_));
+            }
             self.review(lane, job);
-            self.events.push(given_up(job, why));
+            if job.can_be_owed() {
+                self.events.push(given_up(job, why));
+            }
         }
         self.weigh(lane);
     }
@@ -397,6 +415,17 @@ impl<B: Backend> Engine<B> {
             left -= 1;
             self.pay_lane(&lane);
         }
+    }
+
+    /// Whether what is owed of a lane is to be done now, before what was asked for.
+    pub(super) fn can_be_paid(&self, lane: &str) -> bool {
+        let Some(entry) = self.lanes.get(lane).filter(|lane| lane.owed.is_some()) else {
+            return false;
+        };
+        // What nobody was told to be owed must not hold up what comes after it.
+        let first = entry.waiting.front();
+        let is_owed = first.is_some_and(Job::can_be_owed);
+        self.health.is_well() || (!is_owed && self.health.down().is_none())
     }
 
     /// Whether something is owed of a lane.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 use crate::fields;
-use crate::record::{Record, State, Written};
+use crate::record::{Record, State, Written, patched};
 use crate::rules::RETRY_SECONDS;
 use crate::store::{Destroy, Op, RemoveKey, Reply, Stored};
 
@@ -89,6 +89,18 @@ pub enum Task {
     Destroy,
 }
 
+impl Task {
+    /// Lets a removal take along what a save before it has changed.
+    pub fn precede(&mut self, save: &Self) {
+        let (Self::RemoveKey { data, .. }, Self::Save { base, text, .. }) = (self, save) else {
+            return;
+        };
+        let before = patched(&data.0, text, base);
+        let between = patched(&before, base, text);
+        *data = (before, patched(&between, &data.0, &data.1));
+    }
+}
+
 /// A task, whose, and who waits for it.
 pub struct Job {
     /// The session; absent for a load that waits behind operations on one.
@@ -97,10 +109,33 @@ pub struct Job {
     pub task: Task,
     /// The callers' numbers.
     pub waiters: Vec<u32>,
+    /// Set once an attempt was made of which nobody knows whether it was done.
+    pub sealed: Option<Box<Sealed>>,
+}
+
+/// A write of which nobody knows whether it was done. It is repeated just as it was, with its number, before anything
+/// else of its session is done, until the store says what became of it.
+pub struct Sealed {
+    /// What the store is asked.
+    pub op: Op,
+    /// What it is writing.
+    pub written: Option<Box<Written>>,
 }
 
 impl Job {
-    /// Whether it is done later if the store can't do it now. What somebody waits to hear of is not.
+    /// Something to be done to a session, for one caller.
+    #[must_use]
+    pub fn new(record: Option<Shared>, task: Task, op: u32) -> Self {
+        Self {
+            record,
+            task,
+            waiters: vec![op],
+            sealed: None,
+        }
+    }
+
+    /// Whether it is done later if the store can't do it now. What somebody waits to hear of is not, unless an attempt of
+    /// it may have been done.
     #[must_use]
     pub fn can_be_owed(&self) -> bool {
         match &self.task {
@@ -135,22 +170,14 @@ impl Job {
             .is_some_and(|mine| *mine.borrow().uuid == *uuid)
     }
 
-    /// The data before and after what it saves.
+    /// The data before and after what it saves, if it is certain that it will.
     #[must_use]
     pub fn changes(&self) -> Option<(&Arc<str>, &Arc<str>)> {
         match &self.task {
+            _ if self.sealed.is_some() && !self.can_be_owed() => None,
             Task::Save { base, text, .. } => Some((base, text)),
             Task::RemoveKey { data, .. } => Some((&data.0, &data.1)),
             Task::Load { .. } | Task::Swap { .. } | Task::Destroy => None,
-        }
-    }
-
-    /// Nobody knows whether what it has `written` is stored. What was to be swapped was never in the data object.
-    pub fn doubt(&self, written: Option<&Written>) {
-        if let (Some(record), Some(written)) = (&self.record, written)
-            && !matches!(self.task, Task::Swap { .. })
-        {
-            record.borrow_mut().doubt(&written.text);
         }
     }
 
@@ -159,7 +186,10 @@ impl Job {
     pub fn removes(&self, name: &str) -> bool {
         match &self.task {
             Task::RemoveKey { name: removed, .. } => removed == name,
-            Task::Destroy => true,
+            Task::Destroy => self.record.as_ref().is_some_and(|record| {
+                let keys = &record.borrow().keys;
+                keys.iter().any(|key| key.name == name)
+            }),
             _ => false,
         }
     }
@@ -173,8 +203,8 @@ pub enum Prepared {
     Send(Op, Option<Box<Written>>),
 }
 
-/// What a job means for its record as it is now; `default_ttl` in ms.
-pub fn prepare(job: &Job, default_ttl: Option<u64>) -> Result<Prepared> {
+/// What a job means for its record as it is now; `default_ttl` in ms, `number` is that of the operation.
+pub fn prepare(job: &Job, default_ttl: Option<u64>, number: u64) -> Result<Prepared> {
     let Some(shared) = &job.record else {
         return Ok(match &job.task {
             Task::Load { name, .. } => Prepared::Send(Op::Load { name: name.clone() }, None),
@@ -192,7 +222,7 @@ pub fn prepare(job: &Job, default_ttl: Option<u64>) -> Result<Prepared> {
             if_unchanged,
         } => {
             let ttl = ttl.or(default_ttl);
-            let mut save = prepare_save(&mut record, (base, text), *extent, ttl);
+            let mut save = prepare_save(&mut record, (base, text), *extent, ttl, number);
             if let Ok(Prepared::Send(Op::Update(update), _)) = &mut save
                 && *if_unchanged
             {
@@ -205,12 +235,13 @@ pub fn prepare(job: &Job, default_ttl: Option<u64>) -> Result<Prepared> {
             text,
             ttl,
             insists,
-        } => prepare_swap(&record, (base, text), ttl.or(default_ttl), *insists),
+        } => prepare_swap(&record, (base, text), ttl.or(default_ttl), *insists, number),
         Task::RemoveKey { name, data, ttl } => Ok(prepare_removal(
             &mut record,
             name,
             data,
             ttl.or(default_ttl),
+            number,
         )),
         Task::Destroy if record.may_be_stored() => {
             let destroy = Destroy {
@@ -232,6 +263,7 @@ fn prepare_save(
     (base, text): (&Arc<str>, &Arc<str>),
     extent: Extent,
     ttl: Option<u64>,
+    number: u64,
 ) -> Result<Prepared> {
     let dirty = base != text || record.is_dirty(None);
     let ttl = match extent {
@@ -265,13 +297,13 @@ fn prepare_save(
             "a session without keys can't be found again: add one with set(id)",
         )),
         State::New => {
-            let create = record.create(text, ttl);
+            let create = record.create(text, ttl, number);
             let written = written(create.keys.clone());
             Ok(Prepared::Send(Op::Create(create), Some(written)))
         }
         State::Stored if !dirty && !always => Ok(Prepared::Done(Value::Nothing)),
         State::Stored => {
-            let update = record.update(base, text, ttl);
+            let update = record.update(base, text, ttl, number);
             let written = written(update.added.clone());
             Ok(Prepared::Send(Op::Update(update), Some(written)))
         }
@@ -283,6 +315,7 @@ fn prepare_swap(
     (base, text): (&Arc<str>, &Arc<str>),
     ttl: Option<u64>,
     insists: bool,
+    number: u64,
 ) -> Result<Prepared> {
     match record.state {
         State::Removed => return Err(Error::gone(&record.uuid)),
@@ -298,7 +331,7 @@ fn prepare_swap(
         }
         State::Stored => {}
     }
-    let mut update = record.update(base, text, ttl);
+    let mut update = record.update(base, text, ttl, number);
     update.basis = Some(Box::new(record.basis(insists)));
     let written = Box::new(Written {
         base: Arc::clone(base),
@@ -314,6 +347,7 @@ fn prepare_removal(
     name: &str,
     (base, text): &(Arc<str>, Arc<str>),
     ttl: Option<u64>,
+    number: u64,
 ) -> Prepared {
     let stored = record.may_be_stored();
     match record.state {
@@ -333,6 +367,7 @@ fn prepare_removal(
         name: name.to_owned(),
         data: changed.then(|| (Arc::clone(base), Arc::clone(text))),
         ttl,
+        number: if stored { number } else { 0 },
     };
     let written = changed.then(|| {
         Box::new(Written {
@@ -347,7 +382,9 @@ fn prepare_removal(
 
 /// Merges a save into one that waits already; gives back what has to wait by itself.
 pub fn coalesce(last: Option<&mut Job>, mut job: Job) -> Option<Job> {
-    let Some(last) = last else { return Some(job) };
+    let Some(last) = last.filter(|last| last.sealed.is_none()) else {
+        return Some(job);
+    };
     let same = matches!((&last.record, &job.record), (Some(a), Some(b)) if Rc::ptr_eq(a, b));
     let Task::Save {
         text,
@@ -377,16 +414,23 @@ pub fn coalesce(last: Option<&mut Job>, mut job: Job) -> Option<Job> {
     }
 }
 
-/// What a reply means for the record of a job, and for those who wait for it.
-pub fn apply(job: &Job, written: Option<&Written>, reply: Result<Reply>) -> Result<Value> {
+/// What a reply means for the record of a job, and for those who wait for it, if that is `heard` by anybody.
+pub fn apply(
+    job: &Job,
+    written: Option<&Written>,
+    reply: Result<Reply>,
+    heard: bool,
+) -> Result<Value> {
     let Some(shared) = &job.record else {
         return reply.map(value_of);
     };
     let mut record = shared.borrow_mut();
     match reply {
         Ok(Reply::Saved(saved)) if matches!(job.task, Task::Swap { .. }) => {
-            if let Some(written) = written {
-                record.swapped(written, saved);
+            match written {
+                Some(written) if heard => record.swapped(written, saved),
+                Some(written) => record.swapped_unheard(written, saved),
+                None => {}
             }
             Ok(Value::Current(false))
         }
@@ -407,10 +451,10 @@ pub fn apply(job: &Job, written: Option<&Written>, reply: Result<Reply>) -> Resu
             if left == 0 {
                 record.state = State::Removed;
             } else {
-                record.counted(version);
                 if let Some(written) = written {
-                    record.confirm(written);
+                    record.confirm(written, version);
                 }
+                record.counted(version);
             }
             Ok(Value::Count(left))
         }
@@ -419,10 +463,9 @@ pub fn apply(job: &Job, written: Option<&Written>, reply: Result<Reply>) -> Resu
         Err(error) => {
             if error.kind == Kind::Gone {
                 record.state = State::Removed;
-            } else if error.in_doubt {
-                drop(record);
-                job.doubt(written);
             }
+            // A JavaScript store may fail half way through.
+            record.in_doubt |= error.in_doubt && matches!(job.task, Task::Save { .. });
             Err(error)
         }
     }

@@ -1,13 +1,13 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::store::{Answers, Reply, Saved, Stored};
+use crate::store::{Answers, Failed, Reply, Saved, Stored};
 
 /// A store that answers when the test says so.
 #[derive(Default)]
 struct Slow {
     asked: VecDeque<(u32, Op)>,
-    answers: Vec<(u32, Result<Reply>)>,
+    answers: Vec<(u32, std::result::Result<Reply, Failed>)>,
 }
 
 impl Backend for Slow {
@@ -64,8 +64,13 @@ fn serve(engine: &mut Engine<Slow>, reply: impl Into<Answer>) -> Op {
         .asked
         .pop_front()
         .expect("the store is asked something");
-    engine.backend.answers.push((ticket, reply.into().0));
-    op
+    let op = Box::new(op);
+    let answer = reply.into().0.map_err(|error| Failed {
+        error,
+        op: op.clone(),
+    });
+    engine.backend.answers.push((ticket, answer));
+    *op
 }
 
 fn saved() -> Reply {
@@ -232,17 +237,158 @@ fn a_failure_that_nobody_waits_for_is_told_as_an_event() {
     assert!(matches!(engine.drain().1.as_slice(), [Event::Error(error)] if error.message == "OOM"));
 }
 
+fn reset() -> Error {
+    Error::new(Kind::Unavailable, "reset").doubtful()
+}
+
+/// A session that is stored.
+fn stored_session(engine: &mut Engine<Slow>, text: &str) -> Shared {
+    let record = session("mks:a");
+    save(engine, 1, &record, text);
+    serve(engine, saved());
+    done(engine);
+    record
+}
+
+#[test]
+fn a_save_in_doubt_is_repeated_as_it_was_before_anything_else() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"n":1}"#);
+    save(&mut engine, 2, &record, r#"{"n":2}"#);
+    let first = serve(&mut engine, reset());
+    assert_eq!(done(&mut engine), HashMap::from([(2, false)]));
+    save(&mut engine, 3, &record, r#"{"n":3}"#);
+    save(&mut engine, 4, &record, r#"{"n":4}"#);
+    try_again(&mut engine);
+    // Not sent: that it may have been done before stays so.
+    assert_eq!(serve(&mut engine, unavailable()), first);
+    done(&mut engine);
+    try_again(&mut engine);
+    assert_eq!(serve(&mut engine, wrote(2)), first);
+    done(&mut engine);
+    let Op::Update(next) = serve(&mut engine, wrote(3)) else {
+        panic!("then what came after it")
+    };
+    assert_eq!((&*next.base, &*next.text), (r#"{"n":2}"#, r#"{"n":4}"#));
+    assert!(matches!(first, Op::Update(first) if first.number < next.number));
+    done(&mut engine);
+    assert!(engine.backend.asked.is_empty() && engine.lanes.is_empty());
+}
+
+fn wrote(version: u64) -> Reply {
+    Reply::Saved(Saved {
+        version,
+        ..Saved::default()
+    })
+}
+
+#[test]
+fn a_conditional_save_in_doubt_is_done_at_most_once_and_its_end_is_not_told() {
+    for ends_well in [true, false] {
+        let mut engine = engine();
+        let record = stored_session(&mut engine, r#"{"a":1}"#);
+        let text = Some(r#"{"a":1,"d":1}"#.into());
+        engine.save(2, &record, text, Extent::Changes, None, true);
+        let first = serve(&mut engine, reset());
+        assert_eq!(done(&mut engine), HashMap::from([(2, false)]));
+        assert_eq!(&*record.borrow().view, r#"{"a":1}"#, "it may not be done");
+        assert_eq!(engine.owed.len(), 1);
+        // The next one waits for it, though nobody is owed anything.
+        save(&mut engine, 3, &record, r#"{"a":1,"d":1,"e":1}"#);
+        let newer = Stored {
+            text: r#"{"a":1,"o":1}"#.into(),
+            version: 2,
+            ..record.borrow().stored()
+        };
+        let answer = if ends_well {
+            wrote(2)
+        } else {
+            Reply::Conflict(Box::new(newer))
+        };
+        assert_eq!(serve(&mut engine, answer), first);
+        assert!(engine.drain().1.is_empty(), "nothing is told");
+        assert!(
+            matches!(serve(&mut engine, wrote(3)), Op::Update(next) if &*next.text == r#"{"a":1,"d":1,"e":1}"#)
+        );
+        assert_eq!(done(&mut engine), HashMap::from([(3, true)]));
+        record.borrow_mut().merge(None).expect("objects");
+        let text = if ends_well {
+            r#"{"a":1,"d":1,"e":1}"#
+        } else {
+            r#"{"a":1,"o":1,"d":1,"e":1}"#
+        };
+        assert_eq!(&*record.borrow().text, text);
+    }
+}
+
+#[test]
+fn a_swap_in_doubt_that_was_done_is_to_this_process_as_if_others_had_written_it() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"n":1}"#);
+    engine.swap(2, &record, r#"{"n":2}"#.into(), None, false);
+    let first = serve(&mut engine, reset());
+    done(&mut engine);
+    try_again(&mut engine);
+    assert_eq!(serve(&mut engine, wrote(2)), first);
+    done(&mut engine);
+    assert_eq!(&*record.borrow().view, r#"{"n":1}"#);
+    engine.swap(3, &record, r#"{"n":2}"#.into(), None, false);
+    assert!(
+        matches!(serve(&mut engine, wrote(3)), Op::Update(update) if update.basis.as_ref().is_some_and(|basis| basis.version == 1)),
+        "which is a conflict"
+    );
+}
+
+#[test]
+fn what_ends_while_a_save_is_in_doubt_keeps_that_and_takes_the_rest_along() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"n":1}"#);
+    save(&mut engine, 2, &record, r#"{"n":2}"#);
+    let first = serve(&mut engine, reset());
+    done(&mut engine);
+    save(&mut engine, 3, &record, r#"{"n":3}"#);
+    engine.remove_key(4, &record, "mks:a", None, None);
+    try_again(&mut engine);
+    assert_eq!(serve(&mut engine, wrote(2)), first);
+    done(&mut engine);
+    let left = Reply::Removed {
+        left: 1,
+        version: 3,
+    };
+    let Op::RemoveKey(removal) = serve(&mut engine, left) else {
+        panic!("then the removal")
+    };
+    let (base, text) = removal.data.expect("with what was saved after it");
+    assert_eq!((&*base, &*text), (r#"{"n":2}"#, r#"{"n":3}"#));
+}
+
+#[test]
+fn a_session_that_another_object_of_it_has_given_a_key_does_not_end_with_the_keys_of_one() {
+    let mut engine = engine();
+    let one = stored_session(&mut engine, r#"{"n":1}"#);
+    let other = Rc::new(RefCell::new(one.borrow().clone()));
+    save(&mut engine, 2, &one, r#"{"n":2}"#);
+    serve(&mut engine, unavailable());
+    done(&mut engine);
+    one.borrow_mut().add_key("mks:b", None);
+    save(&mut engine, 3, &one, r#"{"n":3}"#);
+    engine.remove_key(4, &other, "mks:a", None, None);
+    try_again(&mut engine);
+    assert!(
+        matches!(serve(&mut engine, wrote(2)), Op::Update(update) if &*update.text == r#"{"n":3}"# && update.added.len() == 1)
+    );
+}
+
 #[test]
 fn after_a_save_in_doubt_the_key_is_still_removed_from_the_store() {
     let (mut engine, record) = (engine(), session("mks:a"));
     save(&mut engine, 1, &record, r#"{"n":1}"#);
-    serve(
-        &mut engine,
-        Error::new(Kind::Unavailable, "reset").doubtful(),
-    );
+    let first = serve(&mut engine, reset());
     assert_eq!(done(&mut engine), HashMap::from([(1, false)]));
     engine.remove_key(2, &record, "mks:a", None, None);
     try_again(&mut engine);
+    assert_eq!(serve(&mut engine, saved()), first);
+    done(&mut engine);
     assert!(matches!(
         serve(
             &mut engine,

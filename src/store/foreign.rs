@@ -3,7 +3,8 @@
 //! Two kinds of entry go through them: `mks:<id>` holds the session's uuid, and the uuid holds
 //! `{"keys":{"mks:<id>":resource,...},"session":{...}}`. An operation is a future on a local executor; where it needs
 //! the store it leaves a [`Call`] for JavaScript and goes on when [`ForeignStore::answer`] brings what came of it.
-//! JavaScript is never called from here, so a store may answer in the same turn, late, twice or never.
+//! JavaScript is never called from here, so a store may answer in the same turn, late, twice or never. Nothing counts
+//! the writes: one that is asked for again changes what is still as it was before it.
 //!
 //! The engine's lanes keep the operations of one process apart. Several processes on such a store are as safe
 //! as the store: it has nothing that would make reading and writing one step.
@@ -18,7 +19,7 @@ use futures_util::future::{AbortHandle, Abortable};
 use futures_util::task::LocalSpawnExt;
 use tokio::sync::oneshot;
 
-use super::{Answers, Backend, Create, Op, RemoveKey, Reply, Saved, Stored, Update};
+use super::{Answers, Backend, Create, Failed, Op, RemoveKey, Reply, Saved, Stored, Update};
 use crate::error::{Error, Kind, Result};
 use crate::fields;
 
@@ -42,8 +43,8 @@ struct Desk {
     next: u32,
     calls: Vec<Call>,
     open: HashMap<u32, oneshot::Sender<Result<Option<String>>>>,
-    replies: Vec<(u32, Result<Reply>)>,
-    running: HashMap<u32, AbortHandle>,
+    replies: Vec<(u32, std::result::Result<Reply, Failed>)>,
+    running: HashMap<u32, (AbortHandle, Rc<Op>)>,
 }
 
 /// See the module.
@@ -85,13 +86,14 @@ impl ForeignStore {
     pub fn give_up(&mut self, tickets: &[u32]) {
         let mut desk = self.desk.borrow_mut();
         for ticket in tickets {
-            if let Some(running) = desk.running.remove(ticket) {
+            if let Some((running, op)) = desk.running.remove(ticket) {
                 running.abort();
                 let error = Error::new(
                     Kind::Timeout,
                     "the JavaScript store did not call back in time",
                 );
-                desk.replies.push((*ticket, Err(error.doubtful())));
+                desk.replies
+                    .push((*ticket, Err(failed(error.doubtful(), &op))));
             }
         }
         drop(desk);
@@ -115,10 +117,13 @@ impl Backend for ForeignStore {
             return Some(Ok(Reply::Done));
         }
         let (handle, registration) = AbortHandle::new_pair();
-        self.desk.borrow_mut().running.insert(ticket, handle);
+        let op = Rc::new(op);
+        let running = (handle, Rc::clone(&op));
+        self.desk.borrow_mut().running.insert(ticket, running);
         let desk = Rc::clone(&self.desk);
         let work = async move {
-            let reply = perform(&desk, op).await;
+            let reply = perform(&desk, &op).await;
+            let reply = reply.map_err(|error| failed(error, &op));
             let mut desk = desk.borrow_mut();
             if desk.running.remove(&ticket).is_some() {
                 desk.replies.push((ticket, reply));
@@ -138,6 +143,14 @@ impl Backend for ForeignStore {
             events: Vec::new(),
         }
     }
+}
+
+fn failed(error: Error, op: &Op) -> Failed {
+    let mut op = Box::new(op.clone());
+    if let Op::Update(update) = &mut *op {
+        update.again = true;
+    }
+    Failed { error, op }
 }
 
 async fn ask(
@@ -167,9 +180,9 @@ async fn ask(
         .unwrap_or_else(|_| Err(Error::new(Kind::Closed, "the store was closed")))
 }
 
-async fn perform(desk: &RefCell<Desk>, op: Op) -> Result<Reply> {
+async fn perform(desk: &RefCell<Desk>, op: &Op) -> Result<Reply> {
     match op {
-        Op::Load { name } => load(desk, &name)
+        Op::Load { name } => load(desk, name)
             .await
             .map(|found| Reply::Loaded(found.map(Box::new))),
         Op::Create(create) => self::create(desk, create).await.map(Reply::Saved),
@@ -179,9 +192,8 @@ async fn perform(desk: &RefCell<Desk>, op: Op) -> Result<Reply> {
             .map(|left| Reply::Removed { left, version: 0 }),
         Op::Destroy(destroy) => {
             let found = read(desk, &destroy.uuid).await?;
-            let known = destroy.known.into_iter();
             let keys = found.map_or_else(
-                || known.collect(),
+                || destroy.known.clone(),
                 |found| found.keys.into_iter().map(|key| key.0).collect(),
             );
             remove_session(desk, &destroy.uuid, keys).await?;
@@ -279,24 +291,20 @@ async fn claim(desk: &RefCell<Desk>, name: &str, uuid: &str) -> Result<()> {
     match uuid_of(desk, name).await? {
         Some(other) if other != uuid => {
             let of = Some((other.as_str().into(), other));
-            let (name, data, ttl) = (name.to_owned(), None, None);
-            remove_key(
-                desk,
-                RemoveKey {
-                    of,
-                    name,
-                    data,
-                    ttl,
-                },
-            )
-            .await
-            .map(|_| ())
+            let remove = RemoveKey {
+                of,
+                name: name.to_owned(),
+                data: None,
+                ttl: None,
+                number: 0,
+            };
+            remove_key(desk, &remove).await.map(|_| ())
         }
         _ => Ok(()),
     }
 }
 
-async fn create(desk: &RefCell<Desk>, create: Create) -> Result<Saved> {
+async fn create(desk: &RefCell<Desk>, create: &Create) -> Result<Saved> {
     if create.adopt
         && let Some(resident) = load(desk, &create.home).await?
         && resident.uuid != *create.uuid
@@ -305,15 +313,15 @@ async fn create(desk: &RefCell<Desk>, create: Create) -> Result<Saved> {
             uuid: resident.uuid.as_str().into(),
             home: resident.uuid.clone(),
             base: fields::EMPTY.into(),
-            others: Vec::new(),
-            text: create.text,
-            seen: Vec::new(),
+            text: Arc::clone(&create.text),
             known: Vec::new(),
-            added: create.keys,
+            added: create.keys.clone(),
             ttl: create.ttl,
             basis: None,
+            number: 0,
+            again: false,
         };
-        self::update(desk, update).await?;
+        self::update(desk, &update).await?;
         return Ok(Saved {
             uuid: Some(resident.uuid),
             ..Saved::default()
@@ -326,7 +334,7 @@ async fn create(desk: &RefCell<Desk>, create: Create) -> Result<Saved> {
     let stored = Stored {
         uuid: create.uuid.to_string(),
         home: create.uuid.to_string(),
-        keys: create.keys,
+        keys: create.keys.clone(),
         text: create.text.to_string(),
         version: 0,
         ageing: false,
@@ -338,62 +346,62 @@ async fn create(desk: &RefCell<Desk>, create: Create) -> Result<Saved> {
     Ok(Saved::default())
 }
 
-async fn update(desk: &RefCell<Desk>, update: Update) -> Result<Reply> {
+async fn update(desk: &RefCell<Desk>, update: &Update) -> Result<Reply> {
     let Some(mut stored) = read(desk, &update.uuid).await? else {
         return Err(Error::gone(&update.uuid));
     };
     if update
         .basis
+        .as_ref()
         .is_some_and(|basis| *basis.text != *stored.text)
     {
         return Ok(Reply::Conflict(Box::new(stored)));
     }
     stored.text = patched(
         &stored.text,
-        &update.base,
-        &update.others,
-        &update.text,
+        (&update.base, &update.text),
+        update.again,
         &update.uuid,
     )?;
     stored
         .keys
         .retain(|(known, _)| !update.added.iter().any(|(name, _)| name == known));
-    let mut names = update.known;
+    let mut names = update.known.clone();
     let renewed = update.ttl.is_some() || stored.ageing;
     names.retain(|name| renewed && stored.keys.iter().any(|(known, _)| known == name));
     names.extend(update.added.iter().map(|(name, _)| name.clone()));
     for (name, _) in &update.added {
         claim(desk, name, &update.uuid).await?;
     }
-    stored.keys.extend(update.added);
+    stored.keys.extend(update.added.iter().cloned());
     write(desk, &stored, update.ttl).await?;
     write_keys(desk, &update.uuid, &names, update.ttl).await?;
     Ok(Reply::Saved(Saved::default()))
 }
 
-fn patched(stored: &str, base: &str, others: &[Arc<str>], now: &str, uuid: &str) -> Result<String> {
-    if stored == base && others.is_empty() {
+/// `stored` with the changes from `base` to `now` made to it; made `again`, but for what has another value than before
+/// them: they were made, or somebody else's are newer.
+fn patched(stored: &str, (base, now): (&str, &str), again: bool, uuid: &str) -> Result<String> {
+    if stored == base {
         return Ok(now.to_owned());
     }
     let patch = || {
-        let (stored, now) = (fields::split(stored)?, fields::split(now)?);
-        let base = fields::split(base)?;
-        if others.is_empty() {
-            return Ok(fields::apply(&stored, &fields::diff(&base, &now)));
+        let stored = fields::split(stored)?;
+        let (base, now) = (fields::split(base)?, fields::split(now)?);
+        let mut changes = fields::diff(&base, &now);
+        if again {
+            let there: HashMap<&str, &str> = stored.iter().copied().collect();
+            let before: HashMap<&str, &str> = base.iter().copied().collect();
+            let is_as_before = |name: &str| there.get(name) == before.get(name);
+            changes.set.retain(|(name, _)| is_as_before(name));
+            changes.removed.retain(|name| is_as_before(name));
         }
-        let others = others.iter().map(|text| fields::split(text));
-        let mine = others
-            .chain([Ok(base), Ok(now.clone())])
-            .collect::<std::result::Result<Vec<_>, _>>()?;
-        Ok(fields::apply(
-            &stored,
-            &fields::settle(&stored, &mine, &now),
-        ))
+        Ok(fields::apply(&stored, &changes))
     };
     patch().map_err(|why: serde_json::Error| Error::corrupt(uuid, why))
 }
 
-async fn remove_key(desk: &RefCell<Desk>, remove: RemoveKey) -> Result<u64> {
+async fn remove_key(desk: &RefCell<Desk>, remove: &RemoveKey) -> Result<u64> {
     let uuid = match &remove.of {
         Some((uuid, _)) => Some(uuid.to_string()),
         None => uuid_of(desk, &remove.name).await?,
@@ -409,11 +417,11 @@ async fn remove_key(desk: &RefCell<Desk>, remove: RemoveKey) -> Result<u64> {
         return Ok(before as u64);
     }
     if stored.keys.is_empty() {
-        remove_session(desk, &uuid, vec![remove.name]).await?;
+        remove_session(desk, &uuid, vec![remove.name.clone()]).await?;
         return Ok(0);
     }
     if let Some((base, text)) = &remove.data {
-        stored.text = patched(&stored.text, base, &[], text, &uuid)?;
+        stored.text = patched(&stored.text, (base, text), false, &uuid)?;
     }
     write(desk, &stored, remove.ttl).await?;
     ask(desk, "destroy", &remove.name, None, None).await?;

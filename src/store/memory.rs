@@ -211,13 +211,13 @@ impl MemoryStore {
             uuid: uuid.as_str().into(),
             home: create.home.clone(),
             base: fields::EMPTY.into(),
-            others: Vec::new(),
             text: Arc::clone(&create.text),
-            seen: Vec::new(),
             known: vec![create.home.clone()],
             added: create.keys.clone(),
             ttl: create.ttl,
             basis: None,
+            number: 0,
+            again: false,
         };
         self.update(&update, now).map(|saved| Saved {
             uuid: Some(uuid),
@@ -322,13 +322,13 @@ impl MemoryStore {
                 uuid: Arc::clone(uuid),
                 home: home.clone(),
                 base: Arc::clone(base),
-                others: Vec::new(),
                 text: Arc::clone(text),
-                seen: Vec::new(),
                 known: Vec::new(),
                 added: Vec::new(),
                 ttl: remove.ttl,
                 basis: None,
+                number: 0,
+                again: false,
             };
             self.update(&update, self.now())?.version
         } else if let Some(Entry {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub mod foreign;
 pub mod memory;
@@ -15,7 +15,10 @@ pub mod options;
 pub mod redis;
 
 /// Something to do. A session operation names the session by uuid and home, so that it can't hit another one.
-#[derive(Debug)]
+///
+/// What writes has a number, rising with each write of this process: a store that other processes write to as well does
+/// it once, however often it is asked for by that number. 0 is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
     /// Find the session that has the key `name`.
     Load {
@@ -101,7 +104,7 @@ impl Op {
 }
 
 /// A session to be stored for the first time.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Create {
     /// Who it is.
     pub uuid: Arc<str>,
@@ -114,14 +117,16 @@ pub struct Create {
     /// Whether a session that has the home's key already takes the data over. Otherwise it loses that key: a new
     /// dialog has begun under the same Call-ID.
     pub adopt: bool,
-    /// Texts that earlier attempts of which nobody knows what became may have stored.
-    pub others: Vec<Arc<str>>,
     /// Its time to live, ms.
     pub ttl: Option<u64>,
+    /// Its number.
+    pub number: u64,
+    /// Whether `home` is not that of its first key, because another session lives there.
+    pub aside: bool,
 }
 
 /// A difference to be stored.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
     /// Who it is.
     pub uuid: Arc<str>,
@@ -129,12 +134,8 @@ pub struct Update {
     pub home: String,
     /// Its data as it was before the changes.
     pub base: Arc<str>,
-    /// Other texts that the store may have: after a save that failed, or of which nobody knows what became.
-    pub others: Vec<Arc<str>>,
     /// Its data now.
     pub text: Arc<str>,
-    /// Its data as this process has last seen it stored: what differs from that too was stored by others since.
-    pub seen: Vec<Arc<str>>,
     /// The keys it had.
     pub known: Vec<String>,
     /// The keys that are new, or have another resource.
@@ -143,10 +144,14 @@ pub struct Update {
     pub ttl: Option<u64>,
     /// What the store must have for the write to be done; otherwise it answers [`Reply::Conflict`].
     pub basis: Option<Box<Basis>>,
+    /// Its number.
+    pub number: u64,
+    /// Whether it may have been done before, for a store that does not count.
+    pub again: bool,
 }
 
 /// What is stored, as this process knows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Basis {
     /// The version; 0 where the store does not count.
     pub version: u64,
@@ -157,7 +162,7 @@ pub struct Basis {
 }
 
 /// A key to be taken away.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoveKey {
     /// Whose, and where that session is stored; absent when it could not be loaded: then whoever has the key.
     pub of: Option<(Arc<str>, String)>,
@@ -167,10 +172,12 @@ pub struct RemoveKey {
     pub data: Option<(Arc<str>, Arc<str>)>,
     /// The time to live of what stays, ms.
     pub ttl: Option<u64>,
+    /// Its number; none where it is not known whose key it is.
+    pub number: u64,
 }
 
 /// A session to be removed.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destroy {
     /// Who it is.
     pub uuid: Arc<str>,
@@ -261,6 +268,16 @@ pub enum Reply {
     Done,
 }
 
+/// An operation that has failed, given back: where nobody knows whether it was done ([`Error::in_doubt`]) it can be
+/// repeated just as it was.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why.
+    pub error: Error,
+    /// What was to be done.
+    pub op: Box<Op>,
+}
+
 /// Something that happened without being asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -271,9 +288,9 @@ pub enum Event {
     /// The store can be used (again).
     Connect,
     /// The store cannot be used.
-    Disconnect(crate::error::Error),
+    Disconnect(Error),
     /// Trying to reach the store failed, or an operation that nobody waits for.
-    Error(crate::error::Error),
+    Error(Error),
     /// Operations are not tried any more (`true`), or again, because the store has failed repeatedly.
     Breaker(bool),
     /// Something was dropped to keep within `max`: its name and its text.
@@ -283,7 +300,7 @@ pub enum Event {
 /// What the engine gets back from a store.
 pub struct Answers {
     /// Operations that are done: the ticket they were submitted with, and what became of them.
-    pub replies: Vec<(u32, Result<Reply>)>,
+    pub replies: Vec<(u32, std::result::Result<Reply, Failed>)>,
     /// What happened besides.
     pub events: Vec<Event>,
 }

@@ -4,7 +4,7 @@ use super::*;
 fn serve(
     store: &mut ForeignStore,
     entries: &mut HashMap<String, String>,
-) -> Vec<(u32, Result<Reply>)> {
+) -> Vec<(u32, std::result::Result<Reply, Failed>)> {
     loop {
         let calls = store.calls();
         if calls.is_empty() {
@@ -30,8 +30,9 @@ fn create() -> Create {
         text: r#"{"x":1}"#.into(),
         keys: vec![("mks:a".into(), None), ("mks:b".into(), Some("[1]".into()))],
         adopt: false,
-        others: Vec::new(),
         ttl: None,
+        number: 1,
+        aside: false,
     }
 }
 
@@ -56,11 +57,14 @@ fn two_kinds_of_entry_and_none_is_left() {
                 name: name.into(),
                 data: None,
                 ttl: None,
+                number: 0,
             }),
         );
-        assert_eq!(
-            serve(&mut store, &mut entries),
-            [(ticket, Ok(Reply::Removed { left, version: 0 }))]
+        let removed = Reply::Removed { left, version: 0 };
+        let replies = serve(&mut store, &mut entries);
+        assert!(
+            matches!(replies.as_slice(), [(at, Ok(reply))] if *at == ticket && *reply == removed),
+            "{replies:?}"
         );
     }
     assert!(entries.is_empty());
@@ -78,7 +82,7 @@ fn what_is_no_session_is_an_error_that_says_where() {
         },
     );
     let replies = serve(&mut store, &mut entries);
-    let [(1, Err(error))] = replies.as_slice() else {
+    let [(1, Err(Failed { error, .. }))] = replies.as_slice() else {
         panic!("{replies:?}")
     };
     assert_eq!(error.kind, Kind::Corrupt);
@@ -97,8 +101,40 @@ fn an_operation_that_was_given_up_ignores_a_late_answer() {
     let call = store.calls().remove(0);
     store.give_up(&[7]);
     assert!(
-        matches!(store.take().replies.as_slice(), [(7, Err(error))] if error.kind == Kind::Timeout)
+        matches!(store.take().replies.as_slice(), [(7, Err(failed))] if failed.error.kind == Kind::Timeout)
     );
     store.answer(call.id, Ok(None));
     assert!(store.take().replies.is_empty());
+}
+
+#[test]
+fn a_save_that_is_asked_for_again_undoes_nothing_newer() {
+    let (mut store, mut entries) = (ForeignStore::new(), HashMap::new());
+    let stored = r#"{"keys":{"mks:a":null},"session":{"x":1,"y":1,"z":1}}"#;
+    entries.insert("mks:session:1".to_owned(), stored.to_owned());
+    let update = Update {
+        uuid: "mks:session:1".into(),
+        home: "mks:session:1".into(),
+        base: r#"{"x":1,"y":1,"z":1}"#.into(),
+        text: r#"{"x":2,"y":2}"#.into(),
+        known: vec!["mks:a".into()],
+        added: Vec::new(),
+        ttl: None,
+        basis: None,
+        number: 2,
+        again: false,
+    };
+    store.submit(1, Op::Update(update));
+    let _unanswered = store.calls();
+    store.give_up(&[1]);
+    let Some((1, Err(failed))) = store.take().replies.pop() else {
+        panic!("it is given back")
+    };
+    // It was done after all, and somebody else has written since.
+    let newer = r#"{"keys":{"mks:a":null},"session":{"x":3,"y":1,"z":1}}"#;
+    entries.insert("mks:session:1".to_owned(), newer.to_owned());
+    store.submit(2, *failed.op);
+    serve(&mut store, &mut entries);
+    let now = r#"{"keys":{"mks:a":null},"session":{"x":3,"y":2}}"#;
+    assert_eq!(entries["mks:session:1"], now);
 }

@@ -11,8 +11,9 @@ fn create(uuid: &Arc<str>, keys: &[&str], text: &str, ttl: Option<u64>) -> Op {
         text: text.into(),
         keys: keys.iter().map(|key| ((*key).to_owned(), None)).collect(),
         adopt: false,
-        others: Vec::new(),
         ttl,
+        number: 1,
+        aside: false,
     })
 }
 
@@ -30,6 +31,7 @@ fn remove(store: &mut MemoryStore, of: Option<(&Arc<str>, &str)>, name: &str) ->
         name: name.into(),
         data: None,
         ttl: None,
+        number: 0,
     })) {
         Ok(Reply::Removed { left, .. }) => left,
         other => panic!("{other:?}"),
@@ -71,13 +73,13 @@ fn a_removed_session_is_not_brought_back() {
         uuid: Arc::clone(&id),
         home: "mks:a".into(),
         base: "{}".into(),
-        others: Vec::new(),
         text: r#"{"x":1}"#.into(),
-        seen: Vec::new(),
         known: vec!["mks:a".into()],
         added: vec![("mks:b".into(), None)],
         ttl: None,
         basis: None,
+        number: 2,
+        again: false,
     };
     let error = store.perform(Op::Update(update)).expect_err("gone");
     assert_eq!(error.kind, crate::error::Kind::Gone);

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fields;
 use crate::store::{Destroy, Op, RemoveKey, Reply, Stored, Update};
 
-/// How often a command is repeated whose connection was lost. Only what may be done twice is.
+/// How often a command is sent whose connection is lost. Only what may be done twice is, or has a number.
 const ATTEMPTS: usize = 3;
 
 /// A script: its text, and the digest that the server knows it by.
@@ -41,33 +41,33 @@ static REMOVE: LazyLock<Known> = script!("remove.lua");
 static DESTROY: LazyLock<Known> = script!("destroy.lua");
 
 /// Does `op`.
-pub async fn perform(links: &Links, op: Op) -> Result<Reply> {
+pub async fn perform(links: &Links, op: &mut Op) -> Result<Reply> {
     match op {
-        Op::Load { name } => load(links, &name)
+        Op::Load { name } => load(links, name)
             .await
             .map(|found| Reply::Loaded(found.map(Box::new))),
-        Op::Create(create) => save::create(links, &create).await.map(Reply::Saved),
-        Op::Update(update) => save::update(links, &update).await,
-        Op::RemoveKey(remove) => remove_key(links, &remove)
+        Op::Create(create) => save::create(links, create).await.map(Reply::Saved),
+        Op::Update(update) => save::update(links, update).await,
+        Op::RemoveKey(remove) => remove_key(links, remove)
             .await
             .map(|(left, version)| Reply::Removed { left, version }),
-        Op::Destroy(destroy) => self::destroy(links, &destroy)
+        Op::Destroy(destroy) => self::destroy(links, destroy)
             .await
             .map(|()| Reply::Removed {
                 left: 0,
                 version: 0,
             }),
-        Op::Get { name } => get(links, &name).await.map(Reply::Text),
+        Op::Get { name } => get(links, name).await.map(Reply::Text),
         Op::Set { name, text, ttl } => {
             let mut command = redis::cmd("SET");
-            command.arg(links.place(&name)).arg(text);
+            command.arg(links.place(name)).arg(&*text);
             if let Some(ttl) = ttl {
                 command.arg("PX").arg(ttl);
             }
-            links.one(&name, command).await.map(|_| Reply::Done)
+            links.one(name, command).await.map(|_| Reply::Done)
         }
-        Op::Delete { name } => delete(links, &name).await.map(|()| Reply::Done),
-        Op::Touch { name, ttl } => touch(links, &name, ttl).await.map(|()| Reply::Done),
+        Op::Delete { name } => delete(links, name).await.map(|()| Reply::Done),
+        Op::Touch { name, ttl } => touch(links, name, *ttl).await.map(|()| Reply::Done),
         Op::Ids => scan::ids(links).await.map(Reply::Texts),
         Op::All => scan::all(links).await.map(Reply::Texts),
         Op::Length => scan::ids(links)
@@ -128,7 +128,6 @@ impl Links {
         home: &str,
         keys: &[String],
         arguments: &[&str],
-        twice: bool,
     ) -> Result<Value> {
         let command = |verb: &str, body: &str| {
             let mut command = redis::cmd(verb);
@@ -140,16 +139,9 @@ impl Links {
                 .arg(arguments);
             command
         };
-        let ask = async |command| {
-            if twice {
-                self.surely(home, command).await
-            } else {
-                self.one(home, command).await
-            }
-        };
-        match ask(command("EVALSHA", &script.digest)).await {
+        match self.surely(home, command("EVALSHA", &script.digest)).await {
             Err(error) if error.kind == Kind::Store && error.message.starts_with("NOSCRIPT") => {
-                ask(command("EVAL", script.text)).await
+                self.surely(home, command("EVAL", script.text)).await
             }
             reply => reply,
         }
@@ -204,27 +196,29 @@ pub async fn load(links: &Links, name: &str) -> Result<Option<Stored>> {
     }
 }
 
-async fn remove_key(links: &Links, remove: &RemoveKey) -> Result<(u64, u64)> {
-    let (uuid, home) = match &remove.of {
-        Some((uuid, home)) => (Arc::clone(uuid), home.clone()),
-        None => match load(links, &remove.name).await? {
-            Some(found) => (found.uuid.into(), found.home),
-            None => return Ok((0, 0)),
-        },
+async fn remove_key(links: &Links, remove: &mut RemoveKey) -> Result<(u64, u64)> {
+    if remove.of.is_none() {
+        // Asked for again, it is that session all the same.
+        let found = load(links, &remove.name).await?;
+        remove.of = found.map(|found| (found.uuid.into(), found.home));
+    }
+    let Some((uuid, home)) = &remove.of else {
+        return Ok((0, 0));
     };
     let mut arguments = vec![
         uuid.to_string(),
         links.writer.clone(),
+        remove.number.to_string(),
         remove.name.clone(),
         remove.ttl.unwrap_or(0).to_string(),
     ];
     if let Some((base, text)) = &remove.data {
-        let unreadable = |why| Error::corrupt(&home, why);
+        let unreadable = |why| Error::corrupt(home, why);
         let changes = fields::diff(
             &fields::split(base).map_err(unreadable)?,
             &fields::split(text).map_err(unreadable)?,
         );
-        arguments.append(&mut Fields::new(&changes, &[], None, remove.ttl).0);
+        arguments.append(&mut Fields::new(&changes, &[], &[], remove.ttl).0);
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let strange = |reply: &str| {
@@ -232,13 +226,7 @@ async fn remove_key(links: &Links, remove: &RemoveKey) -> Result<(u64, u64)> {
         Err(Error::new(Kind::Store, message))
     };
     match links
-        .script(
-            &REMOVE,
-            &home,
-            &[links.place(&remove.name)],
-            &arguments,
-            true,
-        )
+        .script(&REMOVE, home, &[links.place(&remove.name)], &arguments)
         .await?
     {
         Value::Array(parts) => match parts.as_slice() {
@@ -259,7 +247,6 @@ async fn destroy(links: &Links, destroy: &Destroy) -> Result<()> {
             &destroy.home,
             &places,
             &[&destroy.uuid, &links.writer],
-            true,
         )
         .await?;
     let Value::Array(fields) = reply else {
@@ -272,15 +259,9 @@ async fn destroy(links: &Links, destroy: &Destroy) -> Result<()> {
         };
         let name = String::from_utf8_lossy(&field[1..]).into_owned();
         if !destroy.known.contains(&name) {
-            let arguments = [&*destroy.uuid, &links.writer, name.as_str(), "0"];
+            let arguments = [&*destroy.uuid, &links.writer, "0", name.as_str(), "0"];
             links
-                .script(
-                    &REMOVE,
-                    &destroy.home,
-                    &[links.place(&name)],
-                    &arguments,
-                    true,
-                )
+                .script(&REMOVE, &destroy.home, &[links.place(&name)], &arguments)
                 .await?;
         }
     }
@@ -314,13 +295,13 @@ async fn touch(links: &Links, name: &str, ttl: Option<u64>) -> Result<()> {
                 uuid: found.uuid.into(),
                 home: found.home,
                 base: Arc::clone(&text),
-                others: Vec::new(),
                 text,
-                seen: Vec::new(),
                 known: found.keys.into_iter().map(|(name, _)| name).collect(),
                 added: Vec::new(),
                 ttl,
                 basis: None,
+                number: 0,
+                again: false,
             };
             save::update(links, &unchanged).await.map(|_| ())
         }

@@ -1,10 +1,11 @@
 -- What the scripts share. A Redis key ("place") is a hash. In it may be
 --   '->'                            where the key of this name leads, if it does not lead here
 --   'uuid', 'keys', 'version', ...  the session that lives here, if there is one
---   '~<writer>'                     the number of that writer's last conditional save, and the version it made
+--   '~<writer>'                     the number of that writer's last write: one that has a lower one was done before
 --   '~turn'                         whose turn the next conditional save is, and until when (ms since 1970)
---   'by'                            the writer that has stored the session for the first time
+--   'by'                            the writer that has stored the session for the first time, and the number of that
 --   'gone'                          the uuid of one that has lived here, for those who may still be storing it
+-- The scripts are told a writer as '~<writer>'.
 -- docs/storage.md has the whole layout.
 
 -- How long a trace of a session that has ended is kept, ms: longer than anybody repeats a first save.
@@ -19,13 +20,14 @@ local function milliseconds()
 end
 
 -- Removes the session that lives at a place. `to` is where the place's own key leads instead, if it does: that stays.
--- Where another writer than `writer`, if that is given, has stored it, the uuid is left there while the session is so
--- young that its first save may be repeated: that writer may not have heard that it was done.
+-- Where another writer than `writer` has stored it, its uuid is left there while the session is so young that its first
+-- save may be repeated: that writer may not have heard that it was done, as long as it has written nothing else.
 local function vacate(place, to, writer)
   local left = to and redis.call('PTTL', place)
   local gone
-  local uuid, by, version, ttl = unpack(redis.call('HMGET', place, 'uuid', 'by', 'version', 'ttl'))
-  if version == '1' and writer and by and by ~= writer then
+  local uuid, by, ttl = unpack(redis.call('HMGET', place, 'uuid', 'by', 'ttl'))
+  local maker, first = string.match(by or '', '^(%S+) (%d+)$')
+  if maker and '~' .. maker ~= writer and (redis.call('HGET', place, '~' .. maker) or first) == first then
     local at = string.match(ttl or '', '@(%d+)')
     if at and milliseconds() - tonumber(at) < TRACE then gone = uuid end
   end
@@ -68,13 +70,13 @@ local function take_turn(home, writer)
   end
 end
 
--- Keeps at most 16 writers besides one: a number is needed only until its writer has heard that the save was done.
+-- Keeps at most 16 writers besides one: a number is needed only until its writer has heard that the write was done.
 local function forget_writers(home, one)
   local writers = {}
   for _, field in ipairs(redis.call('HKEYS', home)) do
-    if string.sub(field, 1, 1) == '~' and field ~= '~' .. one then writers[#writers + 1] = field end
+    if string.sub(field, 1, 1) == '~' and field ~= '~turn' and field ~= one then writers[#writers + 1] = field end
   end
-  if #writers > 16 then redis.call('HDEL', home, unpack(writers)) end
+  if #writers > 16 then redis.call('HDEL', home, unpack(writers, 17)) end
 end
 
 -- The server tells of changes to what a connection has read since it last wrote it: the last word has to be a read.

@@ -1,7 +1,6 @@
 //! The thread that drives the connections. Operations come in by one buffer, answers go out by another; either
 //! side is woken only when the buffer it waits for was empty.
 
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +14,8 @@ use uuid::Uuid;
 use super::config::Config;
 use super::link::{Counts, Link, Standing};
 use super::perform::perform;
-use crate::error::{Error, Kind, Result};
-use crate::store::{Answers, Event, Op, Reply};
+use crate::error::{Error, Kind};
+use crate::store::{Answers, Event, Failed, Op, Reply};
 
 /// What the two threads share.
 pub struct Desk {
@@ -104,7 +103,7 @@ impl Desk {
 
     fn post(
         &self,
-        replies: impl IntoIterator<Item = (u32, Result<Reply>)>,
+        replies: impl IntoIterator<Item = (u32, Result<Reply, Failed>)>,
         events: impl IntoIterator<Item = Event>,
     ) {
         let mut outbox = lock(&self.outbox);
@@ -125,18 +124,11 @@ pub struct Links {
     pub config: Rc<Config>,
     /// All of them.
     pub all: Vec<Rc<Link>>,
-    /// What this process's writes are known by.
+    /// What this process's writes are known by: the field of a session that has the number of the last one.
     pub writer: String,
-    number: Cell<u64>,
 }
 
 impl Links {
-    /// Names a save for the server to know it again: who writes, and a number of its own.
-    pub fn stamp(&self) -> String {
-        self.number.set(self.number.get() + 1);
-        format!("{} {}", self.writer, self.number.get())
-    }
-
     fn report(&self, to: &Mutex<Report>, counts: &Counts) {
         let is_up = |link: &&Rc<Link>| link.standing() == Standing::Up;
         *lock(to) = Report {
@@ -193,8 +185,7 @@ async fn work(desk: &Arc<Desk>, config: Config) {
     let links = Rc::new(Links {
         all: (0..config.pool_size).map(make).collect(),
         config,
-        writer: Uuid::new_v4().simple().to_string()[..12].to_owned(),
-        number: Cell::new(0),
+        writer: format!("~{}", &Uuid::new_v4().simple().to_string()[..12]),
     });
     let mut drivers = FuturesUnordered::new();
     for link in &links.all {
@@ -224,7 +215,11 @@ async fn work(desk: &Arc<Desk>, config: Config) {
                         close = Some(ticket);
                     } else {
                         let links = Rc::clone(&links);
-                        running.push(async move { (ticket, perform(&links, op).await) });
+                        running.push(async move {
+                            let mut op = op;
+                            let reply = perform(&links, &mut op).await;
+                            (ticket, reply.map_err(|error| Failed { error, op: Box::new(op) }))
+                        });
                     }
                 }
             }
