@@ -104,7 +104,7 @@ class Message {
     const { live } = this;
     if (live) {
       // others may have changed it
-      if (!live.isHeld) live.degraded = true;
+      live.degraded = true;
       return this.attach(live, next);
     }
     if (rejects(this, err)) return;

@@ -297,12 +297,8 @@ class Session {
     this.engine.run(over, 'load', id, this.record, true);
   }
 
-  get isHeld() {
-    return this.#held > 0;
-  }
-
   get #isLive() {
-    return this.isHeld || this.older !== undefined;
+    return this.#held > 0 || this.older !== undefined;
   }
 
   // A request holds the session: whoever comes by one of its keys meanwhile gets this object.

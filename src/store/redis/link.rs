@@ -5,12 +5,12 @@
 //! first one on a new connection the server is told to drop the old one, so that what was lost on it is either done or
 //! never will be.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::aio::MultiplexedConnection;
@@ -18,8 +18,10 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, PushInfo, PushKind, RedisError, Value,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::config::Config;
+use super::worker::lock;
 use crate::error::{Error, Kind};
 
 /// How many commands go into one pipeline.
@@ -63,88 +65,93 @@ pub enum Standing {
 /// What the links of a store have done.
 #[derive(Debug, Default)]
 pub struct Counts {
+    /// Connections that are up.
+    pub up: AtomicU64,
     /// Connections made.
-    pub connects: Cell<u64>,
+    pub connects: AtomicU64,
     /// Pipelines sent.
-    pub batches: Cell<u64>,
+    pub batches: AtomicU64,
     /// Commands in them.
-    pub commands: Cell<u64>,
+    pub commands: AtomicU64,
     /// The most commands in one.
-    pub largest: Cell<u64>,
+    pub largest: AtomicU64,
 }
 
 type Answer = oneshot::Sender<Result<Value, Failure>>;
 
 /// See the module.
 pub struct Link {
-    config: Rc<Config>,
-    queue: RefCell<VecDeque<(Cmd, Answer)>>,
-    standing: RefCell<Standing>,
+    config: Arc<Config>,
+    queue: Mutex<VecDeque<(Cmd, Answer)>>,
+    standing: Mutex<Standing>,
     work: Notify,
     halt: Notify,
-    changed: Rc<Notify>,
-    stopping: Cell<bool>,
+    /// Told when a connection is of no use any more.
+    lost: Notify,
+    changed: Arc<Notify>,
+    stopping: AtomicBool,
     /// Whether the server tells this connection of changes to what was read over it.
-    tracking: Cell<bool>,
+    tracking: AtomicBool,
     /// The places that the server has told of; none: all of them.
-    news: RefCell<Vec<Option<String>>>,
+    news: Mutex<Vec<Option<String>>>,
     /// What it has done.
-    pub counts: Rc<Counts>,
+    pub counts: Arc<Counts>,
     /// The last connection as the server calls it: arguments of `CLIENT KILL`.
-    last: RefCell<Option<[String; 4]>>,
+    last: Mutex<Option<[String; 4]>>,
 }
 
 impl Link {
     /// A link that is not driven yet; `changed` is told when its standing changes.
-    pub fn new(config: Rc<Config>, changed: Rc<Notify>, counts: Rc<Counts>) -> Self {
+    pub fn new(config: Arc<Config>, changed: Arc<Notify>, counts: Arc<Counts>) -> Self {
         Self {
             config,
-            queue: RefCell::default(),
-            standing: RefCell::new(Standing::Connecting),
+            queue: Mutex::default(),
+            standing: Mutex::new(Standing::Connecting),
             work: Notify::new(),
             halt: Notify::new(),
+            lost: Notify::new(),
             changed,
-            stopping: Cell::new(false),
-            tracking: Cell::new(false),
-            news: RefCell::default(),
+            stopping: AtomicBool::new(false),
+            tracking: AtomicBool::new(false),
+            news: Mutex::default(),
             counts,
-            last: RefCell::default(),
+            last: Mutex::default(),
         }
     }
 
     /// How it stands.
     pub fn standing(&self) -> Standing {
-        self.standing.borrow().clone()
+        lock(&self.standing).clone()
     }
 
     /// Whether the server tells this connection of changes.
     pub fn is_tracking(&self) -> bool {
-        self.tracking.get()
+        self.tracking.load(Relaxed)
     }
 
     /// What the server has told of since this was asked last.
     pub fn news(&self) -> Vec<Option<String>> {
-        self.news.take()
+        std::mem::take(&mut *lock(&self.news))
     }
 
     /// Lets [`Link::drive`] end.
     pub fn stop(&self) {
-        self.stopping.set(true);
+        self.stopping.store(true, Relaxed);
         self.work.notify_one();
         self.halt.notify_one();
     }
 
     /// Executes a command.
     pub async fn request(&self, command: Cmd) -> Result<Value, Failure> {
-        if let Standing::Down(error) = &*self.standing.borrow() {
+        if let Standing::Down(error) = &*lock(&self.standing) {
             return Err(Failure::Refused(error.clone()));
         }
         let (sender, answer) = oneshot::channel();
-        self.queue.borrow_mut().push_back((command, sender));
+        lock(&self.queue).push_back((command, sender));
         self.work.notify_one();
         // Nobody is left to answer: the link was stopped, or lost the command with its connection.
         answer.await.unwrap_or_else(|_| {
-            if self.stopping.get() {
+            if self.stopping.load(Relaxed) {
                 return Err(Failure::Refused(stopped()));
             }
             let lost = Error::new(Kind::Unavailable, "the connection to Redis was lost");
@@ -156,7 +163,7 @@ impl Link {
     pub async fn drive(&self) {
         let mut failures = 0;
         let mut lost: Option<Instant> = None;
-        while !self.stopping.get() {
+        while !self.stopping.load(Relaxed) {
             let attempt = tokio::select! {
                 attempt = self.connect() => attempt,
                 () = self.halt.notified() => break,
@@ -167,8 +174,8 @@ impl Link {
                     self.stand(Standing::Up);
                     self.serve(connection, pushes).await;
                     // What was known over this connection is not known any more.
-                    self.tracking.set(false);
-                    self.news.borrow_mut().push(None);
+                    self.tracking.store(false, Relaxed);
+                    lock(&self.news).push(None);
                     lost = Some(Instant::now());
                     self.stand(Standing::Connecting);
                 }
@@ -186,29 +193,29 @@ impl Link {
                     }
                     let pause = tokio::time::sleep(pause);
                     tokio::pin!(pause);
-                    while !self.stopping.get() {
+                    while !self.stopping.load(Relaxed) {
                         tokio::select! {
                             () = &mut pause => break,
                             () = self.work.notified() => {}
                         }
                     }
                     // What comes during the attempt waits for its outcome.
-                    self.standing.replace(Standing::Connecting);
+                    *lock(&self.standing) = Standing::Connecting;
                 }
             }
         }
-        self.queue.borrow_mut().clear();
+        lock(&self.queue).clear();
     }
 
     fn refuse(&self, error: &Error) {
         self.stand(Standing::Down(error.clone()));
-        for (_, answer) in self.queue.borrow_mut().drain(..) {
+        for (_, answer) in lock(&self.queue).drain(..) {
             let _ = answer.send(Err(Failure::Refused(error.clone())));
         }
     }
 
     fn stand(&self, standing: Standing) {
-        self.standing.replace(standing);
+        *lock(&self.standing) = standing;
         self.changed.notify_one();
     }
 
@@ -218,34 +225,41 @@ impl Link {
         let (sender, pushes) = mpsc::unbounded_channel();
         let settings = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.config.connect_timeout))
-            .set_response_timeout(Some(self.config.command_timeout))
+            // a timer of its own for each command costs a system call: `serve` has one for all
+            .set_response_timeout(None)
             .set_push_sender(sender);
         let client = Client::open(self.config.address.clone())?;
         let mut connection = client
             .get_multiplexed_async_connection_with_config(&settings)
             .await?;
+        tokio::time::timeout(self.config.command_timeout, self.greet(&mut connection))
+            .await
+            .map_err(|_| late())??;
+        self.counts.connects.fetch_add(1, Relaxed);
+        Ok((connection, pushes))
+    }
+
+    /// What is said first on a new connection.
+    async fn greet(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
         if let Some(name) = &self.config.name {
-            let _: () = redis::cmd("CLIENT")
-                .arg("SETNAME")
-                .arg(name)
-                .query_async(&mut connection)
-                .await?;
+            let mut naming = redis::cmd("CLIENT");
+            naming.arg("SETNAME").arg(name);
+            let _: () = naming.query_async(connection).await?;
         }
-        self.succeed(&mut connection).await;
+        self.succeed(connection).await;
         if self.config.cache.is_some() {
             let mut track = redis::cmd("CLIENT");
             track.arg("TRACKING").arg("ON").arg("NOLOOP");
-            let tracking: Result<Value, _> = track.query_async(&mut connection).await;
-            self.tracking.set(tracking.is_ok());
+            let tracking: Result<Value, _> = track.query_async(connection).await;
+            self.tracking.store(tracking.is_ok(), Relaxed);
         }
-        self.counts.connects.set(self.counts.connects.get() + 1);
-        Ok((connection, pushes))
+        Ok(())
     }
 
     /// Lets the server drop the connection before this one, with what it may not have read of it yet. A server that
     /// can't tell who is connected (before 6.2), or does not let us, leaves that to chance.
     async fn succeed(&self, connection: &mut MultiplexedConnection) {
-        let last = self.last.take();
+        let last = lock(&self.last).take();
         if let Some(filter) = last {
             let mut kill = redis::cmd("CLIENT");
             kill.arg("KILL").arg(&filter[..]);
@@ -267,7 +281,7 @@ impl Link {
             // Both must match: after a restart the number may be another one's.
             let filter = part("id").zip(part("addr"));
             let filter = filter.map(|(id, addr)| ["ID".to_owned(), id, "ADDR".to_owned(), addr]);
-            self.last.replace(filter);
+            *lock(&self.last) = filter;
         }
     }
 
@@ -278,37 +292,66 @@ impl Link {
         mut pushes: mpsc::UnboundedReceiver<PushInfo>,
     ) {
         let mut flights = FuturesUnordered::new();
+        // When each of them began: they land in that order. One look at the oldest, when it may be late.
+        let mut began = VecDeque::new();
+        let alarm = tokio::time::sleep(self.config.command_timeout);
+        tokio::pin!(alarm);
+        let mut armed = false;
         'connected: loop {
-            while flights.len() < FLIGHTS && !self.queue.borrow().is_empty() {
+            while flights.len() < FLIGHTS && !lock(&self.queue).is_empty() {
+                let at = Instant::now();
+                if !armed {
+                    alarm.as_mut().reset(at + self.config.command_timeout);
+                    armed = true;
+                }
                 let mut flight = Box::pin(self.fly(connection.clone()));
                 // Polled here, in order: the first poll hands the pipeline over.
                 match poll_fn(|context| Poll::Ready(flight.as_mut().poll(context))).await {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(())) => break 'connected,
-                    Poll::Pending => flights.push(flight),
+                    Poll::Pending => {
+                        flights.push(flight);
+                        began.push_back(at);
+                    }
                 }
             }
-            if self.stopping.get() && flights.is_empty() {
+            if self.stopping.load(Relaxed) && flights.is_empty() {
                 return;
             }
             tokio::select! {
                 biased;
-                Some(landed) = flights.next() => if landed.is_err() { break },
+                Some(landed) = flights.next() => {
+                    began.pop_front();
+                    if landed.is_err() {
+                        break;
+                    }
+                }
                 push = pushes.recv() => match push {
                     Some(PushInfo { kind: PushKind::Disconnection, .. }) | None => break,
                     Some(PushInfo { kind: PushKind::Invalidate, data }) => self.hear(data),
                     Some(_) => {}
                 },
                 () = self.work.notified(), if flights.len() < FLIGHTS => {}
+                () = &mut alarm, if armed => match began.front() {
+                    None => armed = false,
+                    Some(oldest) => {
+                        let due = *oldest + self.config.command_timeout;
+                        if due <= Instant::now() {
+                            break;
+                        }
+                        alarm.as_mut().reset(due);
+                    }
+                },
             }
         }
-        // The connection is of no use any more: what else is on its way fails by itself, at the latest by its deadline.
+        // The connection is of no use any more, nor is it waited for.
+        self.lost.notify_waiters();
         while flights.next().await.is_some() {}
     }
 
     /// Others have changed what was read over this connection.
     fn hear(&self, data: Vec<Value>) {
-        let mut news = self.news.borrow_mut();
+        let mut news = lock(&self.news);
         for value in data {
             let Value::Array(places) = value else {
                 news.push(None); // the database was flushed
@@ -328,7 +371,7 @@ impl Link {
         let mut pipeline = Pipeline::with_capacity(1);
         let mut answers = Vec::new();
         {
-            let mut queue = self.queue.borrow_mut();
+            let mut queue = lock(&self.queue);
             let count = queue.len().min(BATCH);
             for (command, answer) in queue.drain(..count) {
                 pipeline.add_command(command);
@@ -336,17 +379,21 @@ impl Link {
             }
         }
         let counts = &self.counts;
-        counts.batches.set(counts.batches.get() + 1);
-        counts
-            .commands
-            .set(counts.commands.get() + answers.len() as u64);
-        counts
-            .largest
-            .set(counts.largest.get().max(answers.len() as u64));
-        match connection
-            .send_packed_commands(&pipeline, 0, answers.len())
-            .await
-        {
+        let size = answers.len() as u64;
+        counts.batches.fetch_add(1, Relaxed);
+        counts.commands.fetch_add(size, Relaxed);
+        counts.largest.fetch_max(size, Relaxed);
+        let began = Instant::now();
+        let replies = tokio::select! {
+            biased;
+            replies = connection.send_packed_commands(&pipeline, 0, answers.len()) => replies,
+            () = self.lost.notified() => Err(if began.elapsed() < self.config.command_timeout {
+                std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()
+            } else {
+                late()
+            }),
+        };
+        match replies {
             Ok(replies) => {
                 for (answer, reply) in answers.into_iter().zip(replies) {
                     let _ = answer.send(Ok(reply));
@@ -369,6 +416,10 @@ fn pause_after(failures: u32) -> Duration {
     let base = 50 * 2_u64.pow(failures.min(6) - 1).min(40);
     let [byte, ..] = uuid::Uuid::new_v4().into_bytes();
     Duration::from_millis(base + base * u64::from(byte) / 512)
+}
+
+fn late() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
 fn stopped() -> Error {

@@ -15,6 +15,7 @@ mod scan;
 mod worker;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
 use serde_json::{Map, Value, json};
@@ -78,16 +79,16 @@ impl Backend for RedisStore {
     }
 
     fn stats(&self) -> Map<String, Value> {
-        let report = self.desk.report();
+        let counts = &self.desk.counts;
         let connections = json!({
-            "up": report.up,
+            "up": counts.up.load(Relaxed),
             "of": self.connections,
-            "made": report.connects,
+            "made": counts.connects.load(Relaxed),
         });
         let batches = json!({
-            "count": report.batches,
-            "commands": report.commands,
-            "largest": report.largest,
+            "count": counts.batches.load(Relaxed),
+            "commands": counts.commands.load(Relaxed),
+            "largest": counts.largest.load(Relaxed),
         });
         let mut all = Map::new();
         all.insert("connections".to_owned(), connections);

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use futures_util::future::join_all;
 use redis::{Cmd, Script, ServerErrorKind, Value};
 
 use super::layout::{self, Found};
@@ -114,9 +113,8 @@ impl Links {
 
     /// Whether all connections can be used.
     pub async fn ping(&self) -> Result<()> {
-        let pings = self.all.iter().map(|link| link.request(redis::cmd("PING")));
-        for pong in join_all(pings).await {
-            checked("", pong?)?;
+        for link in &self.all {
+            checked("", link.request(redis::cmd("PING")).await?)?;
         }
         Ok(())
     }

@@ -26,35 +26,71 @@ fn pattern(prefix: &str) -> String {
     pattern
 }
 
-/// Calls `each` with the places of every batch; a place comes once.
-async fn walk(links: &Links, mut each: impl AsyncFnMut(Vec<String>) -> Result<()>) -> Result<()> {
-    let pattern = pattern(&links.config.prefix);
-    let mut seen = HashSet::new();
-    let mut cursor = "0".to_owned();
-    loop {
+/// A walk through everything under the prefix.
+struct Walk<'a> {
+    links: &'a Links,
+    pattern: String,
+    seen: HashSet<String>,
+    /// None when it is over.
+    cursor: Option<String>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(links: &'a Links) -> Self {
+        Self {
+            links,
+            pattern: pattern(&links.config.prefix),
+            seen: HashSet::new(),
+            cursor: Some("0".to_owned()),
+        }
+    }
+
+    /// The places of the next batch; a place comes once. Nothing when it is over.
+    async fn next(&mut self) -> Result<Option<Vec<String>>> {
+        let Some(cursor) = self.cursor.take() else {
+            return Ok(None);
+        };
         let mut command = redis::cmd("SCAN");
         command
             .arg(&cursor)
             .arg("MATCH")
-            .arg(&pattern)
+            .arg(&self.pattern)
             .arg("COUNT")
             .arg(COUNT);
-        let Value::Array(reply) = links.surely("", command).await? else {
+        let Value::Array(reply) = self.links.surely("", command).await? else {
             return Err(strange());
         };
         let [Value::BulkString(next), Value::Array(places)] = reply.as_slice() else {
             return Err(strange());
         };
-        cursor = String::from_utf8_lossy(next).into_owned();
+        self.cursor = Some(String::from_utf8_lossy(next).into_owned()).filter(|next| next != "0");
         let places = places.iter().filter_map(|place| match place {
             Value::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
             _ => None,
         });
-        each(places.filter(|place| seen.insert(place.clone())).collect()).await?;
-        if cursor == "0" {
-            return Ok(());
-        }
+        let fresh = places.filter(|place| self.seen.insert(place.clone()));
+        Ok(Some(fresh.collect()))
     }
+}
+
+/// What a command answers about each of some places, all at once.
+async fn each(
+    links: &Links,
+    places: &[String],
+    verb: &str,
+    argument: Option<&str>,
+) -> Vec<Result<Value>> {
+    let mut asked = Vec::with_capacity(places.len());
+    for place in places {
+        let mut command = redis::cmd(verb);
+        command.arg(place).arg(argument);
+        asked.push(links.of(place).request(command));
+    }
+    let replies = join_all(asked).await;
+    let replies = places.iter().zip(replies);
+    replies
+        .map(|(place, reply)| checked(place, reply?))
+        .collect()
 }
 
 fn strange() -> Error {
@@ -64,22 +100,18 @@ fn strange() -> Error {
 /// The names of all sessions, each by its home, and of all plain values.
 pub async fn ids(links: &Links) -> Result<Vec<String>> {
     let mut ids = Vec::new();
-    walk(links, async |places| {
-        let kinds = join_all(places.iter().map(|place| {
-            let mut command = redis::cmd("HEXISTS");
-            command.arg(place).arg("uuid");
-            links.of(place).request(command)
-        }));
-        for (place, kind) in places.iter().zip(kinds.await) {
+    let mut walk = Walk::new(links);
+    while let Some(places) = walk.next().await? {
+        let kinds = each(links, &places, "HEXISTS", Some("uuid")).await;
+        for (place, kind) in places.iter().zip(kinds) {
             // 0 is a pointer, or gone meanwhile; what is no hash is a plain value.
-            let kind = checked(place, kind?);
             if kind.as_ref().is_ok_and(|kind| *kind == Value::Int(1)) || is_plain(&kind) {
                 ids.push(links.name(place).to_owned());
+            } else {
+                kind?;
             }
         }
-        Ok(())
-    })
-    .await?;
+    }
     Ok(ids)
 }
 
@@ -93,23 +125,29 @@ pub async fn all(links: &Links) -> Result<Vec<String>> {
     let mut texts = Vec::new();
     let names = ids(links).await?;
     for batch in names.chunks(COUNT) {
-        let found = join_all(batch.iter().map(async |name| {
-            let mut command = redis::cmd("GET");
-            command.arg(links.place(name));
-            match links.surely(name, command).await {
-                Ok(Value::BulkString(text)) => Ok(String::from_utf8(text)
-                    .ok()
-                    .filter(|text| fields::check(text).is_ok())),
-                Ok(_) => Ok(None),
-                Err(error) if error.kind == Kind::Corrupt => home(links, name).await,
-                Err(error) => Err(error),
-            }
-        }));
-        for text in found.await {
+        let mut asked = Vec::with_capacity(batch.len());
+        for name in batch {
+            asked.push(text(links, name));
+        }
+        for text in join_all(asked).await {
             texts.extend(text?);
         }
     }
     Ok(texts)
+}
+
+/// The text of what is stored under `name`.
+async fn text(links: &Links, name: &str) -> Result<Option<String>> {
+    let mut command = redis::cmd("GET");
+    command.arg(links.place(name));
+    match links.surely(name, command).await {
+        Ok(Value::BulkString(text)) => Ok(String::from_utf8(text)
+            .ok()
+            .filter(|text| fields::check(text).is_ok())),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind == Kind::Corrupt => home(links, name).await,
+        Err(error) => Err(error),
+    }
 }
 
 /// The session that lives at the home `name`, by any key that it has; what is no session is left out.
@@ -138,18 +176,13 @@ async fn home(links: &Links, name: &str) -> Result<Option<String>> {
 
 /// Removes everything under the prefix.
 pub async fn clear(links: &Links) -> Result<()> {
-    walk(links, async |places| {
-        let gone = join_all(places.iter().map(|place| {
-            let mut command = redis::cmd("UNLINK");
-            command.arg(place);
-            links.of(place).request(command)
-        }));
-        for (place, reply) in places.iter().zip(gone.await) {
-            checked(place, reply?)?;
+    let mut walk = Walk::new(links);
+    while let Some(places) = walk.next().await? {
+        for gone in each(links, &places, "UNLINK", None).await {
+            gone?;
         }
-        Ok(())
-    })
-    .await
+    }
+    Ok(())
 }
 
 #[cfg(test)]

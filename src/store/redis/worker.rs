@@ -2,7 +2,7 @@
 //! side is woken only when the buffer it waits for was empty.
 
 use std::collections::HashSet;
-use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,23 +22,9 @@ pub struct Desk {
     inbox: Mutex<Inbox>,
     arrived: Notify,
     outbox: Mutex<Answers>,
-    report: Mutex<Report>,
+    /// What the thread has done, for statistics.
+    pub counts: Arc<Counts>,
     wake: Box<dyn Fn() + Send + Sync>,
-}
-
-/// What the thread has done, for statistics.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Report {
-    /// Connections that are up.
-    pub up: usize,
-    /// Connections made since the start.
-    pub connects: u64,
-    /// Pipelines sent.
-    pub batches: u64,
-    /// Commands in them.
-    pub commands: u64,
-    /// The most commands in one.
-    pub largest: u64,
 }
 
 #[derive(Default)]
@@ -47,7 +33,8 @@ struct Inbox {
     stopped: bool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// What a mutex protects.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic elsewhere must not take the others down with it; the buffers are valid at any moment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -62,14 +49,9 @@ impl Desk {
                 replies: Vec::new(),
                 events: Vec::new(),
             }),
-            report: Mutex::default(),
+            counts: Arc::default(),
             wake: Box::new(wake),
         }
-    }
-
-    /// What the thread has done.
-    pub fn report(&self) -> Report {
-        *lock(&self.report)
     }
 
     /// Hands operations over.
@@ -121,25 +103,14 @@ impl Desk {
 /// The connections, and which of them a place in Redis belongs to.
 pub struct Links {
     /// Settings.
-    pub config: Rc<Config>,
+    pub config: Arc<Config>,
     /// All of them.
-    pub all: Vec<Rc<Link>>,
+    pub all: Vec<Arc<Link>>,
     /// What this process's writes are known by: the field of a session that has the number of the last one.
     pub writer: String,
 }
 
 impl Links {
-    fn report(&self, to: &Mutex<Report>, counts: &Counts) {
-        let is_up = |link: &&Rc<Link>| link.standing() == Standing::Up;
-        *lock(to) = Report {
-            up: self.all.iter().filter(is_up).count(),
-            connects: counts.connects.get(),
-            batches: counts.batches.get(),
-            commands: counts.commands.get(),
-            largest: counts.largest.get(),
-        };
-    }
-
     /// The link for a place: always the same one.
     pub fn of(&self, place: &str) -> &Link {
         use std::hash::{DefaultHasher, Hash, Hasher};
@@ -157,7 +128,8 @@ pub fn run(desk: &Arc<Desk>, config: Config) {
         .build()
     {
         Ok(runtime) => {
-            tokio::task::LocalSet::new().block_on(&runtime, work(desk, config));
+            // As a task: what wakes it on this thread costs no system call then.
+            let _ = runtime.block_on(runtime.spawn(work(Arc::clone(desk), config)));
             // A name that is still being looked up must not hold the end of the process up.
             runtime.shutdown_timeout(Duration::from_millis(200));
         }
@@ -171,26 +143,25 @@ pub fn run(desk: &Arc<Desk>, config: Config) {
     }
 }
 
-async fn work(desk: &Arc<Desk>, config: Config) {
-    let config = Rc::new(config);
-    let changed = Rc::new(Notify::new());
-    let counts = Rc::new(Counts::default());
+async fn work(desk: Arc<Desk>, config: Config) {
+    let config = Arc::new(config);
+    let changed = Arc::new(Notify::new());
     let make = |_| {
-        Rc::new(Link::new(
-            Rc::clone(&config),
-            Rc::clone(&changed),
-            Rc::clone(&counts),
+        Arc::new(Link::new(
+            Arc::clone(&config),
+            Arc::clone(&changed),
+            Arc::clone(&desk.counts),
         ))
     };
-    let links = Rc::new(Links {
+    let links = Arc::new(Links {
         all: (0..config.pool_size).map(make).collect(),
         config,
         writer: format!("~{}", &Uuid::new_v4().simple().to_string()[..12]),
     });
     let mut drivers = FuturesUnordered::new();
     for link in &links.all {
-        let link = Rc::clone(link);
-        drivers.push(tokio::task::spawn_local(async move { link.drive().await }));
+        let link = Arc::clone(link);
+        drivers.push(tokio::spawn(async move { link.drive().await }));
     }
     let mut told = Told::default();
     let mut running = FuturesUnordered::new();
@@ -214,7 +185,7 @@ async fn work(desk: &Arc<Desk>, config: Config) {
                     if matches!(op, Op::Close) {
                         close = Some(ticket);
                     } else {
-                        let links = Rc::clone(&links);
+                        let links = Arc::clone(&links);
                         running.push(async move {
                             let mut op = op;
                             let reply = perform(&links, &mut op).await;
@@ -225,7 +196,6 @@ async fn work(desk: &Arc<Desk>, config: Config) {
             }
             () = changed.notified() => desk.post([], told.news(&links)),
         }
-        links.report(&desk.report, &counts);
         if let Some(ticket) = close {
             // The engine closes when nothing else is under way.
             links.all.iter().for_each(|link| link.stop());
@@ -268,7 +238,12 @@ impl Told {
 
     fn news(&mut self, links: &Links) -> Vec<Event> {
         let standings: Vec<Standing> = links.all.iter().map(|link| link.standing()).collect();
-        let up = standings.iter().all(|standing| *standing == Standing::Up);
+        let ups = standings
+            .iter()
+            .filter(|standing| **standing == Standing::Up);
+        let ups = ups.count();
+        let up = ups == standings.len();
+        links.all[0].counts.up.store(ups as u64, Relaxed);
         let mut news = self.changes(links);
         if self.up && !up {
             let why = Error::new(
