@@ -9,7 +9,8 @@
 //   done     it was acknowledged
 //   owed     it failed because of the store (timeout, unavailable, an error of the server): it may take effect at any
 //            later time, and has taken effect when the store was back and everything was closed
-//   refused  gone, or a conflict: it has no effect, ever
+//   refused  gone, or a conflict: it has no effect. But what was done before the session ended, on a connection that was
+//            lost, is refused as gone when it is asked for again: a load may have seen it
 //
 // At the end, after everything is mended and closed:
 //   1 The session is there if one of its keys was added (done) and neither that key was removed nor the session
@@ -42,8 +43,9 @@ const statusOf = ({ outcome }) => {
 // What an operation may have written or not. A conflict has written nothing, but the change is still in the data object,
 // which may be that of other handles of the process too: what they save later takes it along. An update() saves that
 // first, whatever becomes of it then.
-function mayWrite(op, ops) {
+function mayWrite(op, ops, model) {
   if (op.status === 'done' || op.status === 'owed') return true;
+  if (op.outcome.code === 'ERR_SESSION_GONE' && model.faulty && !model.endedBefore(op.start)) return true;
   if (op.kind === 'update') return true;
   const later = ({ kind, actor, end }) => kind !== 'load' && actor === op.actor && end > op.end;
   return op.outcome.code === 'ERR_SESSION_CONFLICT' && ops.some(later);
@@ -150,7 +152,7 @@ class Model {
   }
 
   writesOf(property) {
-    return this.ops.filter((op) => op.property === property && mayWrite(op, this.ops));
+    return this.ops.filter((op) => op.property === property && mayWrite(op, this.ops, this));
   }
 
   checkProperties(data) {

@@ -345,6 +345,10 @@ impl<B: Backend> Engine<B> {
             {
                 last -= 1;
                 entry.waiting[last].task.precede(&save.task);
+                // Its new keys are removed too: no later save is to add them.
+                if let Some(record) = &save.record {
+                    record.borrow_mut().keys.retain(|key| key.stored);
+                }
             }
         }
         false
