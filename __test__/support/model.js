@@ -7,9 +7,12 @@
 // token of its own.
 //
 //   done     it was acknowledged
-//   owed     it failed because of the store (timeout, unavailable, an error of the server): it may take effect at any
-//            later time, and has taken effect when the store was back and everything was closed
-//   refused  gone, or a conflict: it has no effect, ever
+//   owed     it failed because of the store (timeout, unavailable): it may take effect at any later time, and has taken
+//            effect when the store was back and everything was closed
+//   failed   the server said an error of its own, here because a fault has spoiled what it said: it was not done, but what
+//            was to be saved is still in the data object, and goes with a later save
+//   refused  gone, or a conflict: it has no effect. But what was done before the session ended, on a connection that was
+//            lost, is refused as gone when it is asked for again: a load may have seen it
 //
 // At the end, after everything is mended and closed:
 //   1 The session is there if one of its keys was added (done) and neither that key was removed nor the session
@@ -29,21 +32,23 @@
 // cache hears of it a moment later: 5 and 6 do not hold for their loads.
 
 const OWED = new Set([
-  'ERR_SESSION_TIMEOUT', 'ERR_SESSION_STORE_UNAVAILABLE', 'ERR_SESSION_STORE', 'ERR_SESSION_STORE_AUTH'
+  'ERR_SESSION_TIMEOUT', 'ERR_SESSION_STORE_UNAVAILABLE', 'ERR_SESSION_STORE_AUTH'
 ]); // prettier-ignore
 const REFUSED = new Set(['ERR_SESSION_GONE', 'ERR_SESSION_CONFLICT']);
 const WRITES = new Set(['create', 'save', 'addKey', 'update']);
 
 const statusOf = ({ outcome }) => {
   if (!outcome.code) return 'done';
+  if (outcome.code === 'ERR_SESSION_STORE') return 'failed';
   return OWED.has(outcome.code) ? 'owed' : REFUSED.has(outcome.code) ? 'refused' : 'wrong';
 };
 
 // What an operation may have written or not. A conflict has written nothing, but the change is still in the data object,
 // which may be that of other handles of the process too: what they save later takes it along. An update() saves that
 // first, whatever becomes of it then.
-function mayWrite(op, ops) {
-  if (op.status === 'done' || op.status === 'owed') return true;
+function mayWrite(op, ops, model) {
+  if (op.status !== 'refused') return true;
+  if (op.outcome.code === 'ERR_SESSION_GONE' && model.faulty && !model.endedBefore(op.start)) return true;
   if (op.kind === 'update') return true;
   const later = ({ kind, actor, end }) => kind !== 'load' && actor === op.actor && end > op.end;
   return op.outcome.code === 'ERR_SESSION_CONFLICT' && ops.some(later);
@@ -80,7 +85,7 @@ class Model {
   check() {
     for (const op of this.ops) {
       if (op.status === 'wrong') this.fails('an error that nobody expects', op);
-      if (op.status === 'owed' && !this.faulty) this.fails('8 it failed without a fault', op);
+      if (['owed', 'failed'].includes(op.status) && !this.faulty) this.fails('8 it failed without a fault', op);
     }
     this.keys = this.keysAdded();
     this.checkEnd();
@@ -108,11 +113,12 @@ class Model {
 
   // a BYE removes its key even if its session could not be loaded
   removes(op, key) {
+    if (op.status === 'failed') return false;
     return (op.kind === 'delKey' || (op.kind === 'request' && op.method === 'BYE')) && op.key === key;
   }
 
   get destroys() {
-    return this.ops.filter(({ kind }) => kind === 'destroy');
+    return this.ops.filter(({ kind, status }) => kind === 'destroy' && status !== 'failed');
   }
 
   // whether the session had ended, as everybody must see it, at a moment
@@ -127,7 +133,7 @@ class Model {
   mayHaveEnded(moment) {
     if (this.destroys.some(({ start }) => start < moment)) return true;
     // a key that is owed may never have come
-    const never = ({ added }) => added.start > moment || (added.status === 'owed' && added !== this.created);
+    const never = ({ added }) => added.start > moment || (added.status !== 'done' && added !== this.created);
     return this.keys.every((key) => never(key) || key.removals.some(({ start }) => start < moment));
   }
 
@@ -136,10 +142,11 @@ class Model {
     const { uuid } = this.created.outcome;
     const destroyed = this.destroys.length > 0;
     const left = this.keys.filter(({ removals }) => !destroyed && removals.length === 0);
-    const holds = left.some(({ added }) => added === this.created || added.status === 'done');
-    for (const { key } of this.keys) {
-      const stays = left.some((each) => each.key === key);
-      const allowed = stays ? (holds ? [uuid] : [uuid, null]) : [null];
+    const sure = ({ added: { status } }) => status !== 'failed';
+    const holds = left.some((key) => sure(key) && (key.added === this.created || key.added.status === 'done'));
+    for (const each of this.keys) {
+      const { key } = each;
+      const allowed = left.includes(each) ? (holds && sure(each) ? [uuid] : [uuid, null]) : [null];
       if (!allowed.includes(found[key])) this.fails(`2 ${key} leads to ${found[key]}, not to ${allowed.join(' or ')}`);
     }
     if (holds && !data) this.fails('1 the session is missing');
@@ -150,7 +157,7 @@ class Model {
   }
 
   writesOf(property) {
-    return this.ops.filter((op) => op.property === property && mayWrite(op, this.ops));
+    return this.ops.filter((op) => op.property === property && mayWrite(op, this.ops, this));
   }
 
   checkProperties(data) {

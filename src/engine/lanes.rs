@@ -100,7 +100,7 @@ impl<B: Backend> Engine<B> {
             Ok(Prepared::Done(value)) => return Some(Ok(value)),
             Ok(Prepared::Send(what, written)) => (what, written),
             Err(error) => {
-                self.review(lane, &job);
+                self.has_ended(lane, &job, false);
                 return Some(Err(error));
             }
         };
@@ -128,7 +128,7 @@ impl<B: Backend> Engine<B> {
         if let Some(reply) = self.backend.submit(ticket, what) {
             let result = task::apply(&job, written.as_deref(), reply, true);
             if result.is_err() {
-                self.review(lane, &job);
+                self.has_ended(lane, &job, false);
             }
             return Some(result);
         }
@@ -145,9 +145,18 @@ impl<B: Backend> Engine<B> {
         None
     }
 
-    /// After something was not done: what the store will have of its session is what waits to be done.
-    pub(super) fn review(&self, lane: &Rc<str>, job: &Job) {
-        let Some(record) = &job.record else { return };
+    /// After something was not done, or was of which nobody knew: what waits goes on from there.
+    pub(super) fn has_ended(&mut self, lane: &Rc<str>, job: &Job, done: bool) {
+        if let Some(entry) = self.lanes.get_mut(lane) {
+            job.pass_on(done, &mut entry.waiting);
+        }
+        if let Some(record) = &job.record {
+            self.review(lane, record);
+        }
+    }
+
+    /// What the store will have of a session is what it has confirmed, with what waits to be done.
+    pub(super) fn review(&self, lane: &Rc<str>, record: &Shared) {
         let waiting = self
             .lanes
             .get(lane)
@@ -158,9 +167,12 @@ impl<B: Backend> Engine<B> {
                 .as_ref()
                 .is_some_and(|other| Rc::ptr_eq(other, record))
         };
-        record
-            .borrow_mut()
-            .review(waiting.filter(of_record).filter_map(Job::changes));
+        record.borrow_mut().review(
+            waiting
+                .filter(of_record)
+                .filter(|job| job.will_save())
+                .filter_map(Job::changes),
+        );
     }
 
     pub(super) fn occupy(&mut self, lane: &Rc<str>, job: &Job) {
@@ -204,8 +216,8 @@ impl<B: Backend> Engine<B> {
             reply => {
                 let result = task::apply(&job, written, reply, heard);
                 self.keep(&job, written, &result, asked);
-                if result.is_err() || again {
-                    self.review(lane, &job);
+                if result.is_err() || (again && !was_owed) {
+                    self.has_ended(lane, &job, result.is_ok());
                 }
                 result
             }

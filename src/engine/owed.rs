@@ -101,14 +101,22 @@ impl<B: Backend> Engine<B> {
     /// A job could not be done: it is owed, if it is one that can be, or sealed, and gives the error for those who wait.
     pub(super) fn put_off(&mut self, lane: &Rc<str>, job: Job, error: Error) -> Error {
         let is_owed = job.can_be_owed();
-        if !is_owed {
-            self.review(lane, &job);
-            if job.sealed.is_none() {
-                return error;
-            }
+        if !is_owed && job.sealed.is_none() {
+            self.has_ended(lane, &job, false);
+            return error;
         }
         self.occupy(lane, &job);
-        let waiting = std::mem::take(&mut self.lanes.entry(Rc::clone(lane)).or_default().waiting);
+        let record = job.record.clone().filter(|_| !is_owed);
+        let mut waiting =
+            std::mem::take(&mut self.lanes.entry(Rc::clone(lane)).or_default().waiting);
+        // What is turned away goes with what comes after it.
+        let mut rest = waiting.make_contiguous();
+        while let Some((job, later)) = rest.split_first_mut() {
+            if !job.can_be_owed() {
+                job.pass_on(false, &mut *later);
+            }
+            rest = later;
+        }
         let kept = kept(&error);
         let first = Job {
             waiters: Vec::new(),
@@ -132,6 +140,9 @@ impl<B: Backend> Engine<B> {
         for other in others {
             self.turn_away(lane, other, &error);
         }
+        if let Some(record) = record {
+            self.review(lane, &record);
+        }
         self.weigh(lane);
         self.keep_within_limits(&error);
         if is_owed { kept } else { error }
@@ -143,7 +154,9 @@ impl<B: Backend> Engine<B> {
         let result = if let Task::Load { name, .. } = &job.task {
             Ok(self.owed_session(lane, name))
         } else {
-            self.review(lane, &job);
+            if let Some(record) = &job.record {
+                self.review(lane, record);
+            }
             Err(error.clone())
         };
         for op in waiters {
@@ -247,13 +260,8 @@ impl<B: Backend> Engine<B> {
         {
             return Ok(Value::Nothing);
         }
-        if matches!(job.task, Task::Save { .. } | Task::Swap { .. })
-            && self.is_ending(lane, &record.borrow())
-        {
-            return Err(Error::gone(&uuid));
-        }
         if !job.can_be_owed() {
-            self.review(lane, &job);
+            self.review(lane, &record);
             return Err(error);
         }
         job.waiters.clear();
@@ -337,6 +345,10 @@ impl<B: Backend> Engine<B> {
             {
                 last -= 1;
                 entry.waiting[last].task.precede(&save.task);
+                // Its new keys are removed too: no later save is to add them.
+                if let Some(record) = &save.record {
+                    record.borrow_mut().keys.retain(|key| key.stored);
+                }
             }
         }
         false
@@ -366,7 +378,9 @@ impl<B: Backend> Engine<B> {
             if let (Some(sealed), Some(record)) = (&job.sealed, &job.record) {
                 record.borrow_mut().in_doubt |= matches!(sealed.op, Op::Create(_));
             }
-            self.review(lane, job);
+            if let Some(record) = &job.record {
+                self.review(lane, record);
+            }
             if job.can_be_owed() {
                 self.events.push(given_up(job, why));
             }

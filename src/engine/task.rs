@@ -170,14 +170,45 @@ impl Job {
             .is_some_and(|mine| *mine.borrow().uuid == *uuid)
     }
 
-    /// The data before and after what it saves, if it is certain that it will.
+    /// The data before and after what it saves.
     #[must_use]
     pub fn changes(&self) -> Option<(&Arc<str>, &Arc<str>)> {
         match &self.task {
-            _ if self.sealed.is_some() && !self.can_be_owed() => None,
             Task::Save { base, text, .. } => Some((base, text)),
             Task::RemoveKey { data, .. } => Some((&data.0, &data.1)),
             Task::Load { .. } | Task::Swap { .. } | Task::Destroy => None,
+        }
+    }
+
+    /// Whether it will save that in the end, as far as is known.
+    #[must_use]
+    pub fn will_save(&self) -> bool {
+        self.sealed.is_none() || self.can_be_owed()
+    }
+
+    /// It has ended, `done` or not, where the jobs that wait of its record may take the opposite for granted: the next
+    /// of them saves what it has not, and not what it has.
+    pub fn pass_on<'a>(&self, done: bool, later: impl IntoIterator<Item = &'a mut Self>) {
+        let (Some(mine), Some((base, text))) = (&self.record, self.changes()) else {
+            return;
+        };
+        let is_next = |job: &&mut Self| {
+            let theirs = job.record.as_ref();
+            job.changes().is_some() && theirs.is_some_and(|theirs| Rc::ptr_eq(theirs, mine))
+        };
+        let next = later.into_iter().find(is_next).map(|job| &mut job.task);
+        if let Some(
+            Task::Save { base: before, .. }
+            | Task::RemoveKey {
+                data: (before, _), ..
+            },
+        ) = next
+        {
+            *before = if done {
+                patched(before, base, text)
+            } else {
+                patched(before, text, base)
+            };
         }
     }
 
