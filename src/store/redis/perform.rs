@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use redis::{Cmd, Script, ServerErrorKind, Value};
+use redis::{Cmd, RedisWrite, Script, ServerErrorKind, Value};
 
 use super::layout::{self, Found};
 use super::link::Failure;
@@ -98,9 +98,14 @@ impl Links {
 
     /// One command that may be done twice: it is repeated when its connection is lost.
     pub async fn surely(&self, name: &str, command: Cmd) -> Result<Value> {
+        self.repeated(name, &|| command.clone()).await
+    }
+
+    /// The same, of a command that is made anew for each attempt.
+    async fn repeated(&self, name: &str, make: &(dyn Fn() -> Cmd + Sync)) -> Result<Value> {
         let mut attempt = 1;
         loop {
-            match self.of(name).request(command.clone()).await {
+            match self.of(name).request(make()).await {
                 Err(Failure::Lost(error))
                     if attempt < ATTEMPTS && error.kind == Kind::Unavailable =>
                 {
@@ -119,27 +124,30 @@ impl Links {
         Ok(())
     }
 
-    /// A script, by its digest; with its text where the server does not know it (any more).
+    /// A script, by its digest; with its text where the server does not know it (any more). `keys` are the names of
+    /// places besides that of `home`, `arguments` writes what comes after them.
     pub async fn script(
         &self,
         script: &Known,
         home: &str,
-        keys: &[String],
-        arguments: &[&str],
+        keys: &[&str],
+        arguments: &(dyn Fn(&mut Cmd) + Sync),
     ) -> Result<Value> {
         let command = |verb: &str, body: &str| {
-            let mut command = redis::cmd(verb);
-            command
-                .arg(body)
-                .arg(keys.len() + 1)
-                .arg(self.place(home))
-                .arg(keys)
-                .arg(arguments);
+            let mut command = Cmd::with_capacity(32, 1024);
+            command.arg(verb);
+            command.write_arg(body.as_bytes());
+            command.write_arg_fmt(keys.len() + 1);
+            for name in std::iter::once(&home).chain(keys) {
+                command.write_arg_fmt(format_args!("{}{name}", self.config.prefix));
+            }
+            arguments(&mut command);
             command
         };
-        match self.surely(home, command("EVALSHA", &script.digest)).await {
+        let known = || command("EVALSHA", &script.digest);
+        match self.repeated(home, &known).await {
             Err(error) if error.kind == Kind::Store && error.message.starts_with("NOSCRIPT") => {
-                self.surely(home, command("EVAL", script.text)).await
+                self.repeated(home, &|| command("EVAL", script.text)).await
             }
             reply => reply,
         }
@@ -203,28 +211,32 @@ async fn remove_key(links: &Links, remove: &mut RemoveKey) -> Result<(u64, u64)>
     let Some((uuid, home)) = &remove.of else {
         return Ok((0, 0));
     };
-    let mut arguments = vec![
-        uuid.to_string(),
-        links.writer.clone(),
-        remove.number.to_string(),
-        remove.name.clone(),
-        remove.ttl.unwrap_or(0).to_string(),
-    ];
-    if let Some((base, text)) = &remove.data {
-        let unreadable = |why| Error::corrupt(home, why);
-        let changes = fields::diff(
-            &fields::split(base).map_err(unreadable)?,
-            &fields::split(text).map_err(unreadable)?,
-        );
-        arguments.append(&mut Fields::new(&changes, &[], &[], remove.ttl).0);
-    }
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let unreadable = |why| Error::corrupt(home, why);
+    let fields = match &remove.data {
+        None => None,
+        Some((base, text)) => Some(Fields {
+            changes: fields::diff(
+                &fields::split(base).map_err(unreadable)?,
+                &fields::split(text).map_err(unreadable)?,
+            ),
+            keys: &[],
+            more: &[],
+            ttl: remove.ttl,
+        }),
+    };
+    let arguments = |command: &mut Cmd| {
+        taken_from(command, uuid, &links.writer, remove.number, &remove.name);
+        command.write_arg_fmt(remove.ttl.unwrap_or(0));
+        if let Some(fields) = &fields {
+            fields.write(command);
+        }
+    };
     let strange = |reply: &str| {
         let message = format!("Redis answered a removal with {reply}");
         Err(Error::new(Kind::Store, message))
     };
     match links
-        .script(&REMOVE, home, &[links.place(&remove.name)], &arguments)
+        .script(&REMOVE, home, &[&remove.name], &arguments)
         .await?
     {
         Value::Array(parts) => match parts.as_slice() {
@@ -237,15 +249,22 @@ async fn remove_key(links: &Links, remove: &mut RemoveKey) -> Result<(u64, u64)>
     }
 }
 
+/// The first arguments of `remove.lua`: a key named `name` is taken from the session `uuid`.
+fn taken_from(command: &mut Cmd, uuid: &str, writer: &str, number: u64, name: &str) {
+    command.write_arg(uuid.as_bytes());
+    command.write_arg(writer.as_bytes());
+    command.write_arg_fmt(number);
+    command.write_arg(name.as_bytes());
+}
+
 async fn destroy(links: &Links, destroy: &Destroy) -> Result<()> {
-    let places: Vec<String> = destroy.known.iter().map(|name| links.place(name)).collect();
+    let keys: Vec<&str> = destroy.known.iter().map(String::as_str).collect();
+    let arguments = |command: &mut Cmd| {
+        command.write_arg(destroy.uuid.as_bytes());
+        command.write_arg(links.writer.as_bytes());
+    };
     let reply = links
-        .script(
-            &DESTROY,
-            &destroy.home,
-            &places,
-            &[&destroy.uuid, &links.writer],
-        )
+        .script(&DESTROY, &destroy.home, &keys, &arguments)
         .await?;
     let Value::Array(fields) = reply else {
         return Ok(());
@@ -257,9 +276,12 @@ async fn destroy(links: &Links, destroy: &Destroy) -> Result<()> {
         };
         let name = String::from_utf8_lossy(&field[1..]).into_owned();
         if !destroy.known.contains(&name) {
-            let arguments = [&*destroy.uuid, &links.writer, "0", name.as_str(), "0"];
+            let arguments = |command: &mut Cmd| {
+                taken_from(command, &destroy.uuid, &links.writer, 0, &name);
+                command.write_arg_fmt(0);
+            };
             links
-                .script(&REMOVE, &destroy.home, &[links.place(&name)], &arguments)
+                .script(&REMOVE, &destroy.home, &[&name], &arguments)
                 .await?;
         }
     }

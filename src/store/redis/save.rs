@@ -1,7 +1,7 @@
 //! Saves: one script each. The number of a save lets it be asked for again where its connection was lost, and be done
 //! once.
 
-use redis::Value;
+use redis::{Cmd, RedisWrite, Value};
 
 use super::layout;
 use super::perform::SAVE;
@@ -10,31 +10,41 @@ use crate::error::{Error, Kind, Result};
 use crate::fields::{self, Changes};
 use crate::store::{Create, Reply, Saved, Update};
 
-/// What a save sends: the fields, then the fields to be deleted, as `write()` of the scripts takes them.
-pub struct Fields(pub Vec<String>);
+/// What a save sends: fields to be set, then fields to be deleted, as `write()` of the scripts takes them.
+pub struct Fields<'a> {
+    /// The properties.
+    pub changes: Changes<'a>,
+    /// The keys.
+    pub keys: &'a [(String, Option<String>)],
+    /// Others.
+    pub more: &'a [(&'a str, &'a str)],
+    /// The time to live, ms.
+    pub ttl: Option<u64>,
+}
 
-impl Fields {
-    /// The fields of what has changed, and `more`. `ttl` in ms.
-    pub fn new(
-        changes: &Changes<'_>,
-        keys: &[(String, Option<String>)],
-        more: &[(&str, &str)],
-        ttl: Option<u64>,
-    ) -> Self {
-        let mut set = vec!["ttl".to_owned(), layout::ttl_field(ttl.unwrap_or(0))];
-        for (name, value) in more {
-            set.extend([(*name).to_owned(), (*value).to_owned()]);
+impl Fields<'_> {
+    /// Writes them as arguments of a command.
+    pub fn write(&self, command: &mut Cmd) {
+        let (set, removed) = (&self.changes.set, &self.changes.removed);
+        let count = 1 + self.more.len() + self.keys.len() + set.len();
+        command.write_arg_fmt(2 * count);
+        command.write_arg(b"ttl");
+        command.write_arg_fmt(layout::ttl_field(self.ttl.unwrap_or(0)));
+        for (name, value) in self.more {
+            command.write_arg(name.as_bytes());
+            command.write_arg(value.as_bytes());
         }
-        for (name, resource) in keys {
-            set.extend([format!("@{name}"), resource.clone().unwrap_or_default()]);
+        for (name, resource) in self.keys {
+            command.write_arg_fmt(format_args!("@{name}"));
+            command.write_arg(resource.as_deref().unwrap_or_default().as_bytes());
         }
-        for (name, value) in &changes.set {
-            set.extend([format!(".{name}"), (*value).to_owned()]);
+        for (name, value) in set {
+            command.write_arg_fmt(format_args!(".{name}"));
+            command.write_arg(value.as_bytes());
         }
-        let mut all = vec![set.len().to_string()];
-        all.append(&mut set);
-        all.extend(changes.removed.iter().map(|name| format!(".{name}")));
-        Self(all)
+        for name in removed {
+            command.write_arg_fmt(format_args!(".{name}"));
+        }
     }
 }
 
@@ -49,7 +59,7 @@ struct Save<'a> {
     added: &'a [(String, Option<String>)],
     known: &'a [String],
     ttl: Option<u64>,
-    fields: Fields,
+    fields: Fields<'a>,
 }
 
 impl Save<'_> {
@@ -58,28 +68,22 @@ impl Save<'_> {
             .known
             .iter()
             .filter(|name| *name != self.home && !self.added.iter().any(|(new, _)| new == *name));
-        let keys: Vec<String> = self
-            .added
-            .iter()
-            .map(|(name, _)| name)
-            .chain(others)
-            .map(|name| links.place(name))
-            .collect();
-        let (ttl, count) = (
-            self.ttl.unwrap_or(0).to_string(),
-            self.added.len().to_string(),
-        );
-        let mut arguments = vec![
-            self.uuid,
-            self.mode,
-            &ttl,
-            &links.writer,
-            self.number,
-            &self.basis,
-            &count,
-        ];
-        arguments.extend(self.added.iter().map(|(name, _)| name.as_str()));
-        arguments.extend(self.fields.0.iter().map(String::as_str));
+        let added = self.added.iter().map(|(name, _)| name);
+        let keys: Vec<&str> = added.chain(others).map(String::as_str).collect();
+        let arguments = |command: &mut Cmd| {
+            for text in [self.uuid, self.mode] {
+                command.write_arg(text.as_bytes());
+            }
+            command.write_arg_fmt(self.ttl.unwrap_or(0));
+            for text in [&links.writer, self.number, &self.basis] {
+                command.write_arg(text.as_bytes());
+            }
+            command.write_arg_fmt(self.added.len());
+            for (name, _) in self.added {
+                command.write_arg(name.as_bytes());
+            }
+            self.fields.write(command);
+        };
         links.script(&SAVE, self.home, &keys, &arguments).await
     }
 }
@@ -126,7 +130,12 @@ async fn first(links: &Links, create: &Create) -> Result<Value> {
         added: &create.keys,
         known: &[],
         ttl: create.ttl,
-        fields: Fields::new(&changes, &create.keys, &more, create.ttl),
+        fields: Fields {
+            changes,
+            keys: &create.keys,
+            more: &more,
+            ttl: create.ttl,
+        },
     };
     save.send(links).await
 }
@@ -150,7 +159,12 @@ pub async fn update(links: &Links, update: &Update) -> Result<Reply> {
         added: &update.added,
         known: &update.known,
         ttl: update.ttl,
-        fields: Fields::new(&fields::diff(&base, &now), &update.added, stamp, update.ttl),
+        fields: Fields {
+            changes: fields::diff(&base, &now),
+            keys: &update.added,
+            more: stamp,
+            ttl: update.ttl,
+        },
     };
     match save.send(links).await? {
         Value::Array(parts) if parts.first() == Some(&Value::Int(-2)) => {

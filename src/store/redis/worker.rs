@@ -169,6 +169,8 @@ async fn work(desk: Arc<Desk>, config: Config) {
         let mut close = None;
         tokio::select! {
             biased;
+            // First, so that what is asked for after an answer finds that the server tells of changes.
+            () = changed.notified() => desk.post([], told.news(&links)),
             Some(answered) = running.next() => {
                 let mut replies = vec![answered];
                 while let Some(Some(more)) = running.next().now_or_never() {
@@ -194,7 +196,6 @@ async fn work(desk: Arc<Desk>, config: Config) {
                     }
                 }
             }
-            () = changed.notified() => desk.post([], told.news(&links)),
         }
         if let Some(ticket) = close {
             // The engine closes when nothing else is under way.
