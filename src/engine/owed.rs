@@ -332,23 +332,27 @@ impl<B: Backend> Engine<B> {
             });
             return true;
         }
-        let is_mine = |job: &Job| job.is_of(uuid) && job.sealed.is_none();
         let last = entry.waiting.iter().rposition(|job| {
-            is_mine(job) && matches!(job.task, Task::RemoveKey { .. } | Task::Destroy)
+            let removes = matches!(job.task, Task::RemoveKey { .. } | Task::Destroy);
+            removes && job.is_of(uuid) && job.sealed.is_none()
         });
-        let mut last = last.unwrap_or(0);
+        let Some(mut last) = last else { return false };
         for at in (0..last).rev() {
-            let job = &entry.waiting[at];
-            if is_mine(job)
-                && matches!(job.task, Task::Save { .. })
+            let (job, removal) = (&entry.waiting[at], &entry.waiting[last]);
+            if job.sealed.is_some() || !job.is_of(uuid) || job.changes().is_none() {
+                continue;
+            }
+            let same =
+                matches!((&job.record, &removal.record), (Some(a), Some(b)) if Rc::ptr_eq(a, b));
+            if !same && !matches!(removal.task, Task::Destroy) {
+                // What another object of the session has changed is not to come before what is older.
+                break;
+            }
+            if matches!(job.task, Task::Save { .. })
                 && let Some(save) = entry.waiting.remove(at)
             {
                 last -= 1;
                 entry.waiting[last].task.precede(&save.task);
-                // Its new keys are removed too: no later save is to add them.
-                if let Some(record) = &save.record {
-                    record.borrow_mut().keys.retain(|key| key.stored);
-                }
             }
         }
         false

@@ -90,14 +90,11 @@ pub enum Task {
 }
 
 impl Task {
-    /// Lets a removal take along what a save before it has changed.
+    /// Lets a removal take along what a save of the same record before it has changed.
     pub fn precede(&mut self, save: &Self) {
-        let (Self::RemoveKey { data, .. }, Self::Save { base, text, .. }) = (self, save) else {
-            return;
-        };
-        let before = patched(&data.0, text, base);
-        let between = patched(&before, base, text);
-        *data = (before, patched(&between, &data.0, &data.1));
+        if let (Self::RemoveKey { data, .. }, Self::Save { base, text, .. }) = (self, save) {
+            data.0 = patched(&data.0, text, base);
+        }
     }
 }
 

@@ -396,6 +396,11 @@ fn a_save_after_removals_that_are_owed_is_done_and_adds_no_key_that_they_remove(
         matches!(save(&mut engine, 5, &one, r#"{"n":3}"#), Some(Err(error)) if error.kind == Kind::Unavailable)
     );
     try_again(&mut engine);
+    // What it has changed goes before the removals, which are those of another object.
+    assert!(
+        matches!(serve(&mut engine, wrote(2)), Op::Update(update) if update.added.len() == 1 && &*update.text == r#"{"n":2}"#)
+    );
+    done(&mut engine);
     for left in [2, 1] {
         let removed = Reply::Removed { left, version: 3 };
         assert!(matches!(serve(&mut engine, removed), Op::RemoveKey(_)));
