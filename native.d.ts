@@ -54,8 +54,8 @@ export declare class NativeEngine {
   destroy(op: number, record: ExternalObject<Shared>): Cell
   /** The JSON text stored under `name`, or `null`. */
   get(op: number, name: string): Cell
-  /** Stores the JSON text of a value; `ttl` in ms. */
-  set(op: number, name: string, text: string, ttl?: number | undefined | null): Cell
+  /** Stores a value: its JSON text, or with `is_string` a string that is to be written as JSON here; `ttl` in ms. */
+  set(op: number, name: string, text: string, ttl?: number | undefined | null, isString?: boolean | undefined | null): Cell
   /** Removes a value, or a session with its keys. */
   delete(op: number, name: string): Cell
   /** Starts a time to live anew; `ttl` in ms. */
@@ -79,8 +79,8 @@ export declare class NativeEngine {
   /** What the engine has done: the JSON text of `StoreStats`. */
   stats(): string
   /**
-   * What was completed, flat: `op`, `null`, value; or `op`, error code, message; or for an event 0, its name,
-   * its two texts.
+   * What was completed, in pairs one after the other: `op` and its value; or, where it failed, `-op` and the code and
+   * the message; or 0, the name of an event and its texts.
    */
   drain(): Array<Cell>
   /** Fails what has waited for too long; drain afterwards. */

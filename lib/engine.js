@@ -120,19 +120,20 @@ class Engine {
   // Settles what was completed. An error thrown by one callback is the process's, as anywhere, and not the others'.
   drain() {
     const flat = this.native.drain();
-    for (let i = 0; i < flat.length; i += 3) this.complete(flat[i], flat[i + 1], flat[i + 2]);
+    for (let i = 0; i < flat.length; i += 2) this.complete(flat[i], flat[i + 1]);
     this.work();
     if (this.holding && !this.busy) this.letGo();
   }
 
-  // `op` is done, or has failed with a code and a message; or 0, the name of an event and its texts.
-  complete(op, code, value) {
+  // One pair of what NativeEngine#drain gives.
+  complete(op, value) {
     try {
-      if (op === 0) return this.event(code, value);
+      if (op === 0) return this.event(...value);
+      if (op < 0) return this.waiting.take(-op)?.(new SessionError(...value), null);
       const callback = this.waiting.take(op);
       // what was found in this process says nothing of the store
-      if (code === null && this.told.size > 0 && this.ready && !this.native.restless) this.told.clear();
-      if (callback) callback(code === null ? null : new SessionError(code, value), value);
+      if (this.told.size > 0 && this.ready && !this.native.restless) this.told.clear();
+      if (callback) callback(null, value);
     } catch (err) {
       process.nextTick(() => {
         throw err;
@@ -143,7 +144,7 @@ class Engine {
   // what a store in JavaScript has to be asked; a native store has nothing to do here
   work() {}
 
-  event(name, [first, second]) {
+  event(name, first, second) {
     if (name === 'evict') {
       const { decode } = require('./codec');
       this.store.emit('evict', first, decode(second));

@@ -25,7 +25,7 @@ use crate::store::foreign::ForeignStore;
 use crate::store::memory::MemoryStore;
 use crate::store::options::Options;
 use crate::store::redis::{Config, DEFAULT_TTL, RedisStore};
-use crate::store::{Answers, Backend, Event, Op, Reply};
+use crate::store::{Answers, Backend, Event, Op, Reply, quoted};
 
 type JsError = napi::Error<String>;
 type Result<T> = napi::Result<T, String>;
@@ -75,6 +75,15 @@ fn cell(value: Value) -> Cell {
         Value::Texts(texts) => Cell::F(texts),
         Value::Session(record) => Cell::G(held(record)),
     }
+}
+
+/// An event with an error, as texts.
+fn told(name: &str, error: Error) -> Vec<String> {
+    vec![
+        name.to_owned(),
+        error.kind.code().to_owned(),
+        error.message,
+    ]
 }
 
 fn returned(answer: Option<crate::error::Result<Value>>) -> Result<Cell> {
@@ -334,9 +343,21 @@ impl NativeEngine {
         returned(self.engine.plain(op, Op::Get { name }))
     }
 
-    /// Stores the JSON text of a value; `ttl` in ms.
+    /// Stores a value: its JSON text, or with `is_string` a string that is to be written as JSON here; `ttl` in ms.
     #[napi]
-    pub fn set(&mut self, op: u32, name: String, text: String, ttl: Option<f64>) -> Result<Cell> {
+    pub fn set(
+        &mut self,
+        op: u32,
+        name: String,
+        text: String,
+        ttl: Option<f64>,
+        is_string: Option<bool>,
+    ) -> Result<Cell> {
+        let text = if is_string.unwrap_or(false) {
+            quoted(&text)
+        } else {
+            text
+        };
         returned(self.engine.plain(
             op,
             Op::Set {
@@ -423,34 +444,30 @@ impl NativeEngine {
         self.engine.stats().to_string()
     }
 
-    /// What was completed, flat: `op`, `null`, value; or `op`, error code, message; or for an event 0, its name,
-    /// its two texts.
+    /// What was completed, in pairs one after the other: `op` and its value; or, where it failed, `-op` and the code and
+    /// the message; or 0, the name of an event and its texts.
     #[napi]
     pub fn drain(&mut self) -> Vec<Cell> {
         let (done, events) = self.engine.drain();
-        let mut flat = Vec::with_capacity(3 * (done.len() + events.len()));
+        let mut flat = Vec::with_capacity(2 * (done.len() + events.len()));
         for event in events {
-            let (name, texts) = match event {
+            let texts = match event {
                 Event::Tracking(_) | Event::Changed(_) => continue,
-                Event::Connect => ("connect", vec![]),
-                Event::Disconnect(error) => (
-                    "disconnect",
-                    vec![error.kind.code().to_owned(), error.message],
-                ),
-                Event::Error(error) => ("error", vec![error.kind.code().to_owned(), error.message]),
-                Event::Breaker(open) => ("breaker", vec![open.to_string()]),
-                Event::Evict(name, text) => ("evict", vec![name, text]),
+                Event::Connect => vec!["connect".to_owned()],
+                Event::Disconnect(error) => told("disconnect", error),
+                Event::Error(error) => told("error", error),
+                Event::Breaker(open) => vec!["breaker".to_owned(), open.to_string()],
+                Event::Evict(name, text) => vec!["evict".to_owned(), name, text],
             };
-            flat.extend([Cell::D(0.0), Cell::E(name.to_owned()), Cell::F(texts)]);
+            flat.extend([Cell::D(0.0), Cell::F(texts)]);
         }
         for (op, result) in done {
-            flat.push(Cell::D(f64::from(op)));
             match result {
-                Ok(value) => flat.extend([Cell::B(Null), cell(value)]),
-                Err(error) => flat.extend([
-                    Cell::E(error.kind.code().to_owned()),
-                    Cell::E(error.message),
-                ]),
+                Ok(value) => flat.extend([Cell::D(f64::from(op)), cell(value)]),
+                Err(error) => {
+                    let texts = vec![error.kind.code().to_owned(), error.message];
+                    flat.extend([Cell::D(-f64::from(op)), Cell::F(texts)]);
+                }
             }
         }
         flat

@@ -239,7 +239,8 @@ impl Stored {
 /// `text` as a JSON string.
 #[must_use]
 pub fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
+    // A string can always be written.
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// What became of an [`Op`].
