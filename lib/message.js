@@ -35,7 +35,8 @@ class Message {
     const attached = req.mks instanceof Session || req.session;
     if (attached) this.facts |= Facts.ATTACHED;
     if (req.mks?.keyCount > 1) this.facts |= Facts.SHARED;
-    if (engine.peek(id)?.pending === id) this.facts |= Facts.PENDING;
+    this.known = engine.peek(id);
+    if (this.known?.pending === id) this.facts |= Facts.PENDING;
     this.mks = null;
     this.onStoreFailure = onStoreFailure;
     this.began = diagnostics.message.hasSubscribers ? performance.now() : 0;
@@ -87,7 +88,7 @@ class Message {
 
   load(next) {
     if (!this.engine.ready) return this.withoutStore(unavailable('the store is disconnected'), next);
-    Session.find(this.engine.store, this.id, (err, found) => {
+    const loaded = (err, found) => {
       if (this.isPending && this.canceled) return this.canceledMeanwhile(found);
       if (err) {
         this.engine.report(err);
@@ -95,7 +96,8 @@ class Message {
       }
       debug('%s %s: %s', this.req.method, this.id, found ? 'loaded' : 'no session, an empty one');
       this.attach(found || this.standIn(false), next);
-    });
+    };
+    Session.find(this.engine.store, this.id, loaded, this.known);
   }
 
   // Goes on without what is stored: with the session as this process knows it. Where it does not, what the handler puts

@@ -7,32 +7,26 @@ const codec = require('./codec');
 const native = require('./native');
 const SessionError = require('./errors');
 const { Engine } = require('./engine');
+const find = require('./session-find');
 const Keys = require('./session-keys');
-const { SessionData, attach, fill } = require('./session-data');
+const { Content, SessionData, attach } = require('./session-data');
 const Updates = require('./session-update');
 const promised = require('./promised');
-const { isSame, shadowOf } = require('./shadow');
 
-const { PREFIX } = Keys;
 // extents of a save, as NativeEngine#save has them
 const CHANGES = 0;
 const ALWAYS = 1;
 
 class Session {
   #keys;
-  // whether nothing was in it when it was made
-  #isNew;
-  #data;
+  #content;
   #reference;
   #updates;
   #held = 0;
   // whether it was loaded from the store, or saved to it
   #isStored = false;
-  // the data when the record got or gave it last, if it is plain; otherwise its text
-  #shadow;
-  #given;
-  // how long its text was
-  #length = 0;
+  // whether its data has just been compared
+  #isSeen = false;
   // by the id of a key whose removal is on its way, those who wait for it
   #removals;
   // its place among the sessions that were used last (recent.js)
@@ -53,7 +47,7 @@ class Session {
     // the id under which an INVITE waits for its final response
     this.pending = undefined;
     this.#keys = new Keys(this.record, this, ids);
-    this.#isNew = ids !== undefined;
+    this.#content = new Content(this.record, this, ids !== undefined);
   }
 
   // What takes the place of a session with the key `id` that could not be loaded, or that there is none of.
@@ -84,27 +78,11 @@ class Session {
   }
 
   get session() {
-    if (!this.#data) {
-      const data = new SessionData(this);
-      const instances = [];
-      const text = this.#isNew ? '{}' : native.recordView(this.record);
-      if (!this.#isNew) fill(data, codec.decode(text, instances));
-      this.#data = data;
-      this.#gave(text);
-      instances.forEach((instance) => instance.attachSession(this));
-    }
-    return this.#data;
+    return this.#content.data;
   }
 
   set session(content) {
-    if (content === null || typeof content !== 'object' || Array.isArray(content)) {
-      throw new SessionError('ERR_SESSION_ARGUMENT', `a session is an object, not ${JSON.stringify(content)}`);
-    }
-    const data = this.session;
-    if (content === data) return;
-    const copy = { ...content };
-    Object.keys(data).forEach((key) => delete data[key]);
-    fill(data, copy);
+    this.#content.replace(content);
   }
 
   // Adds a key: set(id), set(resource) with a sessionID, set(id, resource).
@@ -194,22 +172,17 @@ class Session {
   // The JSON text of the data; nothing while nobody has read it. The record gets what has changed of the resources.
   text() {
     this.#keys.write();
-    if (!this.#data) return undefined;
-    const text = codec.encode(this.#data);
-    if (text.startsWith('{')) return text;
-    throw new SessionError('ERR_SESSION_DATA', `a session is an object; its toJSON gives ${text}`);
+    return this.#content.text();
   }
 
-  // What the record got or gave last.
-  #gave(text) {
-    this.#shadow = shadowOf(this.#data);
-    this.#given = this.#shadow ? undefined : text;
-    this.#length = text.length;
-  }
-
-  // Whether the data is what the record got or gave last: certain without its text, if that can be told.
-  #isUntouched() {
-    return !this.#data || (this.#shadow !== undefined && isSame(this.#data, this.#shadow));
+  // Nothing is to be written: whoever lets go of the session in this turn need not look again whether it has changed.
+  #leave(done) {
+    this.#isSeen = true;
+    try {
+      done(null);
+    } finally {
+      this.#isSeen = false;
+    }
   }
 
   write(extent, done, ifUnchanged = false) {
@@ -217,17 +190,17 @@ class Session {
     try {
       if (extent === CHANGES) {
         this.#keys.write();
-        if (this.#isUntouched() && native.recordIsClean(this.record)) return done(null);
+        if (this.#content.isUntouched() && native.recordIsClean(this.record)) return this.#leave(done);
       }
       text = this.text();
-      if (extent === CHANGES && text === this.#given && native.recordIsClean(this.record)) return done(null);
+      if (extent === CHANGES && this.#content.isGiven(text) && native.recordIsClean(this.record)) return done(null);
       ttl = this.store.ttlOf?.(this);
     } catch (err) {
       return done(err);
     }
-    if (text !== undefined) this.#gave(text);
+    this.#content.gave(text);
     const over = (err) => {
-      if (!err && !this.#isStored) this.#isStored = native.recordIsStored(this.record);
+      if (!err && !this.#isStored) this.#isStored = extent === ALWAYS || native.recordIsStored(this.record);
       if (err?.code === 'ERR_SESSION_CONFLICT') {
         this.loaded(false);
         err.newer = codec.decode(native.recordText(this.record));
@@ -252,7 +225,7 @@ class Session {
       this.engine.report(err);
       text = undefined;
     }
-    if (text !== undefined) this.#gave(text);
+    this.#content.gave(text);
     const waiting = [done];
     (this.#removals ??= new Map()).set(id, waiting);
     const all = (err) => waiting.forEach((each) => each(err));
@@ -272,16 +245,21 @@ class Session {
   // has come if it `isCurrent`.
   loaded(isCurrent) {
     if (isCurrent) return;
-    this.#isNew = false;
     this.#keys.refresh();
-    const patch = native.recordMerge(this.record, this.text());
-    if (patch === null) return;
-    const instances = [];
-    const { set, removed } = codec.decode(patch, instances);
-    const data = this.session;
-    removed.forEach((key) => delete data[key]);
-    fill(data, set);
-    instances.forEach((instance) => instance.attachSession(this));
+    this.#keys.write();
+    this.#content.merge();
+  }
+
+  // A load has found it: it is its record, or `true` if it is current, or has to be merged.
+  found(value) {
+    if (value !== this.record) this.loaded(value === true);
+    if (value !== true) this.#isStored = true;
+    if (this.#isStored) this.degraded = false;
+  }
+
+  // A load has found nothing where it was: it may have other keys.
+  lostKey() {
+    this.#keys.refresh();
   }
 
   // Asks the store again, by the first key: what others have stored meanwhile is merged. For update(). That the key leads
@@ -312,7 +290,8 @@ class Session {
   // be the same if it were loaded.
   release() {
     if (this.#held === 0 || --this.#held > 0) return;
-    if (this.#isStored && (this.#isUntouched() || shadowOf(this.#data))) this.engine.recent.add(this, this.#length);
+    const { recent } = this.engine;
+    if (this.#isStored && (this.#isSeen || this.#content.comesBack())) recent.add(this, this.#content.length);
     else this.unlist();
   }
 
@@ -325,36 +304,9 @@ class Session {
     return (this.#reference ??= new WeakRef(this));
   }
 
-  // Finds a session by a key: callback(err, mks), without mks if there is none.
-  static find(store, id, callback) {
-    const engine = Engine.of(store);
-    const live = engine.peek(id);
-    const found = (err, value) => {
-      if (err) {
-        live?.release();
-        return callback(err);
-      }
-      try {
-        if (value === null) {
-          live?.#keys.refresh();
-          return callback(null, null);
-        }
-        let mks = live;
-        try {
-          if (typeof value !== 'boolean') mks = known(engine, value) || new Session({ store }, value);
-          if (mks.record !== value) mks.loaded(value === true);
-          if (value !== true) mks.#isStored = true;
-          if (mks.#isStored) mks.degraded = false;
-        } catch (thrown) {
-          return callback(thrown);
-        }
-        callback(null, mks);
-      } finally {
-        live?.release();
-      }
-    };
-    live?.hold();
-    engine.run(found, 'load', id, live?.record);
+  // Finds a session by a key: callback(err, mks), without mks if there is none. `live`: the one that is here.
+  static find(store, id, callback, live = Engine.of(store).peek(id)) {
+    find(Engine.of(store), id, live, (record) => new Session({ store }, record), callback);
   }
 
   static loadFromStorage(options, id, callback) {
@@ -371,15 +323,5 @@ class Session {
 }
 Session.SessionProto = SessionData;
 Session.resolvers = codec.resolvers;
-
-// The session that another load has brought home while this one was under way.
-function known(engine, record) {
-  if (engine.liveCount === 0) return null;
-  for (const name of native.recordKeys(record)) {
-    const session = engine.find(name.slice(PREFIX.length));
-    if (session && native.recordAbsorb(session.record, record) !== null) return session;
-  }
-  return null;
-}
 
 module.exports = { Session };
