@@ -54,6 +54,8 @@ pub struct Record {
     pub adopt: bool,
     /// Where it stands.
     pub state: State,
+    /// Whether it was made from what is owed, and not from what the store has.
+    pub ahead: bool,
     /// Whether a first save of which nobody knows has been given up.
     pub in_doubt: bool,
     /// How often it had been written when `text` was stored; 0 where the store does not count, or it is not known that
@@ -80,6 +82,7 @@ impl Record {
             view: fields::EMPTY.into(),
             adopt: false,
             state: State::New,
+            ahead: false,
             in_doubt: false,
             version: 0,
             newest: 0,
@@ -147,6 +150,7 @@ impl Record {
             version,
             keys: self.keys.iter().filter(|key| key.stored).cloned().collect(),
             incoming: None,
+            ahead: false,
             ..self.clone()
         })
     }
@@ -159,6 +163,7 @@ impl Record {
         Self {
             version: 0,
             newest: self.newest,
+            ahead: true,
             ..Self::loaded(stored)
         }
     }
