@@ -56,6 +56,8 @@ pub struct Record {
     pub adopt: bool,
     /// Where it stands.
     pub state: State,
+    /// Whether it was made from what is owed, and not from what the store has.
+    pub ahead: bool,
     /// Whether a first save of which nobody knows has been given up.
     pub in_doubt: bool,
     /// How often it had been written when `text` was stored; 0 where the store does not count, or it is not known that
@@ -83,6 +85,7 @@ impl Record {
             moved: false,
             adopt: false,
             state: State::New,
+            ahead: false,
             in_doubt: false,
             version: 0,
             newest: 0,
@@ -150,6 +153,7 @@ impl Record {
             version,
             keys: self.keys.iter().filter(|key| key.stored).cloned().collect(),
             incoming: None,
+            ahead: false,
             ..self.clone()
         })
     }
@@ -162,6 +166,7 @@ impl Record {
         Self {
             version: 0,
             newest: self.newest,
+            ahead: true,
             ..Self::loaded(stored)
         }
     }

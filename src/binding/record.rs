@@ -147,7 +147,8 @@ pub fn record_absorb(record: &External<Shared>, fresh: &External<Shared>) -> Opt
     }
     let (mut record, fresh) = (record.borrow_mut(), fresh.borrow());
     (record.uuid == fresh.uuid && record.state == State::Stored)
-        .then(|| record.absorb(fresh.stored()))
+        // What is owed is not stored yet.
+        .then(|| !fresh.ahead && record.absorb(fresh.stored()))
 }
 
 /// Merges what a load has brought; `text` is that of the data object, absent while nobody has read it. Gives what is

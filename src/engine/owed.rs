@@ -152,7 +152,7 @@ impl<B: Backend> Engine<B> {
     fn turn_away(&mut self, lane: &Rc<str>, mut job: Job, error: &Error) {
         let waiters = std::mem::take(&mut job.waiters);
         let result = if let Task::Load { name, .. } = &job.task {
-            Ok(self.owed_session(lane, name))
+            Ok(self.owed_session(lane, name, job.record.as_ref()))
         } else {
             if let Some(record) = &job.record {
                 self.review(lane, record);
@@ -183,9 +183,14 @@ impl<B: Backend> Engine<B> {
     }
 
     /// The session of an owed lane that has the key `name`, as it will be when everything is done.
-    fn owed_session(&self, lane: &Rc<str>, name: &str) -> Value {
+    fn owed_session(&self, lane: &Rc<str>, name: &str, live: Option<&Shared>) -> Value {
         let jobs = self.lanes.get(lane).map(|lane| lane.waiting.iter().rev());
-        ahead(jobs.into_iter().flatten(), name)
+        match (ahead(jobs.into_iter().flatten(), name), live) {
+            (Value::Session(found), Some(live)) if found.borrow().uuid == live.borrow().uuid => {
+                Value::Current(true)
+            }
+            (found, _) => found,
+        }
     }
 
     /// What loads that have waited too long behind operations on their sessions give: these as they will be.
@@ -237,15 +242,7 @@ impl<B: Backend> Engine<B> {
             Error::new(Kind::Unavailable, message)
         });
         if let Task::Load { name, .. } = &job.task {
-            let found = self.owed_session(lane, name);
-            return Ok(match (&found, &job.record) {
-                (Value::Session(found), Some(live))
-                    if found.borrow().uuid == live.borrow().uuid =>
-                {
-                    Value::Current(true)
-                }
-                _ => found,
-            });
+            return Ok(self.owed_session(lane, name, job.record.as_ref()));
         }
         let Some(record) = job.record.clone() else {
             return Err(error);

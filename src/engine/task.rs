@@ -505,16 +505,14 @@ fn found_again(record: &mut Record, task: &Task, found: Option<Box<Stored>>) -> 
         Some(stored) if *stored.uuid == *record.uuid => Value::Current(!record.absorb(*stored)),
         Some(other) => Value::Session(Rc::new(RefCell::new(Record::loaded(*other)))),
         None => {
-            // This key is gone. Others may still lead to the session.
-            let Task::Load { name, lenient } = task else {
-                return Value::Nothing;
-            };
-            if *lenient {
-                return Value::Nothing;
-            }
-            record.drop_key(name);
-            if record.keys.is_empty() {
-                record.state = State::Removed;
+            // This key is gone. Others may still lead to the session, also some that this process has not heard of: whether
+            // it has ended the next write finds out.
+            if let Task::Load {
+                name,
+                lenient: false,
+            } = task
+            {
+                record.keys.retain(|key| key.name != *name || !key.stored);
             }
             Value::Nothing
         }

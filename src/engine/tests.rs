@@ -412,6 +412,40 @@ fn a_save_after_removals_that_are_owed_is_done_and_adds_no_key_that_they_remove(
 }
 
 #[test]
+fn a_key_that_leads_nowhere_is_not_the_end_of_a_session_that_may_have_others() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"n":1}"#);
+    record.borrow_mut().add_key("mks:b", None);
+    for (op, key) in [(2, "mks:a"), (3, "mks:b")] {
+        engine.load(op, key, Some(&record), false);
+        serve(&mut engine, Reply::Loaded(None));
+        done(&mut engine);
+    }
+    let keys = record.borrow().keys.clone();
+    assert!(
+        matches!(keys.as_slice(), [key] if key.name == "mks:b"),
+        "it is not stored yet"
+    );
+    assert_eq!(record.borrow().state, State::Stored);
+}
+
+#[test]
+fn a_load_for_a_live_session_does_not_make_what_is_owed_stored() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"n":1}"#);
+    save(&mut engine, 2, &record, r#"{"n":2}"#);
+    record.borrow_mut().add_key("mks:b", None);
+    save(&mut engine, 3, &record, r#"{"n":3}"#);
+    engine.load(4, "mks:b", Some(&record), false);
+    serve(&mut engine, reset());
+    let loaded = engine.drain().0.into_iter().find(|(op, _)| *op == 4);
+    assert!(
+        matches!(loaded, Some((_, Ok(Value::Current(true))))),
+        "{loaded:?}"
+    );
+}
+
+#[test]
 fn after_a_save_in_doubt_the_key_is_still_removed_from_the_store() {
     let (mut engine, record) = (engine(), session("mks:a"));
     save(&mut engine, 1, &record, r#"{"n":1}"#);
