@@ -99,7 +99,10 @@ declare namespace session {
     readonly keyData: Record<string, unknown>;
     /** Whether it was removed or has expired: saves fail with `ERR_SESSION_GONE`. */
     readonly removed: boolean;
-    /** Whether it stands in for one that could not be loaded, or is new while the store is left alone. */
+    /**
+     * Whether the store could not be asked for it: it is as this process knows it, or stands in for it; or it is new while
+     * the store is left alone.
+     */
     readonly degraded: boolean;
     /** The data. Assigning an object replaces the content. */
     get session(): SessionData<T>;
