@@ -43,6 +43,8 @@ class Engine {
     this.live = Object.create(null);
     this.liveCount = 0;
     this.sweepAt = SWEEP;
+    // by the uuid of a session that is being updated, what waits for that
+    this.updates = new Map();
     // what has been told of the store's state, until it is better
     this.told = new Set();
     // whether somebody was told, where nobody listens

@@ -20,7 +20,6 @@ class Session {
   #keys;
   #data;
   #reference;
-  #updates;
   #held = 0;
   // by the id of a key whose removal is on its way, those who wait for it
   #removals;
@@ -118,8 +117,7 @@ class Session {
 
   // Changes what is stored by `change(data)`, in one step whoever else writes; gives what `change` gave.
   update(change, callback) {
-    this.#updates ??= new Updates(this);
-    return promised(callback, (done) => this.#updates.add(change, done));
+    return promised(callback, (done) => Updates.add(this, change, done));
   }
 
   // Removes the session with all of its keys.

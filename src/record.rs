@@ -209,6 +209,7 @@ impl Record {
         self.state = State::Stored;
         self.newest = stored.version;
         self.ageing = stored.ageing;
+        self.ahead = false;
         let changed = *self.text != *stored.text;
         self.incoming = changed.then(|| (stored.text.into(), stored.version));
         if !changed {
