@@ -843,6 +843,7 @@ module.exports.onEvent = nativeBinding.onEvent
 module.exports.plan = nativeBinding.plan
 module.exports.recordAbsorb = nativeBinding.recordAbsorb
 module.exports.recordAddKey = nativeBinding.recordAddKey
+module.exports.recordIsBehind = nativeBinding.recordIsBehind
 module.exports.recordIsDirty = nativeBinding.recordIsDirty
 module.exports.recordIsRemoved = nativeBinding.recordIsRemoved
 module.exports.recordIsStored = nativeBinding.recordIsStored

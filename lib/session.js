@@ -260,15 +260,19 @@ class Session {
   }
 
   // Finds a session by a key: callback(err, mks), without mks if there is none.
-  static find(store, id, callback) {
+  static find(store, id, callback, live = Engine.of(store).find(PREFIX + id)) {
     const engine = Engine.of(store);
-    const live = engine.find(PREFIX + id);
     const found = (err, value) => {
       if (err) return callback(err);
       if (value === null) return callback(null, null);
       let mks = live;
       try {
-        if (typeof value !== 'boolean') mks = known(engine, value) || new Session({ store }, value);
+        if (typeof value !== 'boolean') {
+          const other = known(engine, value);
+          // what was found is older than what it has written since
+          if (other && native.recordIsBehind(other.record)) return Session.find(store, id, callback, other);
+          mks = other || new Session({ store }, value);
+        }
         if (mks.record !== value) mks.loaded(value === true);
       } catch (thrown) {
         return callback(thrown);

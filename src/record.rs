@@ -256,6 +256,13 @@ impl Record {
         )))
     }
 
+    /// Whether others have written what is not known here, as far as is known.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        let incoming = self.incoming.as_ref();
+        incoming.map_or(self.version, |(_, version)| *version) < self.newest
+    }
+
     /// Whether there may be something to be loaded or removed.
     #[must_use]
     pub fn may_be_stored(&self) -> bool {
