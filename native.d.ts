@@ -127,6 +127,9 @@ export declare function recordAbsorb(record: ExternalObject<Shared>, fresh: Exte
 /** Adds a key, or gives the one there is another resource; it is stored with the next save. */
 export declare function recordAddKey(record: ExternalObject<Shared>, id: string, resource?: string | undefined | null): void
 
+/** Whether others have written what is not known here. */
+export declare function recordIsBehind(record: ExternalObject<Shared>): boolean
+
 /** Whether a save of the text that JavaScript has given or got last would write nothing. */
 export declare function recordIsClean(record: ExternalObject<Shared>): boolean
 

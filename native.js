@@ -844,6 +844,7 @@ module.exports.onEvent = nativeBinding.onEvent
 module.exports.plan = nativeBinding.plan
 module.exports.recordAbsorb = nativeBinding.recordAbsorb
 module.exports.recordAddKey = nativeBinding.recordAddKey
+module.exports.recordIsBehind = nativeBinding.recordIsBehind
 module.exports.recordIsClean = nativeBinding.recordIsClean
 module.exports.recordIsDirty = nativeBinding.recordIsDirty
 module.exports.recordIsRemoved = nativeBinding.recordIsRemoved

@@ -8,7 +8,7 @@ const { DURABLE } = require('./support/fault-bench');
 const { History } = require('./support/history');
 const { connect, startRedis } = require('./support/tools');
 
-const { SEED = '1', HISTORIES = '24', REMOTE = '6' } = process.env;
+const { SEED = '1', HISTORIES = '300', REMOTE = '20' } = process.env;
 const AT_ONCE = 6;
 
 async function histories(t, seeds, remote) {

@@ -53,6 +53,8 @@ class Engine {
     this.liveCount = 0;
     this.sweepAt = SWEEP;
     this.recent = new Recent();
+    // by the uuid of a session that is being updated, what waits for that
+    this.updates = new Map();
     // what has been told of the store's state, until it is better
     this.told = new Set();
     // whether somebody was told, where nobody listens

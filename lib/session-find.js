@@ -13,20 +13,23 @@ function find(engine, id, live, make, callback) {
       return callback(err);
     }
     try {
-      const [thrown, mks] = take(value);
+      const other = value !== null && typeof value !== 'boolean' ? known(engine, value) : null;
+      // what was found is older than what that one has written since
+      if (other && native.recordIsBehind(other.record)) return find(engine, id, other, make, callback);
+      const [thrown, mks] = take(value, other);
       callback(thrown, mks);
     } finally {
       live?.release();
     }
   };
   // the session of a load; data that can't be read is its error
-  const take = (value) => {
+  const take = (value, other) => {
     if (value === null) {
       live?.lostKey();
       return [null, null];
     }
     try {
-      const mks = typeof value === 'boolean' ? live : known(engine, value) || make(value);
+      const mks = typeof value === 'boolean' ? live : other || make(value);
       mks.found(value);
       return [null, mks];
     } catch (thrown) {

@@ -1,11 +1,15 @@
 'use strict';
 // update(change): an atomic read-modify-write of a session, across processes. The change is made to a copy of what is
 // stored, and stored only if that is still what is stored; otherwise it is made again.
+//
+// All objects of a session in this process share one queue, so that they do not compete: what waits is done together, by
+// the first of them, and the others take over what it has stored.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { isPromise } = require('node:util/types');
 const codec = require('./codec');
 const native = require('./native');
+const promised = require('./promised');
 const SessionError = require('./errors');
 const { SessionData, fill } = require('./session-data');
 
@@ -14,67 +18,51 @@ const PATIENCE = 2;
 const PAUSE = 1; // ms
 
 class Updates {
-  #mks;
   #waiting = [];
-  #running = false;
 
-  constructor(mks) {
-    this.#mks = mks;
-  }
-
-  // `done(err, value)` comes with what `change(data)` gave. Updates of this process go one after the other, those that
-  // wait together.
-  add(change, done) {
+  // `done(err, value)` comes with what `change(data)` gave.
+  static add(mks, change, done) {
     if (typeof change !== 'function') {
       return done(new SessionError('ERR_SESSION_ARGUMENT', 'update(change) needs a function of the data'));
     }
+    const { uuid, engine } = mks;
     const later = (...outcome) => process.nextTick(done, ...outcome);
-    this.#waiting.push({ change, done: later, deadline: Date.now() + this.#mks.engine.native.timeout });
-    if (!this.#running) this.#run();
+    const item = { mks, change, done: later, deadline: Date.now() + engine.native.timeout };
+    const running = engine.updates.get(uuid);
+    if (running) return void running.#waiting.push(item);
+    const updates = new Updates();
+    updates.#waiting.push(item);
+    engine.updates.set(uuid, updates);
+    updates.#run().finally(() => engine.updates.delete(uuid));
   }
 
   async #run() {
-    this.#running = true;
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting;
+      let batch = this.#waiting;
       this.#waiting = [];
       try {
-        await this.#flush();
-        await this.#load();
-        await this.#store(batch);
+        batch = await flushed(batch);
+        if (batch.length === 0) continue;
+        const [{ mks }] = batch;
+        await asked((done) => mks.reload(done));
+        await this.#store(mks, batch);
       } catch (err) {
         batch.forEach(({ done }) => done(err));
       }
     }
-    this.#running = false;
   }
 
-  // What this process has changed goes first: an update sees it.
-  #flush() {
-    const extent = native.recordIsStored(this.#mks.record) ? 0 : 1;
-    return new Promise((resolve, reject) => {
-      this.#mks.write(extent, (err) => (err ? reject(err) : resolve()));
-    });
-  }
-
-  #load() {
-    return new Promise((resolve, reject) => {
-      this.#mks.reload((err) => (err ? reject(err) : resolve()));
-    });
-  }
-
-  async #store(batch) {
-    const mks = this.#mks;
+  async #store(mks, batch) {
     for (let attempt = 0; batch.length > 0; attempt++) {
-      const before = native.recordText(mks.record);
-      const { made, text } = this.#make(batch, before);
-      try {
-        await this.#swap(text, attempt >= PATIENCE);
-        mks.loaded(false);
-        return made.forEach(({ done, err, value }) => done(err, value));
-      } catch (err) {
-        if (err.code !== 'ERR_SESSION_CONFLICT') throw err;
-        mks.loaded(false);
+      const { made, text } = make(batch, native.recordText(mks.record));
+      // Also where nothing was changed: what was looked at may be older than what is stored.
+      const args = [mks.record, text, attempt >= PATIENCE, mks.store.ttlOf?.(mks)];
+      const err = await asked((done) => mks.engine.run(done, 'swap', ...args)).catch((reason) => reason);
+      if (err && err.code !== 'ERR_SESSION_CONFLICT') return batch.forEach(({ done }) => done(err));
+      mks.loaded(false);
+      if (!err) {
+        share(mks, batch);
+        return made.forEach((each) => each.done(each.err, each.value));
       }
       const now = Date.now();
       batch.filter(({ deadline }) => deadline <= now).forEach(({ done }) => done(tooLate(mks)));
@@ -82,38 +70,57 @@ class Updates {
       if (attempt > PATIENCE) await sleep(PAUSE * Math.random());
     }
   }
+}
 
-  // Makes the changes, each to what the one before has left. One that throws has changed nothing; that it has thrown is
-  // told when it is certain that it has seen the newest data.
-  #make(batch, before) {
-    const made = [];
-    let text = before;
-    for (const { change, done } of batch) {
-      const data = new SessionData(this.#mks);
-      fill(data, codec.decode(text));
-      try {
-        const value = change(data);
-        if (isPromise(value)) {
-          value.catch(() => undefined);
-          const message = 'the function given to update() must not be asynchronous: it may be called more than once';
-          throw new SessionError('ERR_SESSION_ARGUMENT', message);
-        }
-        text = codec.encode(data);
-        made.push({ done, err: null, value });
-      } catch (err) {
-        made.push({ done, err });
+const asked = (ask) => promised(undefined, ask);
+
+// What this process has changed goes first: an update sees it. Gives those whose session could be saved.
+async function flushed(batch) {
+  const failed = new Map();
+  const flush = async (mks) => {
+    const extent = native.recordIsStored(mks.record) ? 0 : 1;
+    await asked((done) => mks.write(extent, done)).catch((err) => failed.set(mks, err));
+  };
+  await Promise.all(Array.from(new Set(batch.map(({ mks }) => mks)), flush));
+  if (failed.size === 0) return batch;
+  batch.forEach(({ mks, done }) => failed.has(mks) && done(failed.get(mks)));
+  return batch.filter(({ mks }) => !failed.has(mks));
+}
+
+// Makes the changes, each to what the one before has left. One that throws has changed nothing; that it has thrown is told
+// when it is certain that it has seen the newest data.
+function make(batch, before) {
+  const made = [];
+  let text = before;
+  for (const { mks, change, done } of batch) {
+    const data = new SessionData(mks);
+    fill(data, codec.decode(text));
+    try {
+      const value = change(data);
+      if (isPromise(value)) {
+        value.catch(() => undefined);
+        const message = 'the function given to update() must not be asynchronous: it may be called more than once';
+        throw new SessionError('ERR_SESSION_ARGUMENT', message);
       }
+      text = codec.encode(data);
+      made.push({ done, err: null, value });
+    } catch (err) {
+      made.push({ done, err });
     }
-    return { made, text };
   }
+  return { made, text };
+}
 
-  // Also where nothing was changed: what was looked at may be older than what is stored.
-  #swap(text, insists) {
-    const mks = this.#mks;
-    return new Promise((resolve, reject) => {
-      const swapped = (err) => (err ? reject(err) : resolve());
-      mks.engine.run(swapped, 'swap', mks.record, text, insists, mks.store.ttlOf?.(mks));
-    });
+// Brings what one object of the session has stored to the others.
+function share(from, batch) {
+  for (const mks of new Set(batch.map((item) => item.mks))) {
+    if (mks === from) continue;
+    const differs = native.recordAbsorb(mks.record, from.record);
+    try {
+      if (differs !== null) mks.loaded(!differs);
+    } catch (err) {
+      mks.engine.report(err);
+    }
   }
 }
 

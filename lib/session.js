@@ -21,7 +21,6 @@ class Session {
   #keys;
   #content;
   #reference;
-  #updates;
   #held = 0;
   // whether it was loaded from the store, or saved to it
   #isStored = false;
@@ -121,8 +120,7 @@ class Session {
 
   // Changes what is stored by `change(data)`, in one step whoever else writes; gives what `change` gave.
   update(change, callback) {
-    this.#updates ??= new Updates(this);
-    return promised(callback, (done) => this.#updates.add(change, done));
+    return promised(callback, (done) => Updates.add(this, change, done));
   }
 
   // Removes the session with all of its keys.

@@ -215,6 +215,7 @@ impl Record {
         self.state = State::Stored;
         self.newest = stored.version;
         self.ageing = stored.ageing;
+        self.ahead = false;
         let changed = *self.text != *stored.text;
         self.incoming = changed.then(|| (stored.text.into(), stored.version));
         if !changed {
@@ -260,6 +261,13 @@ impl Record {
             fields::join(changes.set),
             removed.join(",")
         )))
+    }
+
+    /// Whether others have written what is not known here, as far as is known.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        let incoming = self.incoming.as_ref();
+        incoming.map_or(self.version, |(_, version)| *version) < self.newest
     }
 
     /// Whether there may be something to be loaded or removed.

@@ -151,6 +151,13 @@ pub fn record_absorb(record: &External<Shared>, fresh: &External<Shared>) -> Opt
         .then(|| !fresh.ahead && record.absorb(fresh.stored()))
 }
 
+/// Whether others have written what is not known here.
+#[napi]
+#[must_use]
+pub fn record_is_behind(record: &External<Shared>) -> bool {
+    record.borrow().is_behind()
+}
+
 /// Merges what a load has brought; `text` is that of the data object, absent while nobody has read it. Gives what is
 /// to be done to the object, as `{"set":{...},"removed":[...]}`, or `null`.
 #[napi]

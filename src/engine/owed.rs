@@ -152,7 +152,7 @@ impl<B: Backend> Engine<B> {
     fn turn_away(&mut self, lane: &Rc<str>, mut job: Job, error: &Error) {
         let waiters = std::mem::take(&mut job.waiters);
         let result = if let Task::Load { name, .. } = &job.task {
-            Ok(self.owed_session(lane, name, job.record.as_ref()))
+            self.owed_session(lane, name, job.record.as_ref(), error)
         } else {
             if let Some(record) = &job.record {
                 self.review(lane, record);
@@ -183,13 +183,23 @@ impl<B: Backend> Engine<B> {
     }
 
     /// The session of an owed lane that has the key `name`, as it will be when everything is done.
-    fn owed_session(&self, lane: &Rc<str>, name: &str, live: Option<&Shared>) -> Value {
+    /// Where that is not known of the key, it is the `error`.
+    fn owed_session(
+        &self,
+        lane: &Rc<str>,
+        name: &str,
+        live: Option<&Shared>,
+        error: &Error,
+    ) -> Result<Value> {
         let jobs = self.lanes.get(lane).map(|lane| lane.waiting.iter().rev());
         match (ahead(jobs.into_iter().flatten(), name), live) {
-            (Value::Session(found), Some(live)) if found.borrow().uuid == live.borrow().uuid => {
-                Value::Current(true)
+            (Some(Value::Session(found)), Some(live))
+                if found.borrow().uuid == live.borrow().uuid =>
+            {
+                Ok(Value::Current(true))
             }
-            (found, _) => found,
+            (Some(found), _) => Ok(found),
+            (None, _) => Err(error.clone()),
         }
     }
 
@@ -227,10 +237,12 @@ impl<B: Backend> Engine<B> {
         let jobs = entry.waiting.iter().rev().chain(flight);
         let writes = jobs.filter(|job| !matches!(job.task, Task::Load { .. }));
         match (ahead(writes, name), live) {
-            (Value::Session(found), Some(live)) if found.borrow().uuid == live.borrow().uuid => {
+            (Some(Value::Session(found)), Some(live))
+                if found.borrow().uuid == live.borrow().uuid =>
+            {
                 Some(Value::Current(true))
             }
-            (Value::Session(found), None) => Some(Value::Session(found)),
+            (Some(Value::Session(found)), None) => Some(Value::Session(found)),
             _ => None,
         }
     }
@@ -242,7 +254,7 @@ impl<B: Backend> Engine<B> {
             Error::new(Kind::Unavailable, message)
         });
         if let Task::Load { name, .. } = &job.task {
-            return Ok(self.owed_session(lane, name, job.record.as_ref()));
+            return self.owed_session(lane, name, job.record.as_ref(), &error);
         }
         let Some(record) = job.record.clone() else {
             return Err(error);
@@ -476,22 +488,23 @@ fn given_up(job: &Job, why: &str) -> Event {
     ))
 }
 
-/// The session that has the key `name` after jobs, the last one first, are done.
-fn ahead<'a>(jobs: impl Iterator<Item = &'a Job>, name: &str) -> Value {
+/// The session that has the key `name` after jobs, the last one first, are done, as far as they tell.
+fn ahead<'a>(jobs: impl Iterator<Item = &'a Job>, name: &str) -> Option<Value> {
     for job in jobs {
         let Some(record) = &job.record else { continue };
         if job.removes(name) {
-            return Value::Nothing;
+            return Some(Value::Nothing);
         }
         // What stands in for a session that could not be loaded is not it.
         if record.borrow().state == State::Unknown {
             continue;
         }
         if record.borrow().keys.iter().any(|key| key.name == name) {
-            return Value::Session(Rc::new(RefCell::new(record.borrow().ahead())));
+            let ahead = record.borrow().ahead();
+            return Some(Value::Session(Rc::new(RefCell::new(ahead))));
         }
     }
-    Value::Nothing
+    None
 }
 
 fn kept(error: &Error) -> Error {
