@@ -79,11 +79,7 @@ fn cell(value: Value) -> Cell {
 
 /// An event with an error, as texts.
 fn told(name: &str, error: Error) -> Vec<String> {
-    vec![
-        name.to_owned(),
-        error.kind.code().to_owned(),
-        error.message,
-    ]
+    vec![name.to_owned(), error.kind.code().to_owned(), error.message]
 }
 
 fn returned(answer: Option<crate::error::Result<Value>>) -> Result<Cell> {

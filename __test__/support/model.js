@@ -73,7 +73,8 @@ class Model {
   // nobody hears what became of what a request has saved; nothing, if it had no session
   requested({ outcome, method }) {
     if (outcome.code) return 'wrong';
-    const had = !outcome.degraded && outcome.uuid === this.created.outcome.uuid;
+    // a degraded one may be it all the same, as this process knows it
+    const had = outcome.uuid === this.created.outcome.uuid;
     if (!had && method !== 'BYE') return 'refused';
     return this.faulty ? 'owed' : 'done';
   }

@@ -30,6 +30,10 @@ const BATCH: usize = 256;
 /// How many pipelines may be on their way; fewer than redis-rs buffers (50), so that handing one over never waits.
 const FLIGHTS: usize = 32;
 
+/// From then on, when the connection is made: a timer of its own for each command that may be the first to end costs a system
+/// call. [`Link::serve`] has one for all.
+const NEVER: Duration = Duration::from_secs(365 * 86400);
+
 /// How long commands wait for a lost connection to be made anew: a server that is started again is back by then.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -225,16 +229,14 @@ impl Link {
         let (sender, pushes) = mpsc::unbounded_channel();
         let settings = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.config.connect_timeout))
-            // a timer of its own for each command costs a system call: `serve` has one for all
-            .set_response_timeout(None)
+            .set_response_timeout(Some(self.config.command_timeout))
             .set_push_sender(sender);
         let client = Client::open(self.config.address.clone())?;
         let mut connection = client
             .get_multiplexed_async_connection_with_config(&settings)
             .await?;
-        tokio::time::timeout(self.config.command_timeout, self.greet(&mut connection))
-            .await
-            .map_err(|_| late())??;
+        self.greet(&mut connection).await?;
+        connection.set_response_timeout(NEVER);
         self.counts.connects.fetch_add(1, Relaxed);
         Ok((connection, pushes))
     }
