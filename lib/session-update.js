@@ -33,10 +33,11 @@ class Updates {
     const updates = new Updates();
     updates.#waiting.push(item);
     engine.updates.set(uuid, updates);
-    updates.#run().finally(() => engine.updates.delete(uuid));
+    updates.#run(() => engine.updates.delete(uuid));
   }
 
-  async #run() {
+  // `over` is called in the turn in which nothing waits any more.
+  async #run(over) {
     while (this.#waiting.length > 0) {
       let batch = this.#waiting;
       this.#waiting = [];
@@ -50,6 +51,7 @@ class Updates {
         batch.forEach(({ done }) => done(err));
       }
     }
+    over();
   }
 
   async #store(mks, batch) {
