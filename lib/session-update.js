@@ -36,7 +36,7 @@ class Updates {
     updates.#run(() => engine.updates.delete(uuid));
   }
 
-  // `over()` comes in the same turn in which nothing is left: what is added later begins anew.
+  // `over` is called in the turn in which nothing waits any more.
   async #run(over) {
     while (this.#waiting.length > 0) {
       let batch = this.#waiting;
