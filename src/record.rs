@@ -26,6 +26,15 @@ pub enum State {
     Unknown,
 }
 
+/// What the first save of a session does where another one has its key already ([`Create::adopt`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// Takes the key from it.
+    Takes,
+    /// Joins it.
+    Joins,
+}
+
 /// One of the names a session is found by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
@@ -50,10 +59,10 @@ pub struct Record {
     pub text: Arc<str>,
     /// The text when all saves that were asked for are done: what the next difference is taken from.
     pub view: Arc<str>,
-    /// Whether `view` is something else than the data object has given or got last.
-    pub moved: bool,
-    /// Whether, stored for the first time, it joins a session that has its key already ([`Create::adopt`]).
-    pub adopt: bool,
+    /// The text that the data object has given or got last; another one than `view` if that has moved on since.
+    pub shown: Arc<str>,
+    /// What its first save does.
+    pub first: First,
     /// Where it stands.
     pub state: State,
     /// Whether it was made from what is owed, and not from what the store has.
@@ -82,8 +91,8 @@ impl Record {
             keys: Vec::new(),
             text: fields::EMPTY.into(),
             view: fields::EMPTY.into(),
-            moved: false,
-            adopt: false,
+            shown: fields::EMPTY.into(),
+            first: First::Takes,
             state: State::New,
             ahead: false,
             in_doubt: false,
@@ -113,6 +122,7 @@ impl Record {
         record.absorb(stored);
         if let Some((text, version)) = record.incoming.take() {
             record.view = Arc::clone(&text);
+            record.shown = Arc::clone(&text);
             (record.text, record.version) = (text, version);
         }
         record
@@ -150,6 +160,7 @@ impl Record {
         Some(Self {
             text: Arc::clone(text),
             view: Arc::clone(text),
+            shown: Arc::clone(text),
             version,
             keys: self.keys.iter().filter(|key| key.stored).cloned().collect(),
             incoming: None,
@@ -235,7 +246,6 @@ impl Record {
             return Ok(None);
         };
         self.version = version;
-        self.moved = true;
         let base = std::mem::replace(&mut self.text, stored);
         let Some(mine) = mine else {
             self.view = Arc::clone(&self.text);
@@ -291,7 +301,7 @@ impl Record {
             .first()
             .map_or_else(|| self.uuid.to_string(), |key| key.name.clone());
         Create {
-            adopt: self.adopt,
+            adopt: self.first == First::Joins,
             uuid: Arc::clone(&self.uuid),
             home: self.home.clone(),
             text: Arc::clone(text),
@@ -311,17 +321,17 @@ impl Record {
     pub fn take(&mut self, text: Option<String>) -> (Arc<str>, Arc<str>) {
         let base = Arc::clone(&self.view);
         if let Some(text) = text {
-            self.moved = false;
             if *text != *base {
                 self.view = text.into();
             }
+            self.shown = Arc::clone(&self.view);
         }
         (base, Arc::clone(&self.view))
     }
 
     /// The text for a data object to be made of it.
     pub fn give(&mut self) -> String {
-        self.moved = false;
+        self.shown = Arc::clone(&self.view);
         self.view.to_string()
     }
 
@@ -330,7 +340,7 @@ impl Record {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.state == State::Stored
-            && !self.moved
+            && Arc::ptr_eq(&self.shown, &self.view)
             && self.incoming.is_none()
             && !self.is_dirty(None)
             && self.view == self.text
@@ -464,7 +474,6 @@ impl Record {
     /// each from its text before the changes to that with them. The rest goes with the next save.
     pub fn review<'a>(&mut self, waiting: impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)>) {
         self.view = Arc::clone(&self.text);
-        self.moved = true;
         for (base, text) in waiting.filter(|(base, text)| base != text) {
             self.view = patched(&self.view, base, text);
         }

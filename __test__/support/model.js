@@ -58,6 +58,8 @@ function mayWrite(op, ops, model) {
 const mustWrite = ({ status, kind, options }) =>
   status === 'done' || (status === 'owed' && kind !== 'update' && !options?.ifUnchanged);
 
+const sure = ({ added: { status } }) => status !== 'failed';
+
 class Model {
   // `final`: {found: {key: uuid or null}, data} as another process finds it at the end
   constructor({ ops, faulty, cached, final }) {
@@ -143,7 +145,6 @@ class Model {
     const { uuid } = this.created.outcome;
     const destroyed = this.destroys.length > 0;
     const left = this.keys.filter(({ removals }) => !destroyed && removals.length === 0);
-    const sure = ({ added: { status } }) => status !== 'failed';
     const holds = left.some((key) => sure(key) && (key.added === this.created || key.added.status === 'done'));
     for (const each of this.keys) {
       const { key } = each;

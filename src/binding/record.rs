@@ -9,7 +9,7 @@ use napi_derive::napi;
 use super::{Result, held, name_of, thrown};
 use crate::engine::Shared;
 use crate::error::Error;
-use crate::record::{Record, State};
+use crate::record::{First, Record, State};
 use crate::rules::{self, Plan, StandIn};
 
 /// A session that nobody has seen yet.
@@ -35,10 +35,14 @@ pub fn ended_record() -> External<Shared> {
 pub fn stand_in_record(plan: u32, failed: bool, id: String) -> Result<Option<External<Shared>>> {
     let name = name_of(&id)?;
     let stand_in = rules::stand_in(Plan::from_bits_truncate(plan), failed);
-    let adopt = stand_in == StandIn::Adopting;
+    let first = if stand_in == StandIn::Adopting {
+        First::Joins
+    } else {
+        First::Takes
+    };
     let mut record = match stand_in {
         StandIn::New | StandIn::Adopting => Record {
-            adopt,
+            first,
             ..Record::new()
         },
         StandIn::Ended => return Ok(None),
