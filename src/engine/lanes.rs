@@ -286,11 +286,18 @@ impl<B: Backend> Engine<B> {
                 break;
             };
             let waiters = job.waiters.clone();
-            match self.start(lane, job, trial) {
-                None => return,
-                Some(result) => waiters
-                    .into_iter()
-                    .for_each(|op| self.finish(op, result.clone())),
+            let Some(result) = self.start(lane, job, trial) else {
+                return;
+            };
+            if let Err(error) = &result
+                && waiters.is_empty()
+                && !error.will_pass()
+            {
+                // It was said to be done later.
+                self.events.push(Event::Error(error.clone()));
+            }
+            for op in waiters {
+                self.finish(op, result.clone());
             }
         }
         self.retire(lane);

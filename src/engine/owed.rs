@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::task::{Extent, Job, Shared, Task, Value, coalesce};
+use super::task::{Extent, Job, Shared, Task, Value, coalesce, unwritable};
 use super::{Engine, Sent, closed};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Record, State};
@@ -260,14 +260,22 @@ impl<B: Backend> Engine<B> {
             return Err(error);
         };
         let uuid = Arc::clone(&record.borrow().uuid);
+        let hopeless = unwritable(&record.borrow());
         if let Task::Save {
             base, text, extent, ..
         } = &job.task
             && base == text
             && *extent != Extent::Always
-            && (!record.borrow().is_dirty(None) || self.has_save(lane, &record))
+            && (hopeless.is_some()
+                || !record.borrow().is_dirty(None)
+                || self.has_save(lane, &record))
         {
             return Ok(Value::Nothing);
+        }
+        if let Some(hopeless) = hopeless
+            && matches!(job.task, Task::Save { .. } | Task::Swap { .. })
+        {
+            return Err(hopeless);
         }
         if !job.can_be_owed() {
             self.review(lane, &record);

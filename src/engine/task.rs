@@ -286,6 +286,18 @@ pub fn prepare(job: &Job, default_ttl: Option<u64>, number: u64) -> Result<Prepa
     }
 }
 
+/// Why a session can't be saved, whatever the store says.
+pub fn unwritable(record: &Record) -> Option<Error> {
+    match record.state {
+        State::Removed => Some(Error::gone(&record.uuid)),
+        State::Unknown => Some(Error::new(
+            Kind::Unavailable,
+            "this session could not be loaded, so what was put into it can't be saved; see the earlier error",
+        )),
+        State::New | State::Stored => None,
+    }
+}
+
 fn prepare_save(
     record: &mut Record,
     (base, text): (&Arc<str>, &Arc<str>),
@@ -312,13 +324,14 @@ fn prepare_save(
     let always = extent == Extent::Always;
     let untouched = !always && base == text;
     let empty = **text == *fields::EMPTY && record.keys.iter().all(|key| key.resource.is_none());
+    if let Some(error) = unwritable(record) {
+        return if untouched {
+            Ok(Prepared::Done(Value::Nothing))
+        } else {
+            Err(error)
+        };
+    }
     match record.state {
-        State::Removed | State::Unknown if untouched => Ok(Prepared::Done(Value::Nothing)),
-        State::Removed => Err(Error::gone(&record.uuid)),
-        State::Unknown => Err(Error::new(
-            Kind::Unavailable,
-            "this session could not be loaded, so what was put into it can't be saved; see the earlier error",
-        )),
         State::New if empty && !always => Ok(Prepared::Done(Value::Nothing)),
         State::New if record.keys.is_empty() => Err(Error::new(
             Kind::Argument,
@@ -329,8 +342,8 @@ fn prepare_save(
             let written = written(create.keys.clone());
             Ok(Prepared::Send(Op::Create(create), Some(written)))
         }
-        State::Stored if !dirty && !always => Ok(Prepared::Done(Value::Nothing)),
-        State::Stored => {
+        _ if !dirty && !always => Ok(Prepared::Done(Value::Nothing)),
+        _ => {
             let update = record.update(base, text, ttl, number);
             let written = written(update.added.clone());
             Ok(Prepared::Send(Op::Update(update), Some(written)))

@@ -446,6 +446,57 @@ fn a_load_for_a_live_session_does_not_make_what_is_owed_stored() {
 }
 
 #[test]
+fn what_was_put_into_a_stand_in_is_not_said_to_be_kept() {
+    let mut engine = engine();
+    let mut stand_in = crate::record::Record::unknown();
+    stand_in.add_key("mks:a", None);
+    let stand_in = Rc::new(RefCell::new(stand_in));
+    engine.remove_key(1, &stand_in, "mks:a", None, None);
+    serve(&mut engine, unavailable());
+    done(&mut engine);
+    let told = save(&mut engine, 2, &stand_in, r#"{"n":1}"#);
+    assert!(
+        matches!(&told, Some(Err(error)) if error.message.contains("can't be saved")),
+        "{told:?}"
+    );
+    assert!(matches!(
+        engine.save(3, &stand_in, None, Extent::Changes, None, false),
+        Some(Ok(Value::Nothing))
+    ));
+    try_again(&mut engine);
+    let removed = Reply::Removed {
+        left: 0,
+        version: 0,
+    };
+    assert!(
+        matches!(serve(&mut engine, removed), Op::RemoveKey(remove) if remove.of.is_none() && remove.number == 0)
+    );
+    done(&mut engine);
+    assert!(engine.lanes.is_empty());
+}
+
+#[test]
+fn an_owed_save_of_a_session_that_an_owed_removal_has_ended_is_told_of() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"n":1}"#);
+    engine.remove_key(2, &record, "mks:a", None, None);
+    serve(&mut engine, unavailable());
+    done(&mut engine);
+    save(&mut engine, 3, &record, r#"{"n":2}"#);
+    try_again(&mut engine);
+    let removed = Reply::Removed {
+        left: 0,
+        version: 0,
+    };
+    assert!(matches!(serve(&mut engine, removed), Op::RemoveKey(_)));
+    let events = engine.drain().1;
+    assert!(
+        matches!(events.as_slice(), [Event::Error(error)] if error.kind == Kind::Gone),
+        "{events:?}"
+    );
+}
+
+#[test]
 fn after_a_save_in_doubt_the_key_is_still_removed_from_the_store() {
     let (mut engine, record) = (engine(), session("mks:a"));
     save(&mut engine, 1, &record, r#"{"n":1}"#);
