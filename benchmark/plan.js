@@ -8,9 +8,9 @@ const MILLION = 1000000;
 
 const full = {
   name: 'full',
-  rounds: 7,
-  ms: 2000,
-  warmUpMs: 2000,
+  rounds: 5,
+  ms: 1000,
+  warmUpMs: 1500,
   redisPeers: REDIS_PEERS,
   memoryPeers: MEMORY_PEERS,
   calls: [
@@ -24,7 +24,7 @@ const full = {
   openCalls: ['redis', 'redis-uncached', 'express-redis', 'memory'].map((id) => ({ id, count: 100000 })),
   srf: { atOnce: [1, 16] },
   srfPeers: ['srf-alone', 'srf-memory', 'srf-redis'],
-  growthRounds: 7,
+  growthRounds: 3,
   growth: ['memory', 'express-memory', 'memorystore', 'redis', 'redis-uncached', 'classic-ioredis'].map((id) => ({
     id,
     live: [1000, MILLION]
