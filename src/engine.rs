@@ -9,11 +9,14 @@
 //! While the store fails (`health`), saves and removals are told of as failed and stay in their lanes: they are
 //! owed (`owed`), and done when the store is back.
 
+mod ending;
 mod flights;
 mod health;
 mod lanes;
+mod meanwhile;
 mod near;
 mod owed;
+mod prepare;
 mod stats;
 mod task;
 
@@ -149,7 +152,6 @@ impl<B: Backend> Engine<B> {
         // One that has ended leaves its keys to others.
         let live = live.filter(|live| lenient || live.borrow().state != State::Removed);
         if let Some(live) = live
-            && !live.borrow().may_be_stored()
             && live.borrow().state == State::New
         {
             return Some(Ok(Value::Current(true)));

@@ -18,6 +18,8 @@ pub const KEY_PREFIX: &str = "mks:";
 pub enum State {
     /// In this process only: nothing was stored yet.
     New,
+    /// As `New`, but nobody knows what became of a first save that is not tried any more.
+    Doubtful,
     /// In the store, as far as this process knows.
     Stored,
     /// Removed or expired. There is no way back.
@@ -67,8 +69,6 @@ pub struct Record {
     pub state: State,
     /// Whether it was made from what is owed, and not from what the store has.
     pub ahead: bool,
-    /// Whether a first save of which nobody knows has been given up.
-    pub in_doubt: bool,
     /// How often it had been written when `text` was stored; 0 where the store does not count, or it is not known that
     /// `text` is all there was.
     pub version: u64,
@@ -95,7 +95,6 @@ impl Record {
             first: First::Takes,
             state: State::New,
             ahead: false,
-            in_doubt: false,
             version: 0,
             newest: 0,
             ageing: false,
@@ -283,7 +282,7 @@ impl Record {
     /// Whether there may be something to be loaded or removed.
     #[must_use]
     pub fn may_be_stored(&self) -> bool {
-        self.state == State::Stored || (self.state == State::New && self.in_doubt)
+        matches!(self.state, State::Stored | State::Doubtful)
     }
 
     /// Whether a save of `text` (absent: nobody has read the data) would change anything.
@@ -371,6 +370,13 @@ impl Record {
             basis: None,
             number,
             again: false,
+        }
+    }
+
+    /// It is not known what became of a save, and it is not tried any more.
+    pub fn doubt(&mut self) {
+        if self.state == State::New {
+            self.state = State::Doubtful;
         }
     }
 

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use super::flights::Sent;
 use super::owed::Place;
-use super::task::{self, Job, Prepared, Sealed, Task, coalesce};
+use super::prepare::{Prepared, prepare};
+use super::task::{self, Job, Sealed, Task, coalesce};
 use super::{BRIEFLY, Engine, Shared, Value, closed};
 use crate::error::{Kind, Result};
 use crate::record::{Record, Written};
@@ -94,7 +95,7 @@ impl<B: Backend> Engine<B> {
             Ok(Prepared::Send(sealed.op, sealed.written))
         } else {
             self.numbers += 1;
-            task::prepare(&job, self.default_ttl, self.numbers)
+            prepare(&job, self.default_ttl, self.numbers)
         };
         let (what, written) = match prepared {
             Ok(Prepared::Done(value)) => return Some(Ok(value)),

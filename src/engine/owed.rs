@@ -1,17 +1,16 @@
 //! What is owed to the store: lanes whose work was accepted and could not be done, in the order in which they came to
 //! be. Bounded by count and bytes. A session that is made and removed while the store is away costs nothing.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::task::{Extent, Job, Shared, Task, Value, coalesce, unwritable};
+use super::prepare::unwritable;
+use super::task::{Extent, Job, Shared, Task, Value, coalesce};
 use super::{Engine, Sent, closed};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Record, State};
-use crate::store::{Backend, Event, Op};
+use crate::store::{Backend, Event};
 
 /// How many operations are at the store at once while what is owed is being done.
 const AT_ONCE: usize = 256;
@@ -182,71 +181,6 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    /// The session of an owed lane that has the key `name`, as it will be when everything is done.
-    /// Where that is not known of the key, it is the `error`.
-    fn owed_session(
-        &self,
-        lane: &Rc<str>,
-        name: &str,
-        live: Option<&Shared>,
-        error: &Error,
-    ) -> Result<Value> {
-        let jobs = self.lanes.get(lane).map(|lane| lane.waiting.iter().rev());
-        match (ahead(jobs.into_iter().flatten(), name), live) {
-            (Some(Value::Session(found)), Some(live))
-                if found.borrow().uuid == live.borrow().uuid =>
-            {
-                Ok(Value::Current(true))
-            }
-            (Some(found), _) => Ok(found),
-            (None, _) => Err(error.clone()),
-        }
-    }
-
-    /// What loads that have waited too long behind operations on their sessions give: these as they will be.
-    pub(super) fn found_meanwhile(&self, late: &HashSet<u32>) -> HashMap<u32, Value> {
-        let mut found = HashMap::new();
-        for (lane, entry) in &self.lanes {
-            for job in &entry.waiting {
-                let Task::Load { name, .. } = &job.task else {
-                    continue;
-                };
-                for op in job.waiters.iter().filter(|op| late.contains(op)) {
-                    if let Some(value) = self.found_ahead(lane, name, job.record.as_ref()) {
-                        found.insert(*op, value);
-                    }
-                }
-            }
-        }
-        found
-    }
-
-    /// The session that has the key `name` when everything that is under way on its lane is done.
-    pub(super) fn found_ahead(
-        &self,
-        lane: &Rc<str>,
-        name: &str,
-        live: Option<&Shared>,
-    ) -> Option<Value> {
-        let entry = self.lanes.get(lane)?;
-        let flight = entry.ticket.and_then(|ticket| self.sent.get(&ticket));
-        let flight = flight.and_then(|flight| match &flight.sent {
-            Sent::Lane { job, .. } => Some(job),
-            _ => None,
-        });
-        let jobs = entry.waiting.iter().rev().chain(flight);
-        let writes = jobs.filter(|job| !matches!(job.task, Task::Load { .. }));
-        match (ahead(writes, name), live) {
-            (Some(Value::Session(found)), Some(live))
-                if found.borrow().uuid == live.borrow().uuid =>
-            {
-                Some(Value::Current(true))
-            }
-            (Some(Value::Session(found)), None) => Some(Value::Session(found)),
-            _ => None,
-        }
-    }
-
     /// An operation on a lane that something is owed of: it is owed too, or answered without the store.
     pub(super) fn join_owed(&mut self, lane: &Rc<str>, mut job: Job) -> Result<Value> {
         let error = self.health.refusal().unwrap_or_else(|| {
@@ -310,71 +244,6 @@ impl<B: Backend> Engine<B> {
         })
     }
 
-    /// Whether what is owed removes all of a session's keys, also those that others here have given it.
-    fn is_ending(&self, lane: &Rc<str>, record: &Record) -> bool {
-        let Some(entry) = self.lanes.get(lane) else {
-            return false;
-        };
-        let mine = || entry.waiting.iter().filter(|job| job.is_of(&record.uuid));
-        let ends = |record: &Record| {
-            let mut keys = record.keys.iter();
-            keys.all(|key| mine().any(|job| job.removes(&key.name)))
-        };
-        ends(record)
-            && mine()
-                .filter_map(|job| job.record.as_ref())
-                .all(|record| ends(&record.borrow()))
-    }
-
-    /// A session is removed by what is owed: its saves need not be done by themselves. They go with the last removal, in
-    /// case that another process has added a key. Nothing has to be done at all, which is answered, if none of it can
-    /// have been stored. What may have been done already stays as it is.
-    fn shorten(&mut self, lane: &Rc<str>, uuid: &str) -> bool {
-        let Some(entry) = self.lanes.get_mut(lane) else {
-            return false;
-        };
-        let mut mine = entry.waiting.iter().filter(|job| job.is_of(uuid));
-        let first = mine.clone().next().and_then(|job| job.record.as_ref());
-        let is_new = first.is_some_and(|record| {
-            record.borrow().state == State::New && !record.borrow().may_be_stored()
-        });
-        let never_stored = is_new && mine.all(|job| job.sealed.is_none());
-        if never_stored {
-            entry.waiting.retain(|job| {
-                let mine = job.record.as_ref().filter(|_| job.is_of(uuid));
-                mine.is_none_or(|record| {
-                    record.borrow_mut().state = State::Removed;
-                    false
-                })
-            });
-            return true;
-        }
-        let last = entry.waiting.iter().rposition(|job| {
-            let removes = matches!(job.task, Task::RemoveKey { .. } | Task::Destroy);
-            removes && job.is_of(uuid) && job.sealed.is_none()
-        });
-        let Some(mut last) = last else { return false };
-        for at in (0..last).rev() {
-            let (job, removal) = (&entry.waiting[at], &entry.waiting[last]);
-            if job.sealed.is_some() || !job.is_of(uuid) || job.changes().is_none() {
-                continue;
-            }
-            let same =
-                matches!((&job.record, &removal.record), (Some(a), Some(b)) if Rc::ptr_eq(a, b));
-            if !same && !matches!(removal.task, Task::Destroy) {
-                // What another object of the session has changed is not to come before what is older.
-                break;
-            }
-            if matches!(job.task, Task::Save { .. })
-                && let Some(save) = entry.waiting.remove(at)
-            {
-                last -= 1;
-                entry.waiting[last].task.precede(&save.task);
-            }
-        }
-        false
-    }
-
     fn keep_within_limits(&mut self, error: &Error) {
         while self.owed.len() > self.limits.count
             || (self.owed.len() > 1 && self.owed.bytes() > self.limits.bytes)
@@ -396,8 +265,8 @@ impl<B: Backend> Engine<B> {
         };
         let jobs = std::mem::take(&mut entry.waiting);
         for job in &jobs {
-            if let (Some(sealed), Some(record)) = (&job.sealed, &job.record) {
-                record.borrow_mut().in_doubt |= matches!(sealed.op, Op::Create(_));
+            if let (Some(_), Some(record)) = (&job.sealed, &job.record) {
+                record.borrow_mut().doubt();
             }
             if let Some(record) = &job.record {
                 self.review(lane, record);
@@ -494,25 +363,6 @@ fn given_up(job: &Job, why: &str) -> Event {
         Kind::GivenUp,
         format!("{what} {whose} is given up: {why}"),
     ))
-}
-
-/// The session that has the key `name` after jobs, the last one first, are done, as far as they tell.
-fn ahead<'a>(jobs: impl Iterator<Item = &'a Job>, name: &str) -> Option<Value> {
-    for job in jobs {
-        let Some(record) = &job.record else { continue };
-        if job.removes(name) {
-            return Some(Value::Nothing);
-        }
-        // What stands in for a session that could not be loaded is not it.
-        if record.borrow().state == State::Unknown {
-            continue;
-        }
-        if record.borrow().keys.iter().any(|key| key.name == name) {
-            let ahead = record.borrow().ahead();
-            return Some(Value::Session(Rc::new(RefCell::new(ahead))));
-        }
-    }
-    None
 }
 
 fn kept(error: &Error) -> Error {

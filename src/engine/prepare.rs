@@ -1,0 +1,208 @@
+//! A [`Task`] becomes an operation of the store, for the record as it is when its turn comes.
+
+use std::sync::Arc;
+
+use super::task::{Extent, Job, Task, Value};
+use crate::error::{Error, Kind, Result};
+use crate::fields;
+use crate::record::{Record, State, Written};
+use crate::rules::RETRY_SECONDS;
+use crate::store::{Destroy, Op, RemoveKey};
+
+/// What a job comes to.
+pub enum Prepared {
+    /// There is nothing to ask the store for.
+    Done(Value),
+    /// This is to be asked, and that is what a save is writing.
+    Send(Op, Option<Box<Written>>),
+}
+
+/// What a job means for its record as it is now; `default_ttl` in ms, `number` is that of the operation.
+pub fn prepare(job: &Job, default_ttl: Option<u64>, number: u64) -> Result<Prepared> {
+    let Some(shared) = &job.record else {
+        return Ok(match &job.task {
+            Task::Load { name, .. } => Prepared::Send(Op::Load { name: name.clone() }, None),
+            _ => Prepared::Done(Value::Nothing),
+        });
+    };
+    let mut record = shared.borrow_mut();
+    match &job.task {
+        Task::Load { name, .. } => Ok(Prepared::Send(Op::Load { name: name.clone() }, None)),
+        Task::Save {
+            base,
+            text,
+            extent,
+            ttl,
+            if_unchanged,
+        } => {
+            let ttl = ttl.or(default_ttl);
+            let mut save = prepare_save(&mut record, (base, text), *extent, ttl, number);
+            if let Ok(Prepared::Send(Op::Update(update), _)) = &mut save
+                && *if_unchanged
+            {
+                update.basis = Some(Box::new(record.basis(false)));
+            }
+            save
+        }
+        Task::Swap {
+            base,
+            text,
+            ttl,
+            insists,
+        } => prepare_swap(&record, (base, text), ttl.or(default_ttl), *insists, number),
+        Task::RemoveKey { name, data, ttl } => Ok(prepare_removal(
+            &mut record,
+            name,
+            data,
+            ttl.or(default_ttl),
+            number,
+        )),
+        Task::Destroy if record.may_be_stored() => {
+            let destroy = Destroy {
+                uuid: Arc::clone(&record.uuid),
+                home: record.home.clone(),
+                known: record.keys.iter().map(|key| key.name.clone()).collect(),
+            };
+            Ok(Prepared::Send(Op::Destroy(destroy), None))
+        }
+        Task::Destroy => {
+            record.state = State::Removed;
+            Ok(Prepared::Done(Value::Nothing))
+        }
+    }
+}
+
+/// Why a session can't be saved, whatever the store says.
+pub fn unwritable(record: &Record) -> Option<Error> {
+    match record.state {
+        State::Removed => Some(Error::gone(&record.uuid)),
+        State::Unknown => Some(Error::new(
+            Kind::Unavailable,
+            "this session could not be loaded, so what was put into it can't be saved; see the earlier error",
+        )),
+        State::New | State::Doubtful | State::Stored => None,
+    }
+}
+
+fn prepare_save(
+    record: &mut Record,
+    (base, text): (&Arc<str>, &Arc<str>),
+    extent: Extent,
+    ttl: Option<u64>,
+    number: u64,
+) -> Result<Prepared> {
+    let dirty = base != text || record.is_dirty(None);
+    let ttl = match extent {
+        Extent::ForRetry => {
+            let short = u64::from(RETRY_SECONDS) * 1000;
+            Some(ttl.map_or(short, |ttl| ttl.min(short)))
+        }
+        Extent::Changes | Extent::Always => ttl,
+    };
+    let written = |keys| {
+        Box::new(Written {
+            base: Arc::clone(base),
+            text: Arc::clone(text),
+            keys,
+            ttl,
+        })
+    };
+    let always = extent == Extent::Always;
+    let untouched = !always && base == text;
+    let empty = **text == *fields::EMPTY && record.keys.iter().all(|key| key.resource.is_none());
+    if let Some(error) = unwritable(record) {
+        return if untouched {
+            Ok(Prepared::Done(Value::Nothing))
+        } else {
+            Err(error)
+        };
+    }
+    match record.state {
+        State::New | State::Doubtful if empty && !always => Ok(Prepared::Done(Value::Nothing)),
+        State::New | State::Doubtful if record.keys.is_empty() => Err(Error::new(
+            Kind::Argument,
+            "a session without keys can't be found again: add one with set(id)",
+        )),
+        State::New | State::Doubtful => {
+            let create = record.create(text, ttl, number);
+            let written = written(create.keys.clone());
+            Ok(Prepared::Send(Op::Create(create), Some(written)))
+        }
+        _ if !dirty && !always => Ok(Prepared::Done(Value::Nothing)),
+        _ => {
+            let update = record.update(base, text, ttl, number);
+            let written = written(update.added.clone());
+            Ok(Prepared::Send(Op::Update(update), Some(written)))
+        }
+    }
+}
+
+fn prepare_swap(
+    record: &Record,
+    (base, text): (&Arc<str>, &Arc<str>),
+    ttl: Option<u64>,
+    insists: bool,
+    number: u64,
+) -> Result<Prepared> {
+    match record.state {
+        State::Removed => return Err(Error::gone(&record.uuid)),
+        State::New | State::Doubtful | State::Unknown => {
+            return Err(Error::new(
+                Kind::Unavailable,
+                "this session is not in the store: see the earlier error",
+            ));
+        }
+        // Saved or loaded since.
+        State::Stored if record.text != *base || record.incoming.is_some() => {
+            return Err(Error::conflict(&record.uuid));
+        }
+        State::Stored => {}
+    }
+    let mut update = record.update(base, text, ttl, number);
+    update.basis = Some(Box::new(record.basis(insists)));
+    let written = Box::new(Written {
+        base: Arc::clone(base),
+        text: Arc::clone(text),
+        keys: update.added.clone(),
+        ttl,
+    });
+    Ok(Prepared::Send(Op::Update(update), Some(written)))
+}
+
+fn prepare_removal(
+    record: &mut Record,
+    name: &str,
+    (base, text): &(Arc<str>, Arc<str>),
+    ttl: Option<u64>,
+    number: u64,
+) -> Prepared {
+    let stored = record.may_be_stored();
+    match record.state {
+        State::Removed => return Prepared::Done(Value::Count(0)),
+        State::New => {
+            record.drop_key(name);
+            if record.keys.is_empty() {
+                record.state = State::Removed;
+            }
+            return Prepared::Done(Value::Count(record.keys.len() as u64));
+        }
+        State::Doubtful | State::Stored | State::Unknown => {}
+    }
+    let changed = stored && base != text;
+    let remove = RemoveKey {
+        of: stored.then(|| (Arc::clone(&record.uuid), record.home.clone())),
+        name: name.to_owned(),
+        data: changed.then(|| (Arc::clone(base), Arc::clone(text))),
+        ttl,
+        number: if stored { number } else { 0 },
+    };
+    let written = changed.then(|| {
+        Box::new(Written {
+            base: Arc::clone(base),
+            text: Arc::clone(text),
+            keys: Vec::new(),
+            ttl,
+        })
+    });
+    Prepared::Send(Op::RemoveKey(remove), written)
+}

@@ -1,0 +1,404 @@
+//! What the store could not take, or may have taken.
+
+use super::*;
+
+#[test]
+fn a_save_in_doubt_is_repeated_as_it_was_before_anything_else() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"n":1}"#);
+    save(&mut engine, 2, &record, r#"{"n":2}"#);
+    let first = serve(&mut engine, reset());
+    assert_eq!(done(&mut engine), HashMap::from([(2, false)]));
+    save(&mut engine, 3, &record, r#"{"n":3}"#);
+    save(&mut engine, 4, &record, r#"{"n":4}"#);
+    try_again(&mut engine);
+    // Not sent: that it may have been done before stays so.
+    assert_eq!(serve(&mut engine, unavailable()), first);
+    done(&mut engine);
+    try_again(&mut engine);
+    assert_eq!(serve(&mut engine, wrote(2)), first);
+    done(&mut engine);
+    let Op::Update(next) = serve(&mut engine, wrote(3)) else {
+        panic!("then what came after it")
+    };
+    assert_eq!((&*next.base, &*next.text), (r#"{"n":2}"#, r#"{"n":4}"#));
+    assert!(matches!(first, Op::Update(first) if first.number < next.number));
+    done(&mut engine);
+    assert!(engine.backend.asked.is_empty() && engine.lanes.is_empty());
+}
+
+#[test]
+fn a_conditional_save_in_doubt_is_done_at_most_once_and_its_end_is_not_told() {
+    for ends_well in [true, false] {
+        let mut engine = engine();
+        let record = stored_session(&mut engine, r#"{"a":1}"#);
+        let text = Some(r#"{"a":1,"d":1}"#.into());
+        engine.save(2, &record, text, Extent::Changes, None, true);
+        let first = serve(&mut engine, reset());
+        assert_eq!(done(&mut engine), HashMap::from([(2, false)]));
+        assert_eq!(&*record.borrow().view, r#"{"a":1}"#, "it may not be done");
+        assert_eq!(engine.owed.len(), 1);
+        // The next one waits for it, though nobody is owed anything.
+        save(&mut engine, 3, &record, r#"{"a":1,"d":1,"e":1}"#);
+        let newer = Stored {
+            text: r#"{"a":1,"o":1}"#.into(),
+            version: 2,
+            ..record.borrow().stored()
+        };
+        let answer = if ends_well {
+            wrote(2)
+        } else {
+            Reply::Conflict(Box::new(newer))
+        };
+        assert_eq!(serve(&mut engine, answer), first);
+        assert!(engine.drain().1.is_empty(), "nothing is told");
+        assert!(
+            matches!(serve(&mut engine, wrote(3)), Op::Update(next) if &*next.text == r#"{"a":1,"d":1,"e":1}"#)
+        );
+        assert_eq!(done(&mut engine), HashMap::from([(3, true)]));
+        record.borrow_mut().merge(None).expect("objects");
+        let text = if ends_well {
+            r#"{"a":1,"d":1,"e":1}"#
+        } else {
+            r#"{"a":1,"o":1,"d":1,"e":1}"#
+        };
+        assert_eq!(&*record.borrow().text, text);
+    }
+}
+
+#[test]
+fn a_swap_in_doubt_that_was_done_is_to_this_process_as_if_others_had_written_it() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"n":1}"#);
+    engine.swap(2, &record, r#"{"n":2}"#.into(), None, false);
+    let first = serve(&mut engine, reset());
+    done(&mut engine);
+    try_again(&mut engine);
+    assert_eq!(serve(&mut engine, wrote(2)), first);
+    done(&mut engine);
+    assert_eq!(&*record.borrow().view, r#"{"n":1}"#);
+    engine.swap(3, &record, r#"{"n":2}"#.into(), None, false);
+    assert!(
+        matches!(serve(&mut engine, wrote(3)), Op::Update(update) if update.basis.as_ref().is_some_and(|basis| basis.version == 1)),
+        "which is a conflict"
+    );
+}
+
+#[test]
+fn what_ends_while_a_save_is_in_doubt_keeps_that_and_takes_the_rest_along() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"n":1}"#);
+    save(&mut engine, 2, &record, r#"{"n":2}"#);
+    let first = serve(&mut engine, reset());
+    done(&mut engine);
+    save(&mut engine, 3, &record, r#"{"n":3}"#);
+    engine.remove_key(4, &record, "mks:a", None, None);
+    try_again(&mut engine);
+    assert_eq!(serve(&mut engine, wrote(2)), first);
+    done(&mut engine);
+    let left = Reply::Removed {
+        left: 1,
+        version: 3,
+    };
+    let Op::RemoveKey(removal) = serve(&mut engine, left) else {
+        panic!("then the removal")
+    };
+    let (base, text) = removal.data.expect("with what was saved after it");
+    assert_eq!((&*base, &*text), (r#"{"n":2}"#, r#"{"n":3}"#));
+}
+
+#[test]
+fn a_session_that_another_object_of_it_has_given_a_key_does_not_end_with_the_keys_of_one() {
+    let mut engine = engine();
+    let one = stored_session(&mut engine, r#"{"n":1}"#);
+    let other = Rc::new(RefCell::new(one.borrow().clone()));
+    save(&mut engine, 2, &one, r#"{"n":2}"#);
+    serve(&mut engine, unavailable());
+    done(&mut engine);
+    one.borrow_mut().add_key("mks:b", None);
+    save(&mut engine, 3, &one, r#"{"n":3}"#);
+    engine.remove_key(4, &other, "mks:a", None, None);
+    try_again(&mut engine);
+    assert!(
+        matches!(serve(&mut engine, wrote(2)), Op::Update(update) if &*update.text == r#"{"n":3}"# && update.added.len() == 1)
+    );
+}
+
+#[test]
+fn a_save_after_removals_that_are_owed_is_done_and_adds_no_key_that_they_remove() {
+    let mut engine = engine();
+    let one = stored_session(&mut engine, r#"{"n":1}"#);
+    save(&mut engine, 2, &one, r#"{"n":2}"#);
+    serve(&mut engine, unavailable());
+    one.borrow_mut().add_key("mks:b", None);
+    done(&mut engine);
+    let other = Rc::new(RefCell::new(one.borrow().ahead()));
+    for (op, key) in [(3, "mks:a"), (4, "mks:b")] {
+        engine.remove_key(op, &other, key, None, None);
+    }
+    // Another process may have given it a key.
+    assert!(
+        matches!(save(&mut engine, 5, &one, r#"{"n":3}"#), Some(Err(error)) if error.kind == Kind::Unavailable)
+    );
+    try_again(&mut engine);
+    // What it has changed goes before the removals, which are those of another object.
+    assert!(
+        matches!(serve(&mut engine, wrote(2)), Op::Update(update) if update.added.len() == 1 && &*update.text == r#"{"n":2}"#)
+    );
+    done(&mut engine);
+    for left in [2, 1] {
+        let removed = Reply::Removed { left, version: 3 };
+        assert!(matches!(serve(&mut engine, removed), Op::RemoveKey(_)));
+        done(&mut engine);
+    }
+    assert!(
+        matches!(serve(&mut engine, wrote(4)), Op::Update(update) if update.added.is_empty() && &*update.text == r#"{"n":3}"#)
+    );
+}
+
+#[test]
+fn a_key_that_leads_nowhere_is_not_the_end_of_a_session_that_may_have_others() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"n":1}"#);
+    record.borrow_mut().add_key("mks:b", None);
+    for (op, key) in [(2, "mks:a"), (3, "mks:b")] {
+        engine.load(op, key, Some(&record), false);
+        serve(&mut engine, Reply::Loaded(None));
+        done(&mut engine);
+    }
+    let keys = record.borrow().keys.clone();
+    assert!(
+        matches!(keys.as_slice(), [key] if key.name == "mks:b"),
+        "it is not stored yet"
+    );
+    assert_eq!(record.borrow().state, State::Stored);
+}
+
+#[test]
+fn a_load_for_a_live_session_does_not_make_what_is_owed_stored() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"n":1}"#);
+    save(&mut engine, 2, &record, r#"{"n":2}"#);
+    record.borrow_mut().add_key("mks:b", None);
+    save(&mut engine, 3, &record, r#"{"n":3}"#);
+    engine.load(4, "mks:b", Some(&record), false);
+    serve(&mut engine, reset());
+    let loaded = engine.drain().0.into_iter().find(|(op, _)| *op == 4);
+    assert!(
+        matches!(loaded, Some((_, Ok(Value::Current(true))))),
+        "{loaded:?}"
+    );
+}
+
+#[test]
+fn what_was_put_into_a_stand_in_is_not_said_to_be_kept() {
+    let mut engine = engine();
+    let mut stand_in = crate::record::Record::unknown();
+    stand_in.add_key("mks:a", None);
+    let stand_in = Rc::new(RefCell::new(stand_in));
+    engine.remove_key(1, &stand_in, "mks:a", None, None);
+    serve(&mut engine, unavailable());
+    done(&mut engine);
+    let told = save(&mut engine, 2, &stand_in, r#"{"n":1}"#);
+    assert!(
+        matches!(&told, Some(Err(error)) if error.message.contains("can't be saved")),
+        "{told:?}"
+    );
+    assert!(matches!(
+        engine.save(3, &stand_in, None, Extent::Changes, None, false),
+        Some(Ok(Value::Nothing))
+    ));
+    try_again(&mut engine);
+    let removed = Reply::Removed {
+        left: 0,
+        version: 0,
+    };
+    assert!(
+        matches!(serve(&mut engine, removed), Op::RemoveKey(remove) if remove.of.is_none() && remove.number == 0)
+    );
+    done(&mut engine);
+    assert!(engine.lanes.is_empty());
+}
+
+#[test]
+fn an_owed_save_of_a_session_that_an_owed_removal_has_ended_is_told_of() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"n":1}"#);
+    engine.remove_key(2, &record, "mks:a", None, None);
+    serve(&mut engine, unavailable());
+    done(&mut engine);
+    save(&mut engine, 3, &record, r#"{"n":2}"#);
+    try_again(&mut engine);
+    let removed = Reply::Removed {
+        left: 0,
+        version: 0,
+    };
+    assert!(matches!(serve(&mut engine, removed), Op::RemoveKey(_)));
+    let events = engine.drain().1;
+    assert!(
+        matches!(events.as_slice(), [Event::Error(error)] if error.kind == Kind::Gone),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn after_a_save_in_doubt_the_key_is_still_removed_from_the_store() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    let first = serve(&mut engine, reset());
+    assert_eq!(done(&mut engine), HashMap::from([(1, false)]));
+    engine.remove_key(2, &record, "mks:a", None, None);
+    try_again(&mut engine);
+    assert_eq!(serve(&mut engine, saved()), first);
+    done(&mut engine);
+    assert!(matches!(
+        serve(
+            &mut engine,
+            Reply::Removed {
+                left: 0,
+                version: 0
+            }
+        ),
+        Op::RemoveKey(_)
+    ));
+    done(&mut engine);
+    assert!(engine.backend.asked.is_empty() && engine.lanes.is_empty() && !engine.is_restless());
+}
+
+#[test]
+fn what_could_not_be_saved_is_saved_when_the_store_is_back_with_all_that_came_after() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    save(&mut engine, 2, &record, r#"{"n":2}"#);
+    serve(&mut engine, unavailable());
+    assert_eq!(done(&mut engine), HashMap::from([(1, false), (2, false)]));
+    assert!(matches!(
+        save(&mut engine, 3, &record, r#"{"n":3}"#),
+        Some(Err(_))
+    ));
+    assert!(engine.is_restless() && engine.backend.asked.is_empty());
+    try_again(&mut engine);
+    assert!(
+        matches!(serve(&mut engine, saved()), Op::Create(create) if &*create.text == r#"{"n":3}"#)
+    );
+    done(&mut engine);
+    assert!(engine.backend.asked.is_empty() && engine.lanes.is_empty());
+    assert_eq!(record.borrow().state, State::Stored);
+}
+
+#[test]
+fn a_request_finds_what_is_owed_of_its_session() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    serve(&mut engine, unavailable());
+    done(&mut engine);
+    let Some(Ok(Value::Session(found))) = engine.load(2, "mks:a", None, false) else {
+        panic!("it is found without the store");
+    };
+    assert_eq!(&*found.borrow().view, r#"{"n":1}"#);
+    save(&mut engine, 3, &found, r#"{"n":1,"m":2}"#);
+    try_again(&mut engine);
+    assert!(
+        matches!(serve(&mut engine, saved()), Op::Create(create) if &*create.text == r#"{"n":1}"#)
+    );
+    done(&mut engine);
+    assert!(
+        matches!(serve(&mut engine, saved()), Op::Update(update) if &*update.text == r#"{"n":1,"m":2}"#)
+    );
+}
+
+#[test]
+fn a_session_made_and_removed_while_the_store_is_away_costs_nothing() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    serve(&mut engine, unavailable());
+    done(&mut engine);
+    let Some(Ok(Value::Session(found))) = engine.load(2, "mks:a", None, false) else {
+        panic!("it is found without the store");
+    };
+    assert!(matches!(
+        engine.remove_key(3, &found, "mks:a", None, None),
+        Some(Ok(Value::Count(0)))
+    ));
+    assert!(engine.lanes.is_empty() && engine.owed.is_empty() && engine.owed.bytes() == 0);
+    assert_eq!(record.borrow().state, State::Removed);
+}
+
+#[test]
+fn what_is_too_much_is_given_up_and_told_of() {
+    let limits = Limits {
+        count: 2,
+        bytes: 1 << 20,
+    };
+    let mut engine = Engine::new(Slow::default(), Some(1000), TIMEOUT, limits, None);
+    for op in 1..=3 {
+        let record = session(&format!("mks:{op}"));
+        save(&mut engine, op, &record, r#"{"n":1}"#);
+        if op == 1 {
+            serve(&mut engine, unavailable());
+            done(&mut engine);
+        }
+        for failure in 0..5 {
+            engine.has_failed(&Error::new(Kind::Unavailable, failure.to_string()));
+        }
+    }
+    let events = engine.drain().1;
+    let told = |event: &&Event| matches!(event, Event::Error(error) if error.kind == Kind::GivenUp && error.message.contains("mks:1"));
+    assert_eq!(events.iter().filter(told).count(), 1, "{events:?}");
+    assert_eq!(engine.owed.len(), 2);
+}
+
+#[test]
+fn a_close_gives_up_at_its_deadline() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    serve(&mut engine, unavailable());
+    done(&mut engine);
+    let now = Instant::now();
+    assert!(engine.close(2, now + TIMEOUT).is_none());
+    engine.expire(now + TIMEOUT);
+    let (_, events) = engine.drain();
+    assert!(
+        matches!(events.as_slice(), [Event::Error(error)] if error.kind == Kind::GivenUp),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn what_is_owed_beyond_the_limit_of_the_store_does_not_turn_in_a_circle() {
+    let limits = Limits {
+        count: 10,
+        bytes: 1 << 20,
+    };
+    let mut engine = Engine::new(Slow::default(), Some(1000), TIMEOUT, limits, None);
+    for op in 1..=15 {
+        save(
+            &mut engine,
+            op,
+            &session(&format!("mks:{op}")),
+            r#"{"n":1}"#,
+        );
+    }
+    let mut served = 0;
+    while !engine.backend.asked.is_empty() {
+        serve(&mut engine, saved());
+        engine.drain();
+        served += 1;
+    }
+    assert_eq!((served, engine.owed.len(), engine.owed.bytes()), (15, 0, 0));
+    assert_eq!(engine.sent_bytes, 0);
+}
+
+#[test]
+fn after_a_first_save_in_doubt_that_was_given_up_the_key_is_still_removed_from_the_store() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    save(&mut engine, 1, &record, r#"{"n":1}"#);
+    serve(&mut engine, reset());
+    done(&mut engine);
+    let lane = engine.lane(&record.borrow());
+    engine.give_up(&lane, "enough");
+    assert_eq!(record.borrow().state, State::Doubtful);
+    assert!(engine.lanes.is_empty() && engine.owed.is_empty());
+    engine.remove_key(2, &record, "mks:a", None, None);
+    assert!(matches!(serve(&mut engine, saved()), Op::RemoveKey(remove) if remove.of.is_some()));
+}
