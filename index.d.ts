@@ -400,6 +400,8 @@ declare namespace session {
       duration: number;
       degraded: boolean;
     };
+    /** What `store.stats()` gives, once a second while something is done. Not of stores that answer at once. */
+    'drachtio-session:stats': { store: Store | JavaScriptStore; stats: StoreStats };
     /** After repeated failures the store is left alone (`open`), or it is asked again. */
     'drachtio-session:breaker': { store: Store | JavaScriptStore; open: boolean };
   }

@@ -176,6 +176,19 @@ test('diagnostics channels tell of operations, messages and the breaker, with ti
   assert.deepEqual(breaker, [{ store, open: true }, { store, open: false }]); // prettier-ignore
 });
 
+test('a diagnostics channel tells the statistics while something is done', async (t) => {
+  const told = heard(t, 'stats');
+  const { bench, calls } = await prepared(t);
+  await until(async () => {
+    await bench.info(calls[0], { at: Date.now() });
+    return told.length > 1;
+  }, 'statistics to be told twice');
+  const [first, second] = told;
+  assert.equal(first.store, bench.store);
+  assert.ok(second.stats.latencies.save.count > first.stats.latencies.save.count);
+  assert.deepEqual(Object.keys(second.stats).toSorted(), Object.keys(bench.store.stats()).toSorted());
+});
+
 test('while the breaker is open nothing waits; it closes by itself when the store is back', async (t) => {
   const breaker = heard(t, 'breaker');
   const { bench, calls } = await prepared(t, { timeout: 2000 });

@@ -159,6 +159,30 @@ async function pair(t, kind, data) {
   return { store, mine: await load(store, 'call'), theirs: await load(other, 'call') };
 }
 
+test('the objects of a session in one process update it together, and each shows what came of it', async (t) => {
+  const redis = await startRedis(t);
+  const store = connect(t, { port: redis.port, poolSize: 1 });
+  await save(store, 'call', { n: 0 });
+  const all = await Promise.all(Array.from({ length: 16 }, () => load(store, 'call')));
+  all.forEach((mks, i) => (mks.session[`p${i}`] = i));
+  const [spoiled] = all;
+  spoiled.session.toJSON = () => 5;
+  const { commands } = store.stats().batches;
+  const ended = await within(Promise.allSettled(all.flatMap((mks) => [mks.update(next), mks.update(next)])), 'them');
+  const codes = ended.flatMap(({ reason }) => (reason ? [reason.code] : []));
+  assert.deepEqual(codes, ['ERR_SESSION_DATA', 'ERR_SESSION_DATA'], 'what can not be saved is the failure of that one');
+  const values = ended.flatMap(({ value }) => value ?? []);
+  assert.deepEqual(values, Array.from({ length: 30 }, (_, i) => i + 1)); // prettier-ignore
+  // what each has changed goes first, by itself; then one look and one write for all
+  assert.ok(store.stats().batches.commands - commands <= 20, `${store.stats().batches.commands - commands} commands`);
+  for (const mks of all.slice(1)) assert.equal(mks.session.n, 30);
+  delete spoiled.session.toJSON;
+  await spoiled.save();
+  const data = await stored(store, 'call');
+  assert.equal(data.n, 30);
+  assert.equal(Object.keys(data).length, 17);
+});
+
 test('while others keep writing an update ends at its deadline, with a conflict', async (t) => {
   const redis = await startRedis(t);
   const proxy = await Proxy.start(redis);

@@ -7,6 +7,8 @@ const { channel } = require('node:diagnostics_channel');
 const operation = channel('drachtio-session:operation');
 // {method, callId, duration (ms before the handler), degraded}: a message goes on to the application
 const message = channel('drachtio-session:message');
+// {store, stats}: what store.stats() gives, once a second while something is done
+const stats = channel('drachtio-session:stats');
 // {store, open}: the store is left alone after repeated failures, or asked again
 const breaker = channel('drachtio-session:breaker');
 
@@ -19,4 +21,4 @@ function timed(store, kind, callback) {
   };
 }
 
-module.exports = { breaker, message, operation, timed };
+module.exports = { breaker, message, operation, stats, timed };

@@ -13,6 +13,7 @@ const { NativeEngine } = require('./native');
 const engines = new WeakMap();
 
 const TICK = 50; // ms between looks at the deadlines
+const STATS_EVERY = 1000; // ms
 const OF_STATE = new Set([
   'ERR_SESSION_TIMEOUT',
   'ERR_SESSION_STORE_UNAVAILABLE',
@@ -59,6 +60,8 @@ class Engine {
     this.told = new Set();
     // whether somebody was told, where nobody listens
     this.warned = false;
+    // when the statistics were published last
+    this.toldAt = 0;
     // whether operations that are done at once may have something to tell besides
     this.eventful = false;
     engines.set(store, this);
@@ -193,6 +196,7 @@ class Engine {
     let idle = 0;
     this.timer = setInterval(() => {
       this.drain();
+      this.tell();
       if (this.busy || this.native.restless) {
         idle = 0;
         this.native.expire();
@@ -202,6 +206,14 @@ class Engine {
         this.timer = null;
       }
     }, TICK);
+  }
+
+  // Publishes the statistics, if somebody listens.
+  tell() {
+    const now = performance.now();
+    if (!diagnostics.stats.hasSubscribers || now - this.toldAt < STATS_EVERY) return;
+    this.toldAt = now;
+    diagnostics.stats.publish({ store: this.store, stats: JSON.parse(this.native.stats()) });
   }
 
   letGo() {

@@ -58,7 +58,7 @@ function mayWrite(op, ops, model) {
 const mustWrite = ({ status, kind, options }) =>
   status === 'done' || (status === 'owed' && kind !== 'update' && !options?.ifUnchanged);
 
-const isSure = ({ added: { status } }) => status !== 'failed';
+const wasTaken = ({ added }) => added.status !== 'failed';
 
 class Model {
   // `final`: {found: {key: uuid or null}, data} as another process finds it at the end
@@ -145,10 +145,10 @@ class Model {
     const { uuid } = this.created.outcome;
     const destroyed = this.destroys.length > 0;
     const left = this.keys.filter(({ removals }) => !destroyed && removals.length === 0);
-    const holds = left.some((key) => isSure(key) && (key.added === this.created || key.added.status === 'done'));
+    const holds = left.some((key) => wasTaken(key) && (key.added === this.created || key.added.status === 'done'));
     for (const each of this.keys) {
       const { key } = each;
-      const allowed = left.includes(each) ? (holds && isSure(each) ? [uuid] : [uuid, null]) : [null];
+      const allowed = left.includes(each) ? (holds && wasTaken(each) ? [uuid] : [uuid, null]) : [null];
       if (!allowed.includes(found[key])) this.fails(`2 ${key} leads to ${found[key]}, not to ${allowed.join(' or ')}`);
     }
     if (holds && !data) this.fails('1 the session is missing');
