@@ -74,7 +74,7 @@ declare namespace session {
      * Changes what is stored by `change(data)` in one step, whoever else writes. The function gets a copy of the newest
      * data, may be called more than once, and must be synchronous. Gives what it returned.
      * Errors: `ERR_SESSION_GONE`; `ERR_SESSION_CONFLICT`: others kept writing until the deadline;
-     * `ERR_SESSION_TIMEOUT`: nobody knows whether it was done; `ERR_SESSION_STORE_UNAVAILABLE`.
+     * `ERR_SESSION_TIMEOUT`, `ERR_SESSION_STORE_UNAVAILABLE`: it may have been done, or may be done once, later.
      */
     update<R>(change: (data: T) => R, callback: Callback<R>): void;
     update<R>(change: (data: T) => R): Promise<R>;
@@ -242,7 +242,7 @@ declare namespace session {
     cache: CacheStats;
     /** Operations that are at the store now. */
     inFlight: number;
-    /** Sessions of which something is owed to the store: it is written when the store is back. */
+    /** Sessions of which something is owed to the store, or of which nobody knows whether it was done. */
     owed: number;
     /** Bytes of that. */
     owedBytes: number;
