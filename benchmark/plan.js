@@ -8,9 +8,9 @@ const MILLION = 1000000;
 
 const full = {
   name: 'full',
-  rounds: 5,
-  ms: 1000,
-  warmUpMs: 1500,
+  rounds: 3,
+  ms: 700,
+  warmUpMs: 1000,
   redisPeers: REDIS_PEERS,
   memoryPeers: MEMORY_PEERS,
   calls: [
@@ -25,11 +25,11 @@ const full = {
   srf: { atOnce: [1, 16] },
   srfPeers: ['srf-alone', 'srf-memory', 'srf-redis'],
   growthRounds: 3,
-  growth: ['memory', 'express-memory', 'memorystore', 'redis', 'redis-uncached', 'classic-ioredis'].map((id) => ({
+  growth: ['memory', 'express-memory', 'memorystore', 'redis'].map((id) => ({
     id,
     live: [1000, MILLION]
   })),
-  coldStart: { rounds: 15, ids: ['memory', 'redis', 'classic-node-redis', 'classic-ioredis', 'express-redis'] }
+  coldStart: { rounds: 7, ids: ['memory', 'redis', 'classic-node-redis', 'classic-ioredis', 'express-redis'] }
 };
 
 const quick = {
