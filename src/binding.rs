@@ -7,15 +7,20 @@
 // Node-API hands strings over by value; what each call may throw is said in the module's first paragraph.
 #![allow(clippy::needless_pass_by_value, clippy::missing_errors_doc)]
 
+mod event_loop;
 pub mod record;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use napi::Env;
 use napi::bindgen_prelude::{Either7, External, Function, Null, Undefined};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use serde_json::Map;
+
+use event_loop::EventLoop;
 
 use crate::engine::{Engine, Extent, Limits, Shared, Value};
 use crate::error::{Error, Kind};
@@ -197,8 +202,9 @@ impl NativeEngine {
     /// An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. `wake` is called when there is
     /// something to drain; it does not keep the process alive.
     #[napi(factory)]
-    pub fn redis(options: String, wake: Function<(), ()>) -> Result<Self> {
+    pub fn redis(env: Env, options: String, wake: Function<(), ()>) -> Result<Self> {
         let config = Config::new(&options).map_err(thrown)?;
+        let event_loop = EventLoop::new(&env, &wake).map_err(thrown)?;
         let wake = wake
             .build_threadsafe_function::<()>()
             .weak::<true>()
@@ -207,10 +213,13 @@ impl NativeEngine {
             .map_err(|why| JsError::new(Kind::Argument.code().to_owned(), why.reason.clone()))?;
         let (ttl, timeout) = (config.ttl, config.command_timeout);
         let (limits, near) = (config.limits, config.cache);
-        let store = RedisStore::new(config, move || {
+        let wake = Arc::new(wake);
+        let wake = move || {
             // Fails only while the environment is going down: then nobody is there to be told.
             let _ = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
-        });
+        };
+        let watcher = Box::new(move |socket| event_loop.watch(socket));
+        let store = RedisStore::new(config, wake, watcher);
         Ok(Self {
             engine: Engine::new(
                 Store::Redis(store.map_err(thrown)?),

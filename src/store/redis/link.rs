@@ -1,41 +1,36 @@
-//! One connection to Redis: commands are collected into pipelines, and a lost connection is made anew.
+//! One link to Redis: commands are collected, and a lost connection is made anew.
 //!
 //! While it connects, commands wait; when it has failed to for longer than [`PATIENCE`] they are refused at once until
 //! the next attempt begins. Commands of one link are executed in the order in which they were given to it. Before the
 //! first one on a new connection the server is told to drop the old one, so that what was lost on it is either done or
 //! never will be.
+//!
+//! Connections are made on a thread of their own ([`Link::drive`]), where names are looked up and time passes. One that
+//! is made is taken ([`Link::fresh`]) and used by the thread of JavaScript, until it is lost ([`Link::lose`]).
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, PushInfo, PushKind, RedisError, Value,
-};
-use tokio::sync::{Notify, mpsc, oneshot};
+use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, ErrorKind, RedisError, Value};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::config::Config;
-use super::worker::lock;
+use super::wire::Stream;
 use crate::error::{Error, Kind};
-
-/// How many commands go into one pipeline.
-const BATCH: usize = 256;
-
-/// How many pipelines may be on their way; fewer than redis-rs buffers (50), so that handing one over never waits.
-const FLIGHTS: usize = 32;
-
-/// From then on, when the connection is made: a timer of its own for each command that may be the first to end costs a system
-/// call. [`Link::serve`] has one for all.
-const NEVER: Duration = Duration::from_secs(365 * 86400);
 
 /// How long commands wait for a lost connection to be made anew: a server that is started again is back by then.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a mutex protects.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere must not take the others down with it; what is protected is valid at any moment.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Why a command has no reply.
 #[derive(Debug, Clone)]
@@ -81,23 +76,23 @@ pub struct Counts {
     pub largest: AtomicU64,
 }
 
-type Answer = oneshot::Sender<Result<Value, Failure>>;
+/// Where the reply to a command goes.
+pub type Answer = oneshot::Sender<Result<Value, Failure>>;
 
 /// See the module.
 pub struct Link {
     config: Arc<Config>,
     queue: Mutex<VecDeque<(Cmd, Answer)>>,
     standing: Mutex<Standing>,
-    work: Notify,
+    /// A connection that nobody has taken yet.
+    fresh: Mutex<Option<Stream>>,
     halt: Notify,
-    /// Told when a connection is of no use any more.
     lost: Notify,
-    changed: Arc<Notify>,
+    /// Told when its standing has changed.
+    changed: Box<dyn Fn() + Send + Sync>,
     stopping: AtomicBool,
     /// Whether the server tells this connection of changes to what was read over it.
     tracking: AtomicBool,
-    /// The places that the server has told of; none: all of them.
-    news: Mutex<Vec<Option<String>>>,
     /// What it has done.
     pub counts: Arc<Counts>,
     /// The last connection as the server calls it: arguments of `CLIENT KILL`.
@@ -105,19 +100,22 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link that is not driven yet; `changed` is told when its standing changes.
-    pub fn new(config: Arc<Config>, changed: Arc<Notify>, counts: Arc<Counts>) -> Self {
+    /// A link that is not driven yet; `changed` is called when its standing changes.
+    pub fn new(
+        config: Arc<Config>,
+        changed: Box<dyn Fn() + Send + Sync>,
+        counts: Arc<Counts>,
+    ) -> Self {
         Self {
             config,
             queue: Mutex::default(),
             standing: Mutex::new(Standing::Connecting),
-            work: Notify::new(),
+            fresh: Mutex::default(),
             halt: Notify::new(),
             lost: Notify::new(),
             changed,
             stopping: AtomicBool::new(false),
             tracking: AtomicBool::new(false),
-            news: Mutex::default(),
             counts,
             last: Mutex::default(),
         }
@@ -133,15 +131,27 @@ impl Link {
         self.tracking.load(Relaxed)
     }
 
-    /// What the server has told of since this was asked last.
-    pub fn news(&self) -> Vec<Option<String>> {
-        std::mem::take(&mut *lock(&self.news))
+    /// A new connection, once.
+    pub fn fresh(&self) -> Option<Stream> {
+        lock(&self.fresh).take()
+    }
+
+    /// The commands that wait for being sent.
+    pub fn waiting(&self) -> MutexGuard<'_, VecDeque<(Cmd, Answer)>> {
+        lock(&self.queue)
+    }
+
+    /// The connection that was taken is of no use any more: another one is made.
+    pub fn lose(&self) {
+        // What was known over it is not known any more.
+        self.tracking.store(false, Relaxed);
+        self.stand(Standing::Connecting);
+        self.lost.notify_one();
     }
 
     /// Lets [`Link::drive`] end.
     pub fn stop(&self) {
         self.stopping.store(true, Relaxed);
-        self.work.notify_one();
         self.halt.notify_one();
     }
 
@@ -152,7 +162,6 @@ impl Link {
         }
         let (sender, answer) = oneshot::channel();
         lock(&self.queue).push_back((command, sender));
-        self.work.notify_one();
         // Nobody is left to answer: the link was stopped, or lost the command with its connection.
         answer.await.unwrap_or_else(|_| {
             if self.stopping.load(Relaxed) {
@@ -163,7 +172,7 @@ impl Link {
         })
     }
 
-    /// Connects, executes what is asked for, connects again: until it is stopped.
+    /// Connects, and connects again when the connection is lost: until it is stopped.
     pub async fn drive(&self) {
         let mut failures = 0;
         let mut lost: Option<Instant> = None;
@@ -173,15 +182,16 @@ impl Link {
                 () = self.halt.notified() => break,
             };
             match attempt {
-                Ok((connection, pushes)) => {
+                Ok(stream) => {
                     failures = 0;
+                    self.counts.connects.fetch_add(1, Relaxed);
+                    *lock(&self.fresh) = Some(stream);
                     self.stand(Standing::Up);
-                    self.serve(connection, pushes).await;
-                    // What was known over this connection is not known any more.
-                    self.tracking.store(false, Relaxed);
-                    lock(&self.news).push(None);
+                    tokio::select! {
+                        () = self.lost.notified() => {}
+                        () = self.halt.notified() => break,
+                    }
                     lost = Some(Instant::now());
-                    self.stand(Standing::Connecting);
                 }
                 Err(error) => {
                     failures += 1;
@@ -195,13 +205,9 @@ impl Link {
                         // It ends when it ends, not one pause later.
                         pause = pause.min(patience);
                     }
-                    let pause = tokio::time::sleep(pause);
-                    tokio::pin!(pause);
-                    while !self.stopping.load(Relaxed) {
-                        tokio::select! {
-                            () = &mut pause => break,
-                            () = self.work.notified() => {}
-                        }
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.halt.notified() => break,
                     }
                     // What comes during the attempt waits for its outcome.
                     *lock(&self.standing) = Standing::Connecting;
@@ -212,33 +218,63 @@ impl Link {
     }
 
     fn refuse(&self, error: &Error) {
-        self.stand(Standing::Down(error.clone()));
+        *lock(&self.standing) = Standing::Down(error.clone());
         for (_, answer) in lock(&self.queue).drain(..) {
             let _ = answer.send(Err(Failure::Refused(error.clone())));
         }
+        (self.changed)();
     }
 
     fn stand(&self, standing: Standing) {
         *lock(&self.standing) = standing;
-        self.changed.notify_one();
+        (self.changed)();
     }
 
-    async fn connect(
+    /// A connection on which everything was said that comes first.
+    async fn connect(&self) -> Result<Stream, RedisError> {
+        let timed_out = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        tokio::time::timeout(self.config.connect_timeout, async {
+            match self.config.address.addr() {
+                #[cfg(unix)]
+                ConnectionAddr::Unix(path) => {
+                    let stream = tokio::net::UnixStream::connect(path).await?.into_std()?;
+                    let theirs = tokio::net::UnixStream::from_std(stream.try_clone()?)?;
+                    self.introduce(theirs).await?;
+                    Ok(Stream::Unix(stream))
+                }
+                ConnectionAddr::Tcp(host, port) => {
+                    let stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await?;
+                    stream.set_nodelay(true)?;
+                    let stream = stream.into_std()?;
+                    let theirs = tokio::net::TcpStream::from_std(stream.try_clone()?)?;
+                    self.introduce(theirs).await?;
+                    Ok(Stream::Tcp(stream))
+                }
+                other => Err(std::io::Error::other(format!("no way to connect to {other}")).into()),
+            }
+        })
+        .await
+        .unwrap_or_else(|_| Err(timed_out()))
+    }
+
+    /// Lets redis-rs say hello, over a second handle of the socket: it reads no further than the replies. Dropping its
+    /// driver closes the handle, not the connection.
+    async fn introduce(
         &self,
-    ) -> Result<(MultiplexedConnection, mpsc::UnboundedReceiver<PushInfo>), RedisError> {
-        let (sender, pushes) = mpsc::unbounded_channel();
-        let settings = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.config.connect_timeout))
-            .set_response_timeout(Some(self.config.command_timeout))
-            .set_push_sender(sender);
-        let client = Client::open(self.config.address.clone())?;
-        let mut connection = client
-            .get_multiplexed_async_connection_with_config(&settings)
-            .await?;
-        self.greet(&mut connection).await?;
-        connection.set_response_timeout(NEVER);
-        self.counts.connects.fetch_add(1, Relaxed);
-        Ok((connection, pushes))
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<(), RedisError> {
+        let settings =
+            AsyncConnectionConfig::new().set_response_timeout(Some(self.config.command_timeout));
+        let (mut connection, driver) = MultiplexedConnection::new_with_config(
+            self.config.address.redis_settings(),
+            stream,
+            settings,
+        )
+        .await?;
+        tokio::select! {
+            () = driver => Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()),
+            greeted = self.greet(&mut connection) => greeted,
+        }
     }
 
     /// What is said first on a new connection.
@@ -286,131 +322,6 @@ impl Link {
             *lock(&self.last) = filter;
         }
     }
-
-    /// Executes commands until the connection is lost or the link is stopped.
-    async fn serve(
-        &self,
-        connection: MultiplexedConnection,
-        mut pushes: mpsc::UnboundedReceiver<PushInfo>,
-    ) {
-        let mut flights = FuturesUnordered::new();
-        // When each of them began: they land in that order. One look at the oldest, when it may be late.
-        let mut began = VecDeque::new();
-        let alarm = tokio::time::sleep(self.config.command_timeout);
-        tokio::pin!(alarm);
-        let mut armed = false;
-        'connected: loop {
-            while flights.len() < FLIGHTS && !lock(&self.queue).is_empty() {
-                let at = Instant::now();
-                if !armed {
-                    alarm.as_mut().reset(at + self.config.command_timeout);
-                    armed = true;
-                }
-                let mut flight = Box::pin(self.fly(connection.clone()));
-                // Polled here, in order: the first poll hands the pipeline over.
-                match poll_fn(|context| Poll::Ready(flight.as_mut().poll(context))).await {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(())) => break 'connected,
-                    Poll::Pending => {
-                        flights.push(flight);
-                        began.push_back(at);
-                    }
-                }
-            }
-            if self.stopping.load(Relaxed) && flights.is_empty() {
-                return;
-            }
-            tokio::select! {
-                biased;
-                Some(landed) = flights.next() => {
-                    began.pop_front();
-                    if landed.is_err() {
-                        break;
-                    }
-                }
-                push = pushes.recv() => match push {
-                    Some(PushInfo { kind: PushKind::Disconnection, .. }) | None => break,
-                    Some(PushInfo { kind: PushKind::Invalidate, data }) => self.hear(data),
-                    Some(_) => {}
-                },
-                () = self.work.notified(), if flights.len() < FLIGHTS => {}
-                () = &mut alarm, if armed => match began.front() {
-                    None => armed = false,
-                    Some(oldest) => {
-                        let due = *oldest + self.config.command_timeout;
-                        if due <= Instant::now() {
-                            break;
-                        }
-                        alarm.as_mut().reset(due);
-                    }
-                },
-            }
-        }
-        // The connection is of no use any more, nor is it waited for.
-        self.lost.notify_waiters();
-        while flights.next().await.is_some() {}
-    }
-
-    /// Others have changed what was read over this connection.
-    fn hear(&self, data: Vec<Value>) {
-        let mut news = lock(&self.news);
-        for value in data {
-            let Value::Array(places) = value else {
-                news.push(None); // the database was flushed
-                continue;
-            };
-            news.extend(places.into_iter().map(|place| match place {
-                Value::BulkString(place) => String::from_utf8(place).ok(),
-                Value::SimpleString(place) => Some(place),
-                _ => None,
-            }));
-        }
-        self.changed.notify_one();
-    }
-
-    /// Sends what is queued as one pipeline and hands the replies out. An error means: the connection is of no use.
-    async fn fly(&self, mut connection: MultiplexedConnection) -> Result<(), ()> {
-        let mut pipeline = Pipeline::with_capacity(1);
-        let mut answers = Vec::new();
-        {
-            let mut queue = lock(&self.queue);
-            let count = queue.len().min(BATCH);
-            for (command, answer) in queue.drain(..count) {
-                pipeline.add_command(command);
-                answers.push(answer);
-            }
-        }
-        let counts = &self.counts;
-        let size = answers.len() as u64;
-        counts.batches.fetch_add(1, Relaxed);
-        counts.commands.fetch_add(size, Relaxed);
-        counts.largest.fetch_max(size, Relaxed);
-        let began = Instant::now();
-        let replies = tokio::select! {
-            biased;
-            replies = connection.send_packed_commands(&pipeline, 0, answers.len()) => replies,
-            () = self.lost.notified() => Err(if began.elapsed() < self.config.command_timeout {
-                std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()
-            } else {
-                late()
-            }),
-        };
-        match replies {
-            Ok(replies) => {
-                for (answer, reply) in answers.into_iter().zip(replies) {
-                    let _ = answer.send(Ok(reply));
-                }
-                Ok(())
-            }
-            Err(error) => {
-                let failure = Failure::Lost(explain(&error, &self.config));
-                for answer in answers {
-                    let _ = answer.send(Err(failure.clone()));
-                }
-                Err(())
-            }
-        }
-    }
 }
 
 /// 50 ms, doubled with every failure up to 2 s, and up to half of that again, so that processes don't knock in step.
@@ -420,16 +331,12 @@ fn pause_after(failures: u32) -> Duration {
     Duration::from_millis(base + base * u64::from(byte) / 512)
 }
 
-fn late() -> RedisError {
-    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
-}
-
 fn stopped() -> Error {
     Error::new(Kind::Closed, "the store was closed: make a new one")
 }
 
 /// What an error of the connection means, in words that say what to do.
-fn explain(error: &RedisError, config: &Config) -> Error {
+pub fn explain(error: &RedisError, config: &Config) -> Error {
     let place = config.address.addr();
     let said = error.to_string();
     if said.contains("WRONGPASS")

@@ -1,8 +1,9 @@
-//! Sessions in Redis, over multiplexed connections that a thread of our own drives.
+//! Sessions in Redis, over connections that are used by the thread of JavaScript itself: a command costs no change of
+//! threads.
 //!
 //! - `config` reads the options;
-//! - `worker` is the thread: operations in, answers out, one wake-up for many;
-//! - `link` is one connection: it collects commands into pipelines and connects again when it is lost;
+//! - `link` makes a connection, again when it is lost, on a thread of its own; `wire` is a connection that is made; `pool`
+//!   has both;
 //! - `perform` is each operation as commands, `save` the saves, `layout` what the stored hashes mean; the scripts are
 //!   beside them.
 
@@ -10,79 +11,131 @@ mod config;
 mod layout;
 mod link;
 mod perform;
+mod pool;
 mod save;
 mod scan;
-mod worker;
+mod wire;
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, Wake, Waker};
 
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, Stream as _};
 use serde_json::{Map, Value, json};
 
 pub use config::{Config, DEFAULT_TTL};
-use worker::Desk;
+use perform::perform;
+use pool::{Pool, Watcher};
+pub use wire::{Ready, Socket, Watch};
 
-use super::{Answers, Backend, Op, Reply};
-use crate::error::{Error, Kind, Result};
+use super::{Answers, Backend, Failed, Op, Reply};
+use crate::error::Result;
 
-/// The JavaScript thread's side of the store.
+type Answered = (u32, std::result::Result<Reply, Failed>);
+
+/// See the module.
 pub struct RedisStore {
-    desk: Arc<Desk>,
-    /// What was submitted since the last flush.
-    gathered: Vec<(u32, Op)>,
-    connections: usize,
-    thread: Option<JoinHandle<()>>,
+    pool: Pool,
+    running: FuturesUnordered<LocalBoxFuture<'static, Answered>>,
+    /// Whether `running` wants to be looked at again.
+    woken: Arc<Woken>,
+    /// What was done while something was handed over.
+    done: Vec<Answered>,
+    wake: Box<dyn Fn()>,
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 impl RedisStore {
-    /// Starts the thread, which connects at once. `wake` is called from it when there is something to take.
+    /// Begins to connect. `wake` is called, from any thread, when there is something to take; `watcher` has the same be
+    /// done when a socket is ready.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn new(config: Config, wake: impl Fn() + Send + Sync + 'static) -> Result<Self> {
-        let connections = config.pool_size;
-        let desk = Arc::new(Desk::new(wake));
-        let theirs = Arc::clone(&desk);
-        let thread = std::thread::Builder::new()
-            .name("drachtio-session".into())
-            .spawn(move || worker::run(&theirs, config))
-            .map_err(|why| {
-                Error::new(
-                    Kind::Unavailable,
-                    format!("no thread for the connections to Redis: {why}"),
-                )
-            })?;
+    pub fn new(
+        config: Config,
+        wake: impl Fn() + Clone + Send + Sync + 'static,
+        watcher: Watcher,
+    ) -> Result<Self> {
         Ok(Self {
-            desk,
-            gathered: Vec::new(),
-            connections,
-            thread: Some(thread),
+            pool: Pool::new(config, wake.clone(), watcher)?,
+            running: FuturesUnordered::new(),
+            woken: Arc::default(),
+            done: Vec::new(),
+            wake: Box::new(wake),
         })
+    }
+
+    /// Takes each operation as far as it goes without a reply.
+    fn run(&mut self) {
+        let waker = Waker::from(Arc::clone(&self.woken));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            self.woken.0.store(false, Relaxed);
+            while let Poll::Ready(Some(answered)) =
+                Pin::new(&mut self.running).poll_next(&mut context)
+            {
+                self.done.push(answered);
+            }
+            // It lets others have their turn after many: here are no others.
+            if !self.woken.0.load(Relaxed) {
+                return;
+            }
+        }
     }
 }
 
 impl Backend for RedisStore {
-    fn submit(&mut self, ticket: u32, op: Op) -> Option<Result<Reply>> {
-        self.gathered.push((ticket, op));
+    fn submit(&mut self, ticket: u32, mut op: Op) -> Option<Result<Reply>> {
+        if matches!(op, Op::Close) {
+            // The engine closes when nothing else is under way, or does not wait for it any more.
+            self.pool.close();
+            return Some(Ok(Reply::Done));
+        }
+        let links = Arc::clone(&self.pool.links);
+        self.running.push(Box::pin(async move {
+            let reply = perform(&links, &mut op).await;
+            let failed = |error| Failed {
+                error,
+                op: Box::new(op),
+            };
+            (ticket, reply.map_err(failed))
+        }));
         None
     }
 
     fn flush(&mut self) {
-        if !self.gathered.is_empty() {
-            self.desk.submit(&mut self.gathered);
+        self.run();
+        let has_lost = self.pool.send();
+        if has_lost || !self.done.is_empty() {
+            (self.wake)();
         }
     }
 
     fn take(&mut self) -> Answers {
-        self.desk.take()
+        self.pool.receive();
+        self.run();
+        Answers {
+            replies: std::mem::take(&mut self.done),
+            events: self.pool.events(),
+        }
     }
 
     fn stats(&self) -> Map<String, Value> {
-        let counts = &self.desk.counts;
+        let links = &self.pool.links.all;
+        let counts = &links[0].counts;
         let connections = json!({
             "up": counts.up.load(Relaxed),
-            "of": self.connections,
+            "of": links.len(),
             "made": counts.connects.load(Relaxed),
         });
         let batches = json!({
@@ -94,15 +147,5 @@ impl Backend for RedisStore {
         all.insert("connections".to_owned(), connections);
         all.insert("batches".to_owned(), batches);
         all
-    }
-}
-
-impl Drop for RedisStore {
-    /// Stops the thread and waits for it: its code may be unloaded with the environment.
-    fn drop(&mut self) {
-        self.desk.stop();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }

@@ -6,9 +6,9 @@ use redis::{Cmd, RedisWrite, Script, ServerErrorKind, Value};
 
 use super::layout::{self, Found};
 use super::link::Failure;
+use super::pool::Links;
 use super::save::{self, Fields};
 use super::scan;
-use super::worker::Links;
 use crate::error::{Error, Kind, Result};
 use crate::fields;
 use crate::store::{Destroy, Op, RemoveKey, Reply, Stored, Update};

@@ -5,7 +5,7 @@ use redis::{Cmd, RedisWrite, Value};
 
 use super::layout;
 use super::perform::SAVE;
-use super::worker::Links;
+use super::pool::Links;
 use crate::error::{Error, Kind, Result};
 use crate::fields::{self, Changes};
 use crate::store::{Create, Reply, Saved, Update};

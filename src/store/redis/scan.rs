@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use redis::Value;
 
 use super::perform::{checked, load};
-use super::worker::Links;
+use super::pool::Links;
 use crate::error::{Error, Kind, Result};
 use crate::fields;
 

@@ -1,0 +1,282 @@
+//! The connections of a store. They are made by a thread of their own, and used by the thread of JavaScript: what is
+//! written and read here never waits.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use redis::{PushKind, RedisError, Value};
+use uuid::Uuid;
+
+use super::config::Config;
+use super::link::{Counts, Failure, Link, Standing, explain};
+use super::wire::{Socket, Watch, Wire};
+use crate::error::{Error, Kind, Result};
+use crate::store::Event;
+
+/// Begins to watch a socket.
+pub type Watcher = Box<dyn Fn(Socket) -> Result<Box<dyn Watch>>>;
+
+/// The connections, and which of them a place in Redis belongs to.
+pub struct Links {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// All of them.
+    pub all: Vec<Arc<Link>>,
+    /// What this process's writes are known by: the field of a session that has the number of the last one.
+    pub writer: String,
+}
+
+impl Links {
+    /// The link for a place: always the same one.
+    pub fn of(&self, place: &str) -> &Link {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        place.hash(&mut hasher);
+        let index = usize::try_from(hasher.finish() % self.all.len() as u64).unwrap_or(0);
+        &self.all[index]
+    }
+}
+
+/// See the module.
+pub struct Pool {
+    /// The links.
+    pub links: Arc<Links>,
+    /// The connection of each link that has one.
+    wires: Vec<Option<Wire>>,
+    watcher: Watcher,
+    /// Whether a link stands otherwise than before.
+    changed: Arc<AtomicBool>,
+    /// The places that the server has told of since that was asked last; none: all of them.
+    places: Vec<Option<String>>,
+    told: Told,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// Starts the thread, which connects at once. `wake` is called, from any thread, when there is something new;
+    /// `watcher` has the same be done when a socket is ready.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn new(
+        config: Config,
+        wake: impl Fn() + Clone + Send + Sync + 'static,
+        watcher: Watcher,
+    ) -> Result<Self> {
+        let config = Arc::new(config);
+        let changed = Arc::new(AtomicBool::new(false));
+        let counts = Arc::<Counts>::default();
+        let make = |_| {
+            let (changed, wake) = (Arc::clone(&changed), wake.clone());
+            let tell = Box::new(move || {
+                changed.store(true, Relaxed);
+                wake();
+            });
+            Arc::new(Link::new(Arc::clone(&config), tell, Arc::clone(&counts)))
+        };
+        let all: Vec<_> = (0..config.pool_size).map(make).collect();
+        let no_thread = |why: std::io::Error| {
+            let message = format!("no thread for connecting to Redis: {why}");
+            Error::new(Kind::Unavailable, message)
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(no_thread)?;
+        let driven = all.clone();
+        let thread = std::thread::Builder::new()
+            .name("drachtio-session".into())
+            .spawn(move || {
+                runtime.block_on(join_all(driven.iter().map(|link| link.drive())));
+                // A name that is still being looked up must not hold the end of the process up.
+                runtime.shutdown_timeout(Duration::from_millis(200));
+            })
+            .map_err(no_thread)?;
+        Ok(Self {
+            wires: all.iter().map(|_| None).collect(),
+            links: Arc::new(Links {
+                config,
+                all,
+                writer: format!("~{}", &Uuid::new_v4().simple().to_string()[..12]),
+            }),
+            watcher,
+            changed,
+            places: Vec::new(),
+            told: Told::default(),
+            thread: Some(thread),
+        })
+    }
+
+    /// Reads what there is.
+    pub fn receive(&mut self) {
+        let now = Instant::now();
+        for (link, slot) in self.links.all.iter().zip(&mut self.wires) {
+            if let Some(stream) = link.fresh() {
+                match (self.watcher)(stream.socket()) {
+                    Ok(watch) => *slot = Some(Wire::new(stream, watch)),
+                    Err(_) => link.lose(),
+                }
+            }
+            let Some(wire) = slot else { continue };
+            let ready = wire.ready();
+            let timeout = self.links.config.command_timeout;
+            let looks_late = wire.is_late(now, timeout);
+            let mut outcome = Ok(());
+            if ready.read || looks_late {
+                outcome = wire.read(|kind, data| {
+                    if kind == PushKind::Invalidate {
+                        hear(data, &mut self.places);
+                    }
+                });
+            }
+            if ready.write && outcome.is_ok() {
+                outcome = wire.write().map_err(RedisError::from);
+            }
+            // Only now: it may have come while JavaScript was busy.
+            if looks_late && outcome.is_ok() && wire.is_late(now, timeout) {
+                outcome = Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+            }
+            if let Err(error) = outcome {
+                let failure = Failure::Lost(explain(&error, &self.links.config));
+                end(slot, link, &failure, &mut self.places);
+            }
+        }
+    }
+
+    /// Writes the commands that wait. Answers whether a connection was lost by that.
+    pub fn send(&mut self) -> bool {
+        let mut has_lost = false;
+        for (link, slot) in self.links.all.iter().zip(&mut self.wires) {
+            let Some(wire) = slot else { continue };
+            let mut waiting = link.waiting();
+            if waiting.is_empty() {
+                continue;
+            }
+            let counts = &link.counts;
+            let size = waiting.len() as u64;
+            counts.batches.fetch_add(1, Relaxed);
+            counts.commands.fetch_add(size, Relaxed);
+            counts.largest.fetch_max(size, Relaxed);
+            let now = Instant::now();
+            for (command, answer) in waiting.drain(..) {
+                wire.add(&command, answer, now);
+            }
+            drop(waiting);
+            if let Err(error) = wire.write() {
+                let failure = Failure::Lost(explain(&error.into(), &self.links.config));
+                end(slot, link, &failure, &mut self.places);
+                has_lost = true;
+            }
+        }
+        has_lost
+    }
+
+    /// What has happened since this was asked last.
+    pub fn events(&mut self) -> Vec<Event> {
+        let mut news = Vec::new();
+        if self.places.iter().any(Option::is_none) {
+            news.push(Event::Changed(Vec::new()));
+        } else if !self.places.is_empty() {
+            let names = self.places.iter().flatten();
+            let names = names.map(|place| self.links.name(place).to_owned());
+            news.push(Event::Changed(names.collect()));
+        }
+        self.places.clear();
+        if self.changed.swap(false, Relaxed) {
+            self.told.news(&self.links, &mut news);
+        }
+        news
+    }
+
+    /// Lets go of all connections.
+    pub fn close(&mut self) {
+        for link in &self.links.all {
+            link.stop();
+        }
+        for slot in &mut self.wires {
+            *slot = None;
+        }
+    }
+}
+
+impl Drop for Pool {
+    /// Waits for the thread: its code may be unloaded with the environment.
+    fn drop(&mut self) {
+        self.close();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Ends a connection that is of no use any more.
+fn end(slot: &mut Option<Wire>, link: &Link, failure: &Failure, places: &mut Vec<Option<String>>) {
+    for answer in slot.take().into_iter().flat_map(Wire::end) {
+        let _ = answer.send(Err(failure.clone()));
+    }
+    places.push(None);
+    link.lose();
+}
+
+/// Others have changed what was read over a connection.
+fn hear(data: Vec<Value>, places: &mut Vec<Option<String>>) {
+    for value in data {
+        let Value::Array(changed) = value else {
+            places.push(None); // the database was flushed
+            continue;
+        };
+        places.extend(changed.into_iter().map(|place| match place {
+            Value::BulkString(place) => String::from_utf8(place).ok(),
+            Value::SimpleString(place) => Some(place),
+            _ => None,
+        }));
+    }
+}
+
+/// What the application has been told of the connections, so that each change is told once.
+#[derive(Default)]
+struct Told {
+    up: bool,
+    tracking: bool,
+    errors: HashSet<&'static str>,
+}
+
+impl Told {
+    fn news(&mut self, links: &Links, news: &mut Vec<Event>) {
+        let tracking = links.all.iter().all(|link| link.is_tracking());
+        if tracking != self.tracking {
+            self.tracking = tracking;
+            news.push(Event::Tracking(tracking));
+        }
+        let standings: Vec<Standing> = links.all.iter().map(|link| link.standing()).collect();
+        let ups = standings
+            .iter()
+            .filter(|standing| **standing == Standing::Up);
+        let ups = ups.count();
+        let up = ups == standings.len();
+        links.all[0].counts.up.store(ups as u64, Relaxed);
+        if self.up && !up {
+            let why = Error::new(
+                Kind::Unavailable,
+                "the connection to Redis was lost; it is being made anew",
+            );
+            news.push(Event::Disconnect(why));
+        }
+        for standing in standings {
+            if let Standing::Down(error) = standing
+                && self.errors.insert(error.kind.code())
+            {
+                news.push(Event::Error(error));
+            }
+        }
+        if up && !self.up {
+            self.errors.clear();
+            news.push(Event::Connect);
+        }
+        self.up = up;
+    }
+}
