@@ -253,6 +253,36 @@ test('a connection that the server ends is made anew, and nothing that may be re
   }
 });
 
+test('what was answered while JavaScript was busy is not late', async (t) => {
+  const server = await startRedis(t);
+  const store = connect(t, { host: server.host, port: server.port, commandTimeout: 200 });
+  const heard = listen(store);
+  await store.set('n', 1);
+  for (let round = 0; round < 5; round++) {
+    const answers = Array.from({ length: 10 }, () => store.get('n'));
+    // handed over, and then nobody looks for longer than a command may take
+    await setImmediate();
+    const busy = performance.now() + 300;
+    while (performance.now() < busy);
+    assert.deepEqual(new Set(await Promise.all(answers)), new Set([1]));
+  }
+  assert.ok(!names(heard).includes('disconnect'), names(heard).join());
+  assert.equal(store.stats().connections.made, 2);
+});
+
+test('a value that no socket has room for, among others', async (t) => {
+  const server = await startRedis(t);
+  const store = connect(t, { host: server.host, port: server.port, poolSize: 1, commandTimeout: 20000 });
+  const big = 'x'.repeat(32 << 20);
+  const others = Array.from({ length: 20 }, (_, i) => store.set(`n-${i}`, i));
+  const written = store.set('big', big);
+  await setImmediate();
+  const after = Array.from({ length: 20 }, (_, i) => store.get(`n-${i}`));
+  await Promise.all([...others, written]);
+  assert.deepEqual(await Promise.all(after), Array.from({ length: 20 }, (_, i) => i));
+  assert.equal(await store.get('big'), big);
+});
+
 test('killed with 1,000 saves in flight: every callback comes once, and says what is known', async (t) => {
   const server = await startRedis(t);
   const store = connect(t, { host: server.host, port: server.port });

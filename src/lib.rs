@@ -19,6 +19,6 @@ pub mod record;
 pub mod rules;
 pub mod store;
 
-/// What one thread allocates another one frees here: every operation, its text and its answer.
+/// An operation allocates many small things: names, texts, a future, an answer.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -17,6 +17,9 @@ use super::wire::{Socket, Watch, Wire};
 use crate::error::{Error, Kind, Result};
 use crate::store::Event;
 
+/// A reply that has been waited for that long is looked for, whether the socket is said to be ready or not.
+const LONG: Duration = Duration::from_millis(40);
+
 /// Begins to watch a socket.
 pub type Watcher = Box<dyn Fn(Socket) -> Result<Box<dyn Watch>>>;
 
@@ -124,9 +127,9 @@ impl Pool {
             let Some(wire) = slot else { continue };
             let ready = wire.ready();
             let timeout = self.links.config.command_timeout;
-            let looks_late = wire.is_late(now, timeout);
             let mut outcome = Ok(());
-            if ready.read || looks_late {
+            // What takes long may have come while JavaScript was busy, before the event loop could tell.
+            if ready.read || wire.has_waited(now, LONG.min(timeout / 2)) {
                 outcome = wire.read(|kind, data| {
                     if kind == PushKind::Invalidate {
                         hear(data, &mut self.places);
@@ -136,8 +139,7 @@ impl Pool {
             if ready.write && outcome.is_ok() {
                 outcome = wire.write().map_err(RedisError::from);
             }
-            // Only now: it may have come while JavaScript was busy.
-            if looks_late && outcome.is_ok() && wire.is_late(now, timeout) {
+            if outcome.is_ok() && wire.has_waited(now, timeout) {
                 outcome = Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
             }
             if let Err(error) = outcome {

@@ -195,15 +195,148 @@ impl Wire {
         }
     }
 
-    /// Whether a reply has been waited for longer than `timeout`.
-    pub fn is_late(&self, now: Instant, timeout: Duration) -> bool {
+    /// Whether a reply has been waited for as long as that.
+    pub fn has_waited(&self, now: Instant, time: Duration) -> bool {
         self.asked
             .front()
-            .is_some_and(|(_, since)| *since + timeout <= now)
+            .is_some_and(|(_, since)| *since + time <= now)
     }
 
     /// Ends it; whoever waits for a reply is left.
     pub fn end(self) -> impl Iterator<Item = Answer> {
         self.asked.into_iter().map(|(answer, _)| answer)
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use tokio::sync::oneshot;
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    use super::*;
+
+    struct Told(Rc<Cell<bool>>);
+
+    impl Watch for Told {
+        fn ready(&self) -> Ready {
+            Ready::default()
+        }
+        fn want_write(&self, wants: bool) {
+            self.0.set(wants);
+        }
+    }
+
+    /// A wire, the server's side of it, and whether it waits for room.
+    fn wired() -> (Wire, UnixStream, Rc<Cell<bool>>) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        ours.set_nonblocking(true).expect("a socket of ours");
+        let wants = Rc::new(Cell::new(false));
+        let watch = Box::new(Told(Rc::clone(&wants)));
+        (Wire::new(Stream::Unix(ours), watch), theirs, wants)
+    }
+
+    fn ask(wire: &mut Wire, argument: &str) -> oneshot::Receiver<Reply> {
+        let (sender, receiver) = oneshot::channel();
+        wire.add(redis::cmd("ECHO").arg(argument), sender, Instant::now());
+        receiver
+    }
+
+    type Reply = std::result::Result<Value, super::super::link::Failure>;
+
+    fn silent(kind: PushKind, _: Vec<Value>) {
+        panic!("{kind:?}");
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_written_later() {
+        let (mut wire, mut server, wants) = wired();
+        let text = "x".repeat(4 << 20);
+        let _answer = ask(&mut wire, &text);
+        wire.write().expect("a part of it");
+        assert!(wants.get());
+        // More may be added meanwhile, and goes behind.
+        let _next = ask(&mut wire, "next");
+        let whole = format!(
+            "*2\r\n$4\r\nECHO\r\n${}\r\n{text}\r\n*2\r\n$4\r\nECHO\r\n$4\r\nnext\r\n",
+            text.len()
+        );
+        let mut read = Vec::new();
+        let mut room = vec![0; 1 << 20];
+        while read.len() < whole.len() {
+            let count = server.read(&mut room).expect("bytes");
+            read.extend_from_slice(&room[..count]);
+            wire.write().expect("the rest");
+        }
+        assert_eq!(read, whole.as_bytes());
+        assert!(!wants.get());
+    }
+
+    #[test]
+    fn a_reply_may_come_in_pieces() {
+        let (mut wire, mut server, _) = wired();
+        let (mut first, mut second) = (ask(&mut wire, "a"), ask(&mut wire, "b"));
+        let replies = b"$4\r\nab\r\n\r\n*2\r\n:1\r\n%1\r\n+k\r\n_\r\n";
+        for (at, byte) in replies.iter().enumerate() {
+            let is_whole = at >= 10;
+            assert_eq!(first.try_recv().is_ok(), at == 10, "at {at}");
+            server.write_all(&[*byte]).expect("a byte");
+            wire.read(silent).expect("a connection");
+            assert!(is_whole || matches!(second.try_recv(), Err(TryRecvError::Empty)));
+        }
+        let map = Value::Map(vec![(Value::SimpleString("k".into()), Value::Nil)]);
+        let reply = second.try_recv().expect("a reply").expect("a value");
+        assert_eq!(reply, Value::Array(vec![Value::Int(1), map]));
+    }
+
+    #[test]
+    fn what_the_server_says_unasked_is_no_reply() {
+        let (mut wire, mut server, _) = wired();
+        let mut answer = ask(&mut wire, "a");
+        server
+            .write_all(b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nx\r\n:1\r\n")
+            .expect("bytes");
+        let mut heard = Vec::new();
+        wire.read(|kind, data| heard.push((kind, data)))
+            .expect("a connection");
+        let places = Value::Array(vec![Value::BulkString(b"x".to_vec())]);
+        assert_eq!(heard, [(PushKind::Invalidate, vec![places])]);
+        assert!(matches!(answer.try_recv(), Ok(Ok(Value::Int(1)))));
+    }
+
+    #[test]
+    fn an_error_of_the_server_is_a_reply() {
+        let (mut wire, mut server, _) = wired();
+        let mut answer = ask(&mut wire, "a");
+        server.write_all(b"-ERR no\r\n").expect("bytes");
+        wire.read(silent).expect("a connection");
+        assert!(matches!(
+            answer.try_recv(),
+            Ok(Ok(Value::ServerError(error))) if error.details() == Some("no")
+        ));
+    }
+
+    #[test]
+    fn a_connection_that_is_no_good_ends() {
+        for said in [&b""[..], b"$5\r\nab", b"?\r\n", b":1\r\n:2\r\n"] {
+            let (mut wire, mut server, _) = wired();
+            let _answer = ask(&mut wire, "a");
+            server.write_all(said).expect("bytes");
+            drop(server);
+            // After a short read the socket is looked at again when it is ready again.
+            let read = wire.read(silent).and_then(|()| wire.read(silent));
+            assert!(read.is_err(), "{:?}", String::from_utf8_lossy(said));
+        }
+    }
+
+    #[test]
+    fn whoever_waits_is_left_when_it_ends() {
+        let (mut wire, _server, _) = wired();
+        let _answers = [ask(&mut wire, "a"), ask(&mut wire, "b")];
+        assert!(wire.has_waited(Instant::now(), Duration::ZERO));
+        assert!(!wire.has_waited(Instant::now(), Duration::from_secs(60)));
+        assert_eq!(wire.end().count(), 2);
     }
 }
