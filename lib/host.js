@@ -12,18 +12,19 @@ function idOf(req) {
   return typeof id === 'string' && id !== '' ? id.toWellFormed() : undefined;
 }
 
+// The parameters of a From or To header: what comes after the URI, which has parameters of its own. A display name may have
+// anything in it.
+function parametersOf(value) {
+  const plain = value.includes('"') ? value.replace(/"(?:[^"\\]|\\.)*"/g, '') : value;
+  return plain.slice(plain.lastIndexOf('>') + 1);
+}
+
 // Whether the request belongs to a dialog (RFC 3261, 12.2): by the To tag, which no host tells reliably.
 function hasToTag(req) {
   const to = header(req, 'to');
-  if (typeof to !== 'string') {
-    const isNew = typeof req.isNewInvite === 'function' ? req.isNewInvite() : req.isNewInvite;
-    return !(isNew || req.canFormDialog);
-  }
-  // parameters of the header come after the URI
-  if (!to.includes('"')) return /;\s*tag\s*=/i.test(to.slice(to.lastIndexOf('>') + 1));
-  // a display name may have anything in it
-  const outside = to.replace(/"(?:[^"\\]|\\.)*"/g, '').replace(/<[^>]*>/g, '');
-  return /;\s*tag\s*=/i.test(outside);
+  if (typeof to === 'string') return /;\s*tag\s*=/i.test(parametersOf(to));
+  const isNew = typeof req.isNewInvite === 'function' ? req.isNewInvite() : req.isNewInvite;
+  return !(isNew || req.canFormDialog);
 }
 
 const isCanceled = (req) => req.canceled === true;
@@ -79,4 +80,4 @@ class Host {
   refuse(_args) {}
 }
 
-module.exports = { Host, hasToTag, header, idOf, isCanceled, statusOf, factsOf };
+module.exports = { Host, hasToTag, header, idOf, isCanceled, parametersOf, statusOf, factsOf };

@@ -3,7 +3,7 @@
 // in this process (a B2BUA before us that keeps Call-IDs, a call that comes back), its Call-ID and the tag of the side
 // that began it, which is the half of the dialog's id (RFC 3261, 12) that is known when its first request is.
 
-const { hasToTag, header, idOf } = require('./host');
+const { hasToTag, header, idOf, parametersOf } = require('./host');
 
 // The methods of requests that form a dialog.
 const FORMING = new Set(['INVITE', 'SUBSCRIBE']);
@@ -11,10 +11,9 @@ const FORMING = new Set(['INVITE', 'SUBSCRIBE']);
 const fromRemote = (callId, tag) => `${callId};remote-tag=${tag}`;
 const fromLocal = (callId, tag) => `${callId};local-tag=${tag}`;
 
-// The tag of From or To: a parameter of the header, not of the URI.
+// The tag of From or To.
 function tagOf(req, name) {
-  const value = header(req, name) ?? '';
-  const [, tag] = /;\s*tag\s*=\s*([^;,\s]+)/i.exec(value.slice(value.lastIndexOf('>') + 1)) ?? [];
+  const [, tag] = /;\s*tag\s*=\s*([^;,\s]+)/i.exec(parametersOf(header(req, name) ?? '')) ?? [];
   return tag;
 }
 
