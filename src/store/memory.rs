@@ -4,10 +4,12 @@
 //! point there. Beyond `max` entries the one used longest ago is dropped and told of as an event. What has expired is
 //! removed before the next operation.
 //!
-//! `entries` has the order and the deadlines, `keys` what a session is found by, in few bytes: there may be millions.
+//! There may be millions: `text` and `keys` keep what a session has in few bytes, `entries` has the order and the
+//! deadlines.
 
 mod entries;
 mod keys;
+mod text;
 
 use std::num::NonZeroUsize;
 use std::rc::Rc;
@@ -210,11 +212,11 @@ impl MemoryStore {
         let Some((home, session)) = self.session(&update.home, &update.uuid) else {
             return Err(Error::gone(&update.uuid));
         };
-        if *session.text == *update.base {
+        if session.text == *update.base {
             session.text = (&*update.text).into();
         } else {
             let unreadable = |why| Error::corrupt(&update.home, why);
-            let stored = session.text.to_string();
+            let stored = session.text.join();
             let base = fields::split(&update.base).map_err(unreadable)?;
             let now = fields::split(&update.text).map_err(unreadable)?;
             let changes = fields::diff(&base, &now);
@@ -376,7 +378,7 @@ fn stored(home: &str, session: &Session, ageing: bool) -> Stored {
             .iter(home)
             .map(|(name, resource)| (name.to_owned(), resource.map(str::to_owned)))
             .collect(),
-        text: session.text.to_string(),
+        text: session.text.join(),
         version: session.version,
         ageing,
         ages_in: None,
@@ -385,7 +387,7 @@ fn stored(home: &str, session: &Session, ageing: bool) -> Stored {
 
 fn text_of(name: &str, body: &Body) -> String {
     match body {
-        Body::Value(text) => text.to_string(),
+        Body::Value(text) => text.join(),
         Body::Session(session) => stored(name, session, false).envelope(),
     }
 }

@@ -9,6 +9,7 @@ use lru::LruCache;
 use uuid::Uuid;
 
 use super::keys::Keys;
+use super::text::Text;
 
 const NEVER: u64 = u64::MAX;
 
@@ -19,7 +20,7 @@ pub struct Session {
     /// How often it was written.
     pub version: u64,
     /// Its data.
-    pub text: Box<str>,
+    pub text: Text,
     /// What it is found by.
     pub keys: Keys,
 }
@@ -27,7 +28,7 @@ pub struct Session {
 /// What is kept under a name.
 pub enum Body {
     /// A value.
-    Value(Box<str>),
+    Value(Text),
     /// A session.
     Session(Session),
 }

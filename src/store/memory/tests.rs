@@ -1,3 +1,4 @@
+use super::entries::Entry;
 use super::*;
 
 fn uuid() -> Arc<str> {
@@ -187,6 +188,12 @@ fn what_has_expired_is_gone_with_its_keys() {
         .expect("stored");
     assert_eq!(load(&mut store, "mks:a"), None);
     assert!(is_empty(&store));
+}
+
+#[test]
+fn an_entry_with_its_name_and_links_fits_its_block() {
+    // The next size of the allocator is 160 bytes.
+    assert!(size_of::<(Rc<str>, Entry, [usize; 2])>() <= 128);
 }
 
 #[test]
