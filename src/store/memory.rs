@@ -1,18 +1,24 @@
 //! The embedded default: sessions and values in this process, each operation done before the call returns.
 //!
 //! The layout is that of Redis (`docs/storage.md`): a session lives under the name of its first key, other keys
-//! point there. Entries are in the order of their last use; beyond `max` the one used longest ago is dropped and
-//! told of as an event. What has expired is removed before the next operation. A deadline that was moved is
-//! only looked at again when its old time has come, so that a save doesn't cost a search.
+//! point there. Beyond `max` entries the one used longest ago is dropped and told of as an event. What has expired is
+//! removed before the next operation.
+//!
+//! There may be millions: `text` and `keys` keep what a session has in few bytes, `entries` has the order and the
+//! deadlines.
 
-use std::collections::BTreeSet;
+mod entries;
+mod keys;
+mod text;
+
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use entries::{Body, Entries, Session};
 use foldhash::HashMap;
-use lru::LruCache;
+use keys::{Key, Keys};
 use uuid::Uuid;
 
 use super::{
@@ -22,36 +28,13 @@ use crate::error::{Error, Result};
 use crate::fields;
 use crate::record::UUID_PREFIX;
 
-const NEVER: u64 = u64::MAX;
-
-struct Session {
-    uuid: Uuid,
-    version: u64,
-    text: Box<str>,
-    keys: Vec<(Rc<str>, Option<Box<str>>)>,
-}
-
-enum Body {
-    Value(Box<str>),
-    Session(Session),
-}
-
-struct Entry {
-    body: Body,
-    written: u64,
-    expires: u64,
-    /// Where it stands in `deadlines`.
-    looked_at: u64,
-}
-
 /// See the module.
 pub struct MemoryStore {
     max: Option<NonZeroUsize>,
     started: Instant,
-    entries: LruCache<Rc<str>, Entry>,
+    entries: Entries,
     /// Keys that are not the home of their session, and where it lives.
     pointers: HashMap<Rc<str>, Rc<str>>,
-    deadlines: BTreeSet<(u64, Rc<str>)>,
     events: Vec<Event>,
 }
 
@@ -62,15 +45,14 @@ impl MemoryStore {
         Self {
             max,
             started: Instant::now(),
-            entries: LruCache::unbounded(),
+            entries: Entries::new(),
             pointers: HashMap::default(),
-            deadlines: BTreeSet::new(),
             events: Vec::new(),
         }
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(NEVER)
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn perform(&mut self, op: Op) -> Result<Reply> {
@@ -91,14 +73,15 @@ impl MemoryStore {
                 })
             }
             Op::Get { name } => {
-                let home = self.home_of(&name);
-                let entry = self.entries.get(&home);
-                Ok(Reply::Text(entry.map(|entry| text_of(&home, entry))))
+                let home = self.pointers.get(name.as_str()).map_or(&*name, |home| home);
+                let entry = self.entries.get(home);
+                Ok(Reply::Text(entry.map(|entry| text_of(home, &entry.body))))
             }
             Op::Set { name, text, ttl } => {
                 self.remove(&name);
                 self.pointers.remove(name.as_str());
-                self.insert(&name.as_str().into(), Body::Value(text.into()), ttl, now);
+                let body = Body::Value(text.as_str().into());
+                self.insert(name.as_str().into(), body, ttl, now);
                 Ok(Reply::Done)
             }
             Op::Delete { name } => {
@@ -106,13 +89,13 @@ impl MemoryStore {
                 Ok(Reply::Done)
             }
             Op::Touch { name, ttl } => {
-                self.touch(&self.home_of(&name), ttl, now);
+                self.entries.touch(&self.home_of(&name), ttl, now);
                 Ok(Reply::Done)
             }
             Op::All => Ok(Reply::Texts(
                 self.entries
                     .iter()
-                    .map(|(name, entry)| text_of(name, entry))
+                    .map(|(name, body)| text_of(name, body))
                     .collect(),
             )),
             Op::Ids => Ok(Reply::Texts(
@@ -126,7 +109,6 @@ impl MemoryStore {
             Op::Clear | Op::Close => {
                 self.entries.clear();
                 self.pointers.clear();
-                self.deadlines.clear();
                 Ok(Reply::Done)
             }
         }
@@ -138,38 +120,33 @@ impl MemoryStore {
             .map_or_else(|| name.into(), Rc::clone)
     }
 
-    fn session(&mut self, home: &str, uuid: &str) -> Option<&mut Session> {
-        match self.entries.get_mut(home) {
-            Some(Entry {
-                body: Body::Session(session),
-                ..
-            }) if is(session, uuid) => Some(session),
-            _ => None,
-        }
+    fn session(&mut self, home: &str, uuid: &str) -> Option<(&Rc<str>, &mut Session)> {
+        self.entries.session(home, parse_uuid(uuid))
     }
 
     fn load(&mut self, name: &str, now: u64) -> Option<Stored> {
-        let home = self.home_of(name);
-        let entry = self.entries.get(&home)?;
+        let home = self.pointers.get(name).map_or(name, |home| home);
+        let entry = self.entries.get(home)?;
         let Body::Session(session) = &entry.body else {
             return None;
         };
-        session.keys.iter().any(|(key, _)| **key == *name).then(|| {
-            let half_over = entry.expires != NEVER && now - entry.written > entry.expires - now;
-            stored(&home, session, half_over)
-        })
+        session
+            .keys
+            .has(home, name)
+            .then(|| stored(home, session, entry.is_half_over(now)))
     }
 
     fn create(&mut self, create: &Create, now: u64) -> Result<Saved> {
+        let uuid = parse_uuid(&create.uuid);
         let mut home: Rc<str> = create.home.as_str().into();
         let mut saved = Saved {
             version: 1,
             ..Saved::default()
         };
-        match self.entries.peek_mut(&home).map(|entry| &mut entry.body) {
+        match self.entries.peek(&home) {
             Some(Body::Value(_)) => return Err(Error::corrupt(&home, "it is a plain value")),
-            Some(Body::Session(resident)) if !is(resident, &create.uuid) => {
-                let has_key = resident.keys.iter().any(|(key, _)| *key == home);
+            Some(Body::Session(resident)) if resident.uuid != uuid => {
+                let has_key = resident.keys.has(&home, &home);
                 if create.adopt && has_key {
                     return self.adopt(create, now);
                 }
@@ -184,26 +161,21 @@ impl MemoryStore {
         let keys = create
             .keys
             .iter()
-            .map(|(key, resource)| (self.claim(key, &home), boxed(resource.as_ref())))
+            .map(|(name, resource)| self.claim(name, resource.as_ref(), &home))
             .collect();
-        let uuid = parse_uuid(&create.uuid);
         let session = Session {
             uuid,
             version: 1,
-            text: (*create.text).into(),
-            keys,
+            text: (&*create.text).into(),
+            keys: Keys::new(&home, keys),
         };
-        self.insert(&home, Body::Session(session), create.ttl, now);
+        self.insert(home, Body::Session(session), create.ttl, now);
         Ok(saved)
     }
 
     /// Puts the data of a new session into the one that has its key already.
     fn adopt(&mut self, create: &Create, now: u64) -> Result<Saved> {
-        let Some(Entry {
-            body: Body::Session(resident),
-            ..
-        }) = self.entries.peek(&*create.home)
-        else {
+        let Some(Body::Session(resident)) = self.entries.peek(&create.home) else {
             return Err(Error::gone(&create.uuid));
         };
         let uuid = format!("{UUID_PREFIX}{}", resident.uuid);
@@ -227,77 +199,73 @@ impl MemoryStore {
 
     fn update_if(&mut self, update: &Update, now: u64) -> Result<Reply> {
         if let Some(basis) = &update.basis
-            && let Some(session) = self.session(&update.home, &update.uuid)
+            && let Some((home, session)) = self.session(&update.home, &update.uuid)
             && session.version != basis.version
         {
-            let newer = stored(&update.home, session, false);
+            let newer = stored(home, session, false);
             return Ok(Reply::Conflict(Box::new(newer)));
         }
         self.update(update, now).map(Reply::Saved)
     }
 
     fn update(&mut self, update: &Update, now: u64) -> Result<Saved> {
-        let home: Rc<str> = self
-            .entries
-            .get_key_value(&*update.home)
-            .map_or("".into(), |(name, _)| Rc::clone(name));
-        let Some(session) = self.session(&home, &update.uuid) else {
+        let Some((home, session)) = self.session(&update.home, &update.uuid) else {
             return Err(Error::gone(&update.uuid));
         };
-        if *session.text == *update.base {
-            session.text = (*update.text).into();
+        if session.text == *update.base {
+            session.text = (&*update.text).into();
         } else {
             let unreadable = |why| Error::corrupt(&update.home, why);
+            let stored = session.text.join();
             let base = fields::split(&update.base).map_err(unreadable)?;
             let now = fields::split(&update.text).map_err(unreadable)?;
             let changes = fields::diff(&base, &now);
-            session.text =
-                fields::apply(&fields::split(&session.text).map_err(unreadable)?, &changes).into();
+            let merged = fields::apply(&fields::split(&stored).map_err(unreadable)?, &changes);
+            session.text = merged.as_str().into();
         }
         session.version += 1;
         let version = session.version;
-        for (key, resource) in &update.added {
-            let name = self.claim(key, &home);
-            if let Some(session) = self.session(&home, &update.uuid) {
-                session.keys.retain(|(known, _)| *known != name);
-                session.keys.push((name, boxed(resource.as_ref())));
+        let home = Rc::clone(home);
+        for (name, resource) in &update.added {
+            let key = self.claim(name, resource.as_ref(), &home);
+            if let Some(session) = self.entries.peek_session(&home) {
+                session.keys.put(&home, key);
             }
         }
-        self.touch(&home, update.ttl, now);
+        self.entries.touch(&home, update.ttl, now);
         Ok(Saved {
             version,
             ..Saved::default()
         })
     }
 
-    /// Takes the key `name` from whoever has it, unless that is the session at `home`, and lets it lead there.
-    fn claim(&mut self, name: &str, home: &Rc<str>) -> Rc<str> {
+    /// Takes a key from whoever has it, unless that is the session at `home`, and lets it lead there.
+    fn claim(&mut self, name: &str, resource: Option<&String>, home: &Rc<str>) -> Key {
         let owner = self.home_of(name);
         if owner != *home {
             self.drop_key(&owner, name);
         }
-        if *name == **home {
+        let name = if *name == **home {
             self.pointers.remove(name);
-            return Rc::clone(home);
+            Rc::clone(home)
+        } else {
+            let name: Rc<str> = name.into();
+            self.pointers.insert(Rc::clone(&name), Rc::clone(home));
+            name
+        };
+        Key {
+            name,
+            resource: resource.map(|text| text.as_str().into()),
         }
-        let name: Rc<str> = name.into();
-        self.pointers.insert(Rc::clone(&name), Rc::clone(home));
-        name
     }
 
-    fn drop_key(&mut self, home: &Rc<str>, name: &str) -> u64 {
-        let Some(Entry {
-            body: Body::Session(session),
-            ..
-        }) = self.entries.peek_mut(home)
-        else {
+    fn drop_key(&mut self, home: &str, name: &str) -> u64 {
+        let Some(session) = self.entries.peek_session(home) else {
             return 0;
         };
-        session.keys.retain(|(key, _)| **key != *name);
+        session.keys.remove(home, name);
         let left = session.keys.len();
-        if self.pointers.get(name) == Some(home) {
-            self.pointers.remove(name);
-        }
+        self.unpoint(name, home);
         if left == 0 {
             self.remove(home);
         }
@@ -310,8 +278,10 @@ impl MemoryStore {
             version: 0,
         };
         let home = match &remove.of {
-            Some((uuid, home)) if self.session(home, uuid).is_some() => home.as_str().into(),
-            Some(_) => return Ok(nothing),
+            Some((uuid, home)) => match self.session(home, uuid) {
+                Some((home, _)) => Rc::clone(home),
+                None => return Ok(nothing),
+            },
             None => self.home_of(&remove.name),
         };
         let left = self.drop_key(&home, &remove.name);
@@ -331,11 +301,7 @@ impl MemoryStore {
                 again: false,
             };
             self.update(&update, self.now())?.version
-        } else if let Some(Entry {
-            body: Body::Session(session),
-            ..
-        }) = self.entries.peek_mut(&home)
-        {
+        } else if let Some(session) = self.entries.peek_session(&home) {
             session.version += 1;
             session.version
         } else {
@@ -344,79 +310,42 @@ impl MemoryStore {
         Ok(Reply::Removed { left, version })
     }
 
-    fn insert(&mut self, name: &Rc<str>, body: Body, ttl: Option<u64>, now: u64) {
-        self.entries.put(
-            Rc::clone(name),
-            Entry {
-                body,
-                written: now,
-                expires: NEVER,
-                looked_at: NEVER,
-            },
-        );
-        self.touch(name, ttl, now);
+    fn insert(&mut self, name: Rc<str>, body: Body, ttl: Option<u64>, now: u64) {
+        self.entries.insert(name, body, ttl, now);
         if self.max.is_some_and(|max| self.entries.len() > max.get())
-            && let Some((name, entry)) = self.entries.pop_lru()
+            && let Some((name, body)) = self.entries.remove_oldest()
         {
+            self.forget(&name, &body);
             self.events
-                .push(Event::Evict(name.to_string(), text_of(&name, &entry)));
-            self.forget(name, &entry);
-        }
-    }
-
-    fn touch(&mut self, name: &str, ttl: Option<u64>, now: u64) {
-        let Some((name, _)) = self.entries.get_key_value(name) else {
-            return;
-        };
-        let name = Rc::clone(name);
-        let Some(entry) = self.entries.get_mut(&name) else {
-            return;
-        };
-        entry.written = now;
-        entry.expires = ttl.map_or(NEVER, |ttl| now.saturating_add(ttl));
-        if entry.expires < entry.looked_at {
-            self.deadlines.remove(&(entry.looked_at, Rc::clone(&name)));
-            entry.looked_at = entry.expires;
-            self.deadlines.insert((entry.expires, name));
+                .push(Event::Evict(name.to_string(), text_of(&name, &body)));
         }
     }
 
     fn remove(&mut self, name: &str) {
-        if let Some((name, entry)) = self.entries.pop_entry(name) {
-            self.forget(name, &entry);
-        }
-    }
-
-    /// Lets nothing lead to an entry that was taken out.
-    fn forget(&mut self, name: Rc<str>, entry: &Entry) {
-        if let Body::Session(session) = &entry.body {
-            for (key, _) in &session.keys {
-                if self.pointers.get(key) == Some(&name) {
-                    self.pointers.remove(key);
-                }
-            }
-        }
-        if entry.looked_at != NEVER {
-            self.deadlines.remove(&(entry.looked_at, name));
+        if let Some((name, body)) = self.entries.remove(name) {
+            self.forget(&name, &body);
         }
     }
 
     fn expire(&mut self, now: u64) {
-        while self.deadlines.first().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, name)) = self.deadlines.pop_first() else {
-                return;
-            };
-            let Some(entry) = self.entries.peek_mut(&name) else {
-                continue;
-            };
-            entry.looked_at = entry.expires;
-            match entry.expires {
-                NEVER => {}
-                later if later > now => {
-                    self.deadlines.insert((later, name));
-                }
-                _ => self.remove(&name),
+        while let Some((name, body)) = self.entries.remove_expired(now) {
+            self.forget(&name, &body);
+        }
+    }
+
+    /// Lets nothing lead to an entry that was taken out.
+    fn forget(&mut self, home: &str, body: &Body) {
+        if let Body::Session(session) = body {
+            for (name, _) in session.keys.iter(home) {
+                self.unpoint(name, home);
             }
+        }
+    }
+
+    /// Lets a name not lead to `home`.
+    fn unpoint(&mut self, name: &str, home: &str) {
+        if self.pointers.get(name).is_some_and(|to| **to == *home) {
+            self.pointers.remove(name);
         }
     }
 }
@@ -434,18 +363,10 @@ impl Backend for MemoryStore {
     }
 }
 
-fn is(session: &Session, uuid: &str) -> bool {
-    session.uuid == parse_uuid(uuid)
-}
-
 fn parse_uuid(uuid: &str) -> Uuid {
     uuid.strip_prefix(UUID_PREFIX)
         .and_then(|uuid| Uuid::parse_str(uuid).ok())
         .unwrap_or_default()
-}
-
-fn boxed(text: Option<&String>) -> Option<Box<str>> {
-    text.map(|text| text.as_str().into())
 }
 
 fn stored(home: &str, session: &Session, ageing: bool) -> Stored {
@@ -454,19 +375,19 @@ fn stored(home: &str, session: &Session, ageing: bool) -> Stored {
         home: home.to_owned(),
         keys: session
             .keys
-            .iter()
-            .map(|(key, resource)| (key.to_string(), resource.as_deref().map(str::to_owned)))
+            .iter(home)
+            .map(|(name, resource)| (name.to_owned(), resource.map(str::to_owned)))
             .collect(),
-        text: session.text.to_string(),
+        text: session.text.join(),
         version: session.version,
         ageing,
         ages_in: None,
     }
 }
 
-fn text_of(name: &str, entry: &Entry) -> String {
-    match &entry.body {
-        Body::Value(text) => text.to_string(),
+fn text_of(name: &str, body: &Body) -> String {
+    match body {
+        Body::Value(text) => text.join(),
         Body::Session(session) => stored(name, session, false).envelope(),
     }
 }

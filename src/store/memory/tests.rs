@@ -1,3 +1,4 @@
+use super::entries::Entry;
 use super::*;
 
 fn uuid() -> Arc<str> {
@@ -39,7 +40,7 @@ fn remove(store: &mut MemoryStore, of: Option<(&Arc<str>, &str)>, name: &str) ->
 }
 
 fn is_empty(store: &MemoryStore) -> bool {
-    store.entries.is_empty() && store.pointers.is_empty() && store.deadlines.is_empty()
+    store.entries.is_empty() && store.pointers.is_empty()
 }
 
 #[test]
@@ -60,6 +61,57 @@ fn every_key_finds_the_session_and_the_last_one_removes_it() {
         assert_eq!(remove(&mut store, None, last), 0);
         assert!(is_empty(&store));
     }
+}
+
+#[test]
+fn what_is_kept_with_a_key_stays_with_it() {
+    let (mut store, id) = (MemoryStore::new(None), uuid());
+    store
+        .perform(create(&id, &["mks:a"], "{}", None))
+        .expect("stored");
+    let mut put = |name: &str, resource: Option<&str>| {
+        let update = Update {
+            uuid: Arc::clone(&id),
+            home: "mks:a".into(),
+            base: "{}".into(),
+            text: "{}".into(),
+            known: Vec::new(),
+            added: vec![(name.into(), resource.map(str::to_owned))],
+            ttl: None,
+            basis: None,
+            number: 0,
+            again: false,
+        };
+        store.perform(Op::Update(update)).expect("stored");
+        let found = load(&mut store, "mks:a").expect("found").keys;
+        let keys = found
+            .iter()
+            .map(|(name, kept)| format!("{name}={}", kept.as_deref().unwrap_or_default()));
+        keys.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(put("mks:a", None), "mks:a=");
+    assert_eq!(put("mks:a", Some("1")), "mks:a=1");
+    assert_eq!(put("mks:b", Some("2")), "mks:a=1 mks:b=2");
+    assert_eq!(put("mks:b", None), "mks:a=1 mks:b=");
+    assert_eq!(put("mks:a", None), "mks:b= mks:a=");
+    assert_eq!(remove(&mut store, Some((&id, "mks:a")), "mks:b"), 1);
+    assert_eq!(remove(&mut store, Some((&id, "mks:a")), "mks:b"), 1);
+    assert_eq!(remove(&mut store, Some((&id, "mks:a")), "mks:a"), 0);
+    assert!(is_empty(&store));
+}
+
+#[test]
+fn a_deadline_that_was_moved_holds() {
+    let (mut store, id) = (MemoryStore::new(None), uuid());
+    store
+        .perform(create(&id, &["mks:a"], "{}", Some(100)))
+        .expect("stored");
+    store.entries.touch("mks:a", Some(200), 50);
+    store.expire(249);
+    assert!(store.entries.peek("mks:a").is_some());
+    store.entries.touch("mks:a", Some(10), 249);
+    store.expire(259);
+    assert!(is_empty(&store));
 }
 
 #[test]
@@ -136,6 +188,12 @@ fn what_has_expired_is_gone_with_its_keys() {
         .expect("stored");
     assert_eq!(load(&mut store, "mks:a"), None);
     assert!(is_empty(&store));
+}
+
+#[test]
+fn an_entry_with_its_name_and_links_fits_its_block() {
+    // The next size of the allocator is 160 bytes.
+    assert!(size_of::<(Rc<str>, Entry, [usize; 2])>() <= 128);
 }
 
 #[test]
