@@ -240,11 +240,11 @@ impl Stored {
 #[must_use]
 pub fn quoted(text: &str) -> String {
     // Few texts have something to escape, and that is found out at once for many bytes (1 KB: 0.05 us against 0.3).
-    let is_plain = |byte: u8| (byte >= b' ') & (byte != b'"') & (byte != b'\\');
-    if text
+    let is_special = |byte| matches!(byte, 0..=0x1f | b'"' | b'\\');
+    let has_special = text
         .bytes()
-        .fold(true, |plain, byte| plain & is_plain(byte))
-    {
+        .fold(false, |found, byte| found | is_special(byte));
+    if !has_special {
         return ["\"", text, "\""].concat();
     }
     // A string can always be written.

@@ -8,7 +8,6 @@
 //! Connections are made on a thread of their own ([`Link::drive`]), where names are looked up and time passes. One that
 //! is made is taken ([`Link::fresh`]) and used by the thread of JavaScript, until it is lost ([`Link::lose`]).
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -79,10 +78,29 @@ pub struct Counts {
 /// Where the reply to a command goes.
 pub type Answer = oneshot::Sender<Result<Value, Failure>>;
 
+/// Commands that wait for being sent.
+#[derive(Default)]
+pub struct Queue {
+    /// As they are sent.
+    pub bytes: Vec<u8>,
+    /// Who waits for the reply of each.
+    pub answers: Vec<Answer>,
+}
+
+impl Queue {
+    /// Adds a command; its reply comes with what this gives.
+    pub fn push(&mut self, command: &Cmd) -> oneshot::Receiver<Result<Value, Failure>> {
+        let (sender, answer) = oneshot::channel();
+        command.write_packed_command(&mut self.bytes);
+        self.answers.push(sender);
+        answer
+    }
+}
+
 /// See the module.
 pub struct Link {
     config: Arc<Config>,
-    queue: Mutex<VecDeque<(Cmd, Answer)>>,
+    queue: Mutex<Queue>,
     standing: Mutex<Standing>,
     /// A connection that nobody has taken yet.
     fresh: Mutex<Option<Stream>>,
@@ -137,7 +155,7 @@ impl Link {
     }
 
     /// The commands that wait for being sent.
-    pub fn waiting(&self) -> MutexGuard<'_, VecDeque<(Cmd, Answer)>> {
+    pub fn waiting(&self) -> MutexGuard<'_, Queue> {
         lock(&self.queue)
     }
 
@@ -155,21 +173,25 @@ impl Link {
         self.halt.notify_one();
     }
 
-    /// Executes a command.
-    pub async fn request(&self, command: Cmd) -> Result<Value, Failure> {
-        if let Standing::Down(error) = &*lock(&self.standing) {
-            return Err(Failure::Refused(error.clone()));
-        }
-        let (sender, answer) = oneshot::channel();
-        lock(&self.queue).push_back((command, sender));
-        // Nobody is left to answer: the link was stopped, or lost the command with its connection.
-        answer.await.unwrap_or_else(|_| {
-            if self.stopping.load(Relaxed) {
-                return Err(Failure::Refused(stopped()));
+    /// Has a command executed, and gives what it answers.
+    pub fn request<'a>(
+        &'a self,
+        command: &Cmd,
+    ) -> impl Future<Output = Result<Value, Failure>> + use<'a> {
+        let refused = match &*lock(&self.standing) {
+            Standing::Down(error) => Some(error.clone()),
+            _ => None,
+        };
+        let asked = refused.map_or_else(|| Ok(lock(&self.queue).push(command)), Err);
+        async move {
+            match asked {
+                Err(refused) => Err(Failure::Refused(refused)),
+                // Nobody is left to answer: the link was stopped.
+                Ok(answer) => answer
+                    .await
+                    .unwrap_or_else(|_| Err(Failure::Refused(stopped()))),
             }
-            let lost = Error::new(Kind::Unavailable, "the connection to Redis was lost");
-            Err(Failure::Lost(lost))
-        })
+        }
     }
 
     /// Connects, and connects again when the connection is lost: until it is stopped.
@@ -214,12 +236,12 @@ impl Link {
                 }
             }
         }
-        lock(&self.queue).clear();
+        *lock(&self.queue) = Queue::default();
     }
 
     fn refuse(&self, error: &Error) {
         *lock(&self.standing) = Standing::Down(error.clone());
-        for (_, answer) in lock(&self.queue).drain(..) {
+        for answer in std::mem::take(&mut *lock(&self.queue)).answers {
             let _ = answer.send(Err(Failure::Refused(error.clone())));
         }
         (self.changed)();

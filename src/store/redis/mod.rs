@@ -17,6 +17,7 @@ mod scan;
 mod wire;
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
@@ -101,7 +102,7 @@ impl Backend for RedisStore {
             self.pool.close();
             return Some(Ok(Reply::Done));
         }
-        let links = Arc::clone(&self.pool.links);
+        let links = Rc::clone(&self.pool.links);
         self.running.push(Box::pin(async move {
             let reply = perform(&links, &mut op).await;
             let failed = |error| Failed {

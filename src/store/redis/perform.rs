@@ -1,5 +1,6 @@
 //! Each operation as Redis commands. One round trip each, but for what is rare; `docs/storage.md` lists them.
 
+use std::io::Write as _;
 use std::sync::{Arc, LazyLock};
 
 use redis::{Cmd, RedisWrite, Script, ServerErrorKind, Value};
@@ -93,19 +94,22 @@ impl Links {
 
     /// One command on the connection of `name`.
     pub async fn one(&self, name: &str, command: Cmd) -> Result<Value> {
-        checked(name, self.of(name).request(command).await?)
+        checked(name, self.of(name).request(&command).await?)
     }
 
     /// One command that may be done twice: it is repeated when its connection is lost.
     pub async fn surely(&self, name: &str, command: Cmd) -> Result<Value> {
-        self.repeated(name, &|| command.clone()).await
+        self.repeated(name, || self.of(name).request(&command))
+            .await
     }
 
-    /// The same, of a command that is made anew for each attempt.
-    async fn repeated(&self, name: &str, make: &(dyn Fn() -> Cmd + Sync)) -> Result<Value> {
+    async fn repeated<Asked>(&self, name: &str, ask: impl Fn() -> Asked) -> Result<Value>
+    where
+        Asked: Future<Output = std::result::Result<Value, Failure>>,
+    {
         let mut attempt = 1;
         loop {
-            match self.of(name).request(make()).await {
+            match ask().await {
                 Err(Failure::Lost(error))
                     if attempt < ATTEMPTS && error.kind == Kind::Unavailable =>
                 {
@@ -119,7 +123,7 @@ impl Links {
     /// Whether all connections can be used.
     pub async fn ping(&self) -> Result<()> {
         for link in &self.all {
-            checked("", link.request(redis::cmd("PING")).await?)?;
+            checked("", link.request(&redis::cmd("PING")).await?)?;
         }
         Ok(())
     }
@@ -131,27 +135,35 @@ impl Links {
         script: &Known,
         home: &str,
         keys: &[&str],
-        arguments: &(dyn Fn(&mut Cmd) + Sync),
+        arguments: &dyn Fn(&mut Cmd),
     ) -> Result<Value> {
-        let command = |verb: &str, body: &str| {
-            let mut command = Cmd::with_capacity(32, 1024);
-            command.arg(verb);
-            command.write_arg(body.as_bytes());
-            command.write_arg_fmt(keys.len() + 1);
+        let ask = |verb: &str, body: &str| {
+            let command = &mut *self.scratch.borrow_mut();
+            command.clear();
+            command.arg(verb).arg(body).arg(keys.len() + 1);
             for name in std::iter::once(&home).chain(keys) {
-                command.write_arg_fmt(format_args!("{}{name}", self.config.prefix));
+                joined(command, &self.config.prefix, name);
             }
-            arguments(&mut command);
-            command
+            arguments(command);
+            self.of(home).request(command)
         };
-        let known = || command("EVALSHA", &script.digest);
-        match self.repeated(home, &known).await {
+        let known = || ask("EVALSHA", &script.digest);
+        match self.repeated(home, known).await {
             Err(error) if error.kind == Kind::Store && error.message.starts_with("NOSCRIPT") => {
-                self.repeated(home, &|| command("EVAL", script.text)).await
+                self.repeated(home, || ask("EVAL", script.text)).await
             }
             reply => reply,
         }
     }
+}
+
+/// Two texts as one argument.
+pub fn joined(command: &mut Cmd, first: &str, second: &str) {
+    let mut argument = command.writer_for_next_arg();
+    // Writing to memory does not fail.
+    let _ = argument
+        .write_all(first.as_bytes())
+        .and_then(|()| argument.write_all(second.as_bytes()));
 }
 
 /// An error that the server answered with, as ours.
@@ -226,7 +238,7 @@ async fn remove_key(links: &Links, remove: &mut RemoveKey) -> Result<(u64, u64)>
     };
     let arguments = |command: &mut Cmd| {
         taken_from(command, uuid, &links.writer, remove.number, &remove.name);
-        command.write_arg_fmt(remove.ttl.unwrap_or(0));
+        command.arg(remove.ttl.unwrap_or(0));
         if let Some(fields) = &fields {
             fields.write(command);
         }
@@ -253,7 +265,7 @@ async fn remove_key(links: &Links, remove: &mut RemoveKey) -> Result<(u64, u64)>
 fn taken_from(command: &mut Cmd, uuid: &str, writer: &str, number: u64, name: &str) {
     command.write_arg(uuid.as_bytes());
     command.write_arg(writer.as_bytes());
-    command.write_arg_fmt(number);
+    command.arg(number);
     command.write_arg(name.as_bytes());
 }
 
@@ -278,7 +290,7 @@ async fn destroy(links: &Links, destroy: &Destroy) -> Result<()> {
         if !destroy.known.contains(&name) {
             let arguments = |command: &mut Cmd| {
                 taken_from(command, &destroy.uuid, &links.writer, 0, &name);
-                command.write_arg_fmt(0);
+                command.arg(0);
             };
             links
                 .script(&REMOVE, &destroy.home, &[&name], &arguments)

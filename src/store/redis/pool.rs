@@ -1,14 +1,17 @@
 //! The connections of a store. They are made by a thread of their own, and used by the thread of JavaScript: what is
 //! written and read here never waits.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
+use std::hash::BuildHasher;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use redis::{PushKind, RedisError, Value};
+use redis::{Cmd, PushKind, RedisError, Value};
 use uuid::Uuid;
 
 use super::config::Config;
@@ -31,15 +34,15 @@ pub struct Links {
     pub all: Vec<Arc<Link>>,
     /// What this process's writes are known by: the field of a session that has the number of the last one.
     pub writer: String,
+    /// Room for one command, while it is made.
+    pub scratch: RefCell<Cmd>,
 }
 
 impl Links {
     /// The link for a place: always the same one.
     pub fn of(&self, place: &str) -> &Link {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        place.hash(&mut hasher);
-        let index = usize::try_from(hasher.finish() % self.all.len() as u64).unwrap_or(0);
+        let hash = foldhash::fast::FixedState::default().hash_one(place);
+        let index = usize::try_from(hash % self.all.len() as u64).unwrap_or(0);
         &self.all[index]
     }
 }
@@ -47,7 +50,7 @@ impl Links {
 /// See the module.
 pub struct Pool {
     /// The links.
-    pub links: Arc<Links>,
+    pub links: Rc<Links>,
     /// The connection of each link that has one.
     wires: Vec<Option<Wire>>,
     watcher: Watcher,
@@ -101,10 +104,11 @@ impl Pool {
             .map_err(no_thread)?;
         Ok(Self {
             wires: all.iter().map(|_| None).collect(),
-            links: Arc::new(Links {
+            links: Rc::new(Links {
                 config,
                 all,
                 writer: format!("~{}", &Uuid::new_v4().simple().to_string()[..12]),
+                scratch: RefCell::default(),
             }),
             watcher,
             changed,
@@ -155,18 +159,15 @@ impl Pool {
         for (link, slot) in self.links.all.iter().zip(&mut self.wires) {
             let Some(wire) = slot else { continue };
             let mut waiting = link.waiting();
-            if waiting.is_empty() {
+            if waiting.answers.is_empty() {
                 continue;
             }
             let counts = &link.counts;
-            let size = waiting.len() as u64;
+            let size = waiting.answers.len() as u64;
             counts.batches.fetch_add(1, Relaxed);
             counts.commands.fetch_add(size, Relaxed);
             counts.largest.fetch_max(size, Relaxed);
-            let now = Instant::now();
-            for (command, answer) in waiting.drain(..) {
-                wire.add(&command, answer, now);
-            }
+            wire.add(&mut waiting, Instant::now());
             drop(waiting);
             if let Err(error) = wire.write() {
                 let failure = Failure::Lost(explain(&error.into(), &self.links.config));

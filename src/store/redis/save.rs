@@ -4,7 +4,7 @@
 use redis::{Cmd, RedisWrite, Value};
 
 use super::layout;
-use super::perform::SAVE;
+use super::perform::{SAVE, joined};
 use super::pool::Links;
 use crate::error::{Error, Kind, Result};
 use crate::fields::{self, Changes};
@@ -27,23 +27,23 @@ impl Fields<'_> {
     pub fn write(&self, command: &mut Cmd) {
         let (set, removed) = (&self.changes.set, &self.changes.removed);
         let count = 1 + self.more.len() + self.keys.len() + set.len();
-        command.write_arg_fmt(2 * count);
+        command.arg(2 * count);
         command.write_arg(b"ttl");
-        command.write_arg_fmt(layout::ttl_field(self.ttl.unwrap_or(0)));
+        command.arg(layout::ttl_field(self.ttl.unwrap_or(0)));
         for (name, value) in self.more {
             command.write_arg(name.as_bytes());
             command.write_arg(value.as_bytes());
         }
         for (name, resource) in self.keys {
-            command.write_arg_fmt(format_args!("@{name}"));
+            joined(command, "@", name);
             command.write_arg(resource.as_deref().unwrap_or_default().as_bytes());
         }
         for (name, value) in set {
-            command.write_arg_fmt(format_args!(".{name}"));
+            joined(command, ".", name);
             command.write_arg(value.as_bytes());
         }
         for name in removed {
-            command.write_arg_fmt(format_args!(".{name}"));
+            joined(command, ".", name);
         }
     }
 }
@@ -74,11 +74,11 @@ impl Save<'_> {
             for text in [self.uuid, self.mode] {
                 command.write_arg(text.as_bytes());
             }
-            command.write_arg_fmt(self.ttl.unwrap_or(0));
+            command.arg(self.ttl.unwrap_or(0));
             for text in [&links.writer, self.number, &self.basis] {
                 command.write_arg(text.as_bytes());
             }
-            command.write_arg_fmt(self.added.len());
+            command.arg(self.added.len());
             for (name, _) in self.added {
                 command.write_arg(name.as_bytes());
             }

@@ -84,7 +84,7 @@ async fn each(
     for place in places {
         let mut command = redis::cmd(verb);
         command.arg(place).arg(argument);
-        asked.push(links.of(place).request(command));
+        asked.push(links.of(place).request(&command));
     }
     let replies = join_all(asked).await;
     let replies = places.iter().zip(replies);

@@ -9,9 +9,9 @@ use std::os::windows::io::AsRawSocket;
 use std::os::{fd::AsRawFd, unix::net::UnixStream};
 use std::time::{Duration, Instant};
 
-use redis::{Cmd, Parser, PushKind, RedisError, Value};
+use redis::{Parser, PushKind, RedisError, Value};
 
-use super::link::Answer;
+use super::link::{Answer, Queue};
 
 /// A socket as the system calls it.
 #[cfg(unix)]
@@ -130,10 +130,15 @@ impl Wire {
         self.watch.ready()
     }
 
-    /// Adds a command to what is to be written.
-    pub fn add(&mut self, command: &Cmd, answer: Answer, now: Instant) {
-        command.write_packed_command(&mut self.out);
-        self.asked.push_back((answer, now));
+    /// Takes commands over, to be written.
+    pub fn add(&mut self, queue: &mut Queue, now: Instant) {
+        if self.out.is_empty() {
+            std::mem::swap(&mut self.out, &mut queue.bytes);
+        } else {
+            self.out.append(&mut queue.bytes);
+        }
+        let answers = queue.answers.drain(..);
+        self.asked.extend(answers.map(|answer| (answer, now)));
     }
 
     /// Writes what there is room for.
@@ -239,15 +244,16 @@ mod tests {
     }
 
     fn ask(wire: &mut Wire, argument: &str) -> oneshot::Receiver<Reply> {
-        let (sender, receiver) = oneshot::channel();
-        wire.add(redis::cmd("ECHO").arg(argument), sender, Instant::now());
-        receiver
+        let mut queue = Queue::default();
+        let answer = queue.push(redis::cmd("ECHO").arg(argument));
+        wire.add(&mut queue, Instant::now());
+        answer
     }
 
     type Reply = std::result::Result<Value, super::super::link::Failure>;
 
-    fn silent(kind: PushKind, _: Vec<Value>) {
-        panic!("{kind:?}");
+    fn silent(_: PushKind, _: Vec<Value>) {
+        panic!("the server has said nothing");
     }
 
     #[test]
