@@ -13,7 +13,7 @@ const { Content, SessionData, attach } = require('./session-data');
 const Updates = require('./session-update');
 const promised = require('./promised');
 
-// extents of a save, as NativeEngine#save has them
+// extents of a save, as engineSave() has them
 const CHANGES = 0;
 const ALWAYS = 1;
 

@@ -146,7 +146,7 @@ class NativeStore extends Store {
 
   // What the store has done since it was made.
   stats() {
-    return JSON.parse(this.engine.native.stats());
+    return this.engine.stats();
   }
 
   // Finishes what was asked for, within `timeout` ms, then lets go of everything: close([{timeout}][, callback]).
