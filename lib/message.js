@@ -3,6 +3,7 @@
 // plan is carried out: a session is made or loaded and attached, res.send and res.ack wait for what has to be saved.
 
 const debug = require('debug')('drachtio:session');
+const { attachRequest } = require('./attach');
 const codec = require('./codec');
 const diagnostics = require('./diagnostics');
 const native = require('./native');
@@ -144,7 +145,7 @@ class Message {
     req.sessionID ??= this.id;
     req.sessionStore = this.engine.store;
     req.resolvers = codec.resolvers;
-    if (req.mks !== mks) mks.attachTo(req);
+    if (req.mks !== mks) attachRequest(req, mks);
     mks.hold();
     this.holds = true;
     if (diagnostics.message.hasSubscribers) this.tell();

@@ -3,13 +3,14 @@
 // changed and what is written are the native engine's.
 
 const { inspect } = require('node:util');
+const { attach } = require('./attach');
 const codec = require('./codec');
 const native = require('./native');
 const SessionError = require('./errors');
 const { Engine } = require('./engine');
 const find = require('./session-find');
 const Keys = require('./session-keys');
-const { Content, SessionData, attach } = require('./session-data');
+const { Content, SessionData } = require('./session-data');
 const Updates = require('./session-update');
 const promised = require('./promised');
 
