@@ -95,7 +95,7 @@ class Message {
         this.engine.report(err);
         return this.withoutStore(err, next);
       }
-      debug('%s %s: %s', this.req.method, this.id, found ? 'loaded' : 'no session, an empty one');
+      if (debug.enabled) debug('%s %s: %s', this.req.method, this.id, found ? 'loaded' : 'no session, an empty one');
       this.attach(found || this.standIn(false), next);
     };
     Session.find(this.engine.store, this.id, loaded, this.known);
@@ -275,7 +275,9 @@ class Message {
   // `confirmed`: the host will tell whether the response was sent
   finish(status, end, leave, confirmed) {
     const { mks, plan } = this;
-    debug('%s %s: %d, %s', this.req.method, this.id, status, end === Finish.REMOVE ? 'key removed' : 'saved');
+    if (debug.enabled) {
+      debug('%s %s: %d, %s', this.req.method, this.id, status, end === Finish.REMOVE ? 'key removed' : 'saved');
+    }
     const done = (err) => {
       const decided = plan & (Plan.FORMS_DIALOG | Plan.ENDS_DIALOG);
       if (decided && mks.pending === this.id) mks.pending = undefined;

@@ -64,7 +64,7 @@ function session(options = {}) {
     }
     const message = new Message(engine, host, req, res, id, onStoreFailure);
     if (dialogsOnly && !message.isOfDialog) return next();
-    debug('%s %s from %s, plan %d', req.method, id, req.source, message.plan);
+    if (debug.enabled) debug('%s %s from %s, plan %d', req.method, id, req.source, message.plan);
     if (message.plan === 0) return next();
     message.begin(next);
   };

@@ -230,7 +230,7 @@ class Session {
     const all = (err) => waiting.forEach((each) => each(err));
     const over = (err, left) => {
       this.#removals.delete(id);
-      this.#keys.forget(id);
+      this.#keys.forget(id, !err);
       this.engine.strike(id, this);
       if (left === 0) this.#isStored = false;
       // another process has added a key
