@@ -81,7 +81,7 @@ pub fn record_keys(record: HeldRecord) -> Vec<String> {
         .borrow()
         .keys
         .iter()
-        .map(|key| key.name.clone())
+        .map(|key| key.name.to_string())
         .collect()
 }
 
@@ -93,7 +93,7 @@ pub fn record_resource(record: HeldRecord, name: String) -> Option<String> {
         .borrow()
         .keys
         .iter()
-        .find(|key| key.name == name)
+        .find(|key| *key.name == *name)
         .and_then(|key| key.resource.clone())
 }
 

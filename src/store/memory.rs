@@ -161,7 +161,7 @@ impl MemoryStore {
     }
 
     fn create(&mut self, create: &Create, now: u64) -> Result<Saved> {
-        let mut home: Rc<str> = create.home.as_str().into();
+        let mut home: Rc<str> = (&*create.home).into();
         let mut saved = Saved {
             version: 1,
             ..Saved::default()
@@ -175,7 +175,7 @@ impl MemoryStore {
                 }
                 if resident.keys.len() > usize::from(has_key) {
                     home = format!("{home}#{}", create.uuid).into();
-                    saved.home = Some(home.to_string());
+                    saved.home = Some((&*home).into());
                 }
             }
             _ => {}
@@ -209,10 +209,10 @@ impl MemoryStore {
         let uuid = format!("{UUID_PREFIX}{}", resident.uuid);
         let update = Update {
             uuid: uuid.as_str().into(),
-            home: create.home.clone(),
+            home: Arc::clone(&create.home),
             base: fields::EMPTY.into(),
             text: Arc::clone(&create.text),
-            known: vec![create.home.clone()],
+            known: vec![Arc::clone(&create.home)],
             added: create.keys.clone(),
             ttl: create.ttl,
             basis: None,
@@ -310,7 +310,7 @@ impl MemoryStore {
             version: 0,
         };
         let home = match &remove.of {
-            Some((uuid, home)) if self.session(home, uuid).is_some() => home.as_str().into(),
+            Some((uuid, home)) if self.session(home, uuid).is_some() => (&**home).into(),
             Some(_) => return Ok(nothing),
             None => self.home_of(&remove.name),
         };
@@ -320,7 +320,7 @@ impl MemoryStore {
         {
             let update = Update {
                 uuid: Arc::clone(uuid),
-                home: home.clone(),
+                home: Arc::clone(home),
                 base: Arc::clone(base),
                 text: Arc::clone(text),
                 known: Vec::new(),
@@ -451,11 +451,11 @@ fn boxed(text: Option<&String>) -> Option<Box<str>> {
 fn stored(home: &str, session: &Session, ageing: bool) -> Stored {
     Stored {
         uuid: format!("{UUID_PREFIX}{}", session.uuid),
-        home: home.to_owned(),
+        home: home.into(),
         keys: session
             .keys
             .iter()
-            .map(|(key, resource)| (key.to_string(), resource.as_deref().map(str::to_owned)))
+            .map(|(key, resource)| ((&**key).into(), resource.as_deref().map(str::to_owned)))
             .collect(),
         text: session.text.to_string(),
         version: session.version,
