@@ -16,92 +16,106 @@ export declare class ExternalObject<T> {
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-/** The engine of one store. See the module for how operations answer. */
-export declare class NativeEngine {
-  /** An engine over the memory store; `options` is the JSON text of `{max, ttl}`. */
-  static memory(options: string): NativeEngine
-  /**
-   * An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. `wake` is called when there is
-   * something to drain; it does not keep the process alive.
-   */
-  static redis(options: string, wake: () => void): NativeEngine
-  /** An engine over a store written in JavaScript, driven by [`NativeEngine::calls`] and [`NativeEngine::answer`]. */
-  static foreign(): NativeEngine
-  /** What an operation may take, ms. */
-  setTimeout(timeout: number): void
-  /** What an operation may take, ms. */
-  get timeout(): number
-  /**
-   * Finds the session that has the key `id`; `live` is the one that is here under that key. Gives a session, `null`
-   * if there is none, `true` if `live` is up to date, `false` if it has to be merged. With
-   * `lenient`, `live` is not taken for removed where the key leads nowhere.
-   */
-  load(op: number, id: string, live?: ExternalObject<Shared> | undefined | null, lenient?: boolean | undefined | null): Cell
-  /**
-   * Saves a session. `text` is absent while nobody has read its data; `extent` is 0 for what has changed, 1 for
-   * even nothing, 2 for the short wait of a challenged request; `ttl` is in ms. With `if_unchanged` it fails where
-   * somebody else has stored something since this process last saw the session.
-   */
-  save(op: number, record: ExternalObject<Shared>, text: string | undefined | null, extent: number, ttl?: number | undefined | null, ifUnchanged?: boolean | undefined | null): Cell
-  /**
-   * Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
-   * it has to be merged. One that `insists` has failed often, and is to have the next turn.
-   */
-  swap(op: number, record: ExternalObject<Shared>, text: string, insists: boolean, ttl?: number | undefined | null): Cell
-  /** Takes a key away, and with the last one the session. Gives how many are left. */
-  removeKey(op: number, record: ExternalObject<Shared>, id: string, text?: string | undefined | null, ttl?: number | undefined | null): Cell
-  /** Removes a session with all of its keys. */
-  destroy(op: number, record: ExternalObject<Shared>): Cell
-  /** The JSON text stored under `name`, or `null`. */
-  get(op: number, name: string): Cell
-  /** Stores a value: its JSON text, or with `is_string` a string that is to be written as JSON here; `ttl` in ms. */
-  set(op: number, name: string, text: string, ttl?: number | undefined | null, isString?: boolean | undefined | null): Cell
-  /** Removes a value, or a session with its keys. */
-  delete(op: number, name: string): Cell
-  /** Starts a time to live anew; `ttl` in ms. */
-  touch(op: number, name: string, ttl?: number | undefined | null): Cell
-  /** The texts of everything that is stored. */
-  all(op: number): Cell
-  /** The names of everything that is stored. */
-  ids(op: number): Cell
-  /** How much is stored. */
-  length(op: number): Cell
-  /** Removes everything. */
-  clear(op: number): Cell
-  /** Finishes what was asked for within `timeout` ms, then lets go of the store. */
-  close(op: number, timeout: number): Cell
-  /** Hands over what was asked for since the last time: an operation that gave `undefined` may wait for this. */
-  flush(): void
-  /** How many operations are under way. */
-  get pending(): number
-  /** Whether [`NativeEngine::expire`] has something to do though nobody waits for an operation. */
-  get restless(): boolean
-  /** What the engine has done: the JSON text of `StoreStats`. */
-  stats(): string
-  /**
-   * What was completed, in pairs one after the other: `op` and its value; or, where it failed, `-op` and the code and
-   * the message; or 0, the name of an event and its texts.
-   */
-  drain(): Array<Cell>
-  /** Fails what has waited for too long; drain afterwards. */
-  expire(): void
-  /**
-   * What a store written in JavaScript has to be asked, flat: id, method, name, JSON text or `null`, ttl in ms or
-   * `null`.
-   */
-  calls(): Array<Cell>
-  /** What a store written in JavaScript answered: an error's message, or the JSON text of a value, or nothing. */
-  answer(id: number, error?: string | undefined | null, text?: string | undefined | null): void
-}
-
 /** One of a session that has ended: it has no keys, and never will. */
 export declare function endedRecord(): ExternalObject<Shared>
+
+/** The texts of everything that is stored. */
+export declare function engineAll(engine: HeldEngine, op: number): Cell
+
+/** What a store written in JavaScript answered: an error's message, or the JSON text of a value, or nothing. */
+export declare function engineAnswer(engine: HeldEngine, id: number, error?: string | undefined | null, text?: string | undefined | null): void
+
+/**
+ * What a store written in JavaScript has to be asked, flat: id, method, name, JSON text or `null`, ttl in ms or
+ * `null`.
+ */
+export declare function engineCalls(engine: HeldEngine): Array<Cell>
+
+/** Removes everything. */
+export declare function engineClear(engine: HeldEngine, op: number): Cell
+
+/** Finishes what was asked for within `timeout` ms, then lets go of the store. */
+export declare function engineClose(engine: HeldEngine, op: number, timeout: number): Cell
+
+/** Removes a value, or a session with its keys. */
+export declare function engineDelete(engine: HeldEngine, op: number, name: string): Cell
+
+/** Removes a session with all of its keys. */
+export declare function engineDestroy(engine: HeldEngine, op: number, record: HeldRecord): Cell
+
+/**
+ * What was completed, in pairs one after the other: `op` and its value; or, where it failed, `-op` and the code and
+ * the message; or 0, the name of an event and its texts.
+ */
+export declare function engineDrain(engine: HeldEngine): Array<Cell>
+
+/** Fails what has waited for too long; drain afterwards. */
+export declare function engineExpire(engine: HeldEngine): void
+
+/** Hands over what was asked for since the last time: an operation that gave `undefined` may wait for this. */
+export declare function engineFlush(engine: HeldEngine): void
+
+/** The JSON text stored under `name`, or `null`. */
+export declare function engineGet(engine: HeldEngine, op: number, name: string): Cell
+
+/** The names of everything that is stored. */
+export declare function engineIds(engine: HeldEngine, op: number): Cell
+
+/** How much is stored. */
+export declare function engineLength(engine: HeldEngine, op: number): Cell
+
+/**
+ * Finds the session that has the key `id`; `live` is the one that is here under that key. Gives a session, `null`
+ * if there is none, `true` if `live` is up to date, `false` if it has to be merged. With
+ * `lenient`, `live` is not taken for removed where the key leads nowhere.
+ */
+export declare function engineLoad(engine: HeldEngine, op: number, id: string, live?: HeldRecord | undefined | null, lenient?: boolean | undefined | null): Cell
+
+/** Takes a key away, and with the last one the session. Gives how many are left. */
+export declare function engineRemoveKey(engine: HeldEngine, op: number, record: HeldRecord, id: string, text?: string | undefined | null, ttl?: number | undefined | null): Cell
+
+/** Whether [`engine_expire`] has something to do though nobody waits for an operation. */
+export declare function engineRestless(engine: HeldEngine): boolean
+
+/**
+ * Saves a session. `text` is absent while nobody has read its data; `extent` is 0 for what has changed, 1 for
+ * even nothing, 2 for the short wait of a challenged request; `ttl` is in ms. With `if_unchanged` it fails where
+ * somebody else has stored something since this process last saw the session.
+ */
+export declare function engineSave(engine: HeldEngine, op: number, record: HeldRecord, text: string | undefined | null, extent: number, ttl?: number | undefined | null, ifUnchanged?: boolean | undefined | null): Cell
+
+/** Stores a value: its JSON text, or with `is_string` a string that is to be written as JSON here; `ttl` in ms. */
+export declare function engineSet(engine: HeldEngine, op: number, name: string, text: string, ttl?: number | undefined | null, isString?: boolean | undefined | null): Cell
+
+/** What an operation may take, ms. */
+export declare function engineSetTimeout(engine: HeldEngine, timeout: number): void
+
+/** What the engine has done: the JSON text of `StoreStats`. */
+export declare function engineStats(engine: HeldEngine): string
+
+/**
+ * Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
+ * it has to be merged. One that `insists` has failed often, and is to have the next turn.
+ */
+export declare function engineSwap(engine: HeldEngine, op: number, record: HeldRecord, text: string, insists: boolean, ttl?: number | undefined | null): Cell
+
+/** What an operation may take, ms. */
+export declare function engineTimeout(engine: HeldEngine): number
+
+/** Starts a time to live anew; `ttl` in ms. */
+export declare function engineTouch(engine: HeldEngine, op: number, name: string, ttl?: number | undefined | null): Cell
 
 /** What a final response means for the session of a request that had `plan`: a number of `rules::Finish`. */
 export declare function finish(plan: number, facts: number, status: number): number
 
+/** An engine over a store written in JavaScript, driven by [`engine_calls`] and [`engine_answer`]. */
+export declare function foreignEngine(): ExternalObject<Shared>
+
 /** Whether a message with `plan` may be answered 503 when the store has failed: a number of `rules::Refusal`. */
 export declare function mayReject(method: string, plan: number): number
+
+/** An engine over the memory store; `options` is the JSON text of `{max, ttl}`. */
+export declare function memoryEngine(options: string): ExternalObject<Shared>
 
 /** A session that nobody has seen yet. */
 export declare function newRecord(): ExternalObject<Shared>
@@ -122,46 +136,52 @@ export declare function plan(method: string, facts: number, status: number): num
  * Takes over what a load brought for a session that is here already: `null` if it is another session, otherwise
  * whether there is something to merge.
  */
-export declare function recordAbsorb(record: ExternalObject<Shared>, fresh: ExternalObject<Shared>): boolean | null
+export declare function recordAbsorb(record: HeldRecord, fresh: HeldRecord): boolean | null
 
 /** Adds a key, or gives the one there is another resource; it is stored with the next save. */
-export declare function recordAddKey(record: ExternalObject<Shared>, id: string, resource?: string | undefined | null): void
+export declare function recordAddKey(record: HeldRecord, id: string, resource?: string | undefined | null): void
 
 /** Whether others have written what is not known here. */
-export declare function recordIsBehind(record: ExternalObject<Shared>): boolean
+export declare function recordIsBehind(record: HeldRecord): boolean
 
 /** Whether a save of the text that JavaScript has given or got last would write nothing. */
-export declare function recordIsClean(record: ExternalObject<Shared>): boolean
+export declare function recordIsClean(record: HeldRecord): boolean
 
 /** Whether a save of `text` (absent: nobody has read the data) would write anything. */
-export declare function recordIsDirty(record: ExternalObject<Shared>, text?: string | undefined | null): boolean
+export declare function recordIsDirty(record: HeldRecord, text?: string | undefined | null): boolean
 
 /** Whether it was removed or has expired. */
-export declare function recordIsRemoved(record: ExternalObject<Shared>): boolean
+export declare function recordIsRemoved(record: HeldRecord): boolean
 
 /** Whether it is in the store, as far as this process knows. */
-export declare function recordIsStored(record: ExternalObject<Shared>): boolean
+export declare function recordIsStored(record: HeldRecord): boolean
 
 /** The names of its keys. */
-export declare function recordKeys(record: ExternalObject<Shared>): Array<string>
+export declare function recordKeys(record: HeldRecord): Array<string>
 
 /**
  * Merges what a load has brought; `text` is that of the data object, absent while nobody has read it. Gives what is
  * to be done to the object, as `{"set":{...},"removed":[...]}`, or `null`.
  */
-export declare function recordMerge(record: ExternalObject<Shared>, text?: string | undefined | null): string | null
+export declare function recordMerge(record: HeldRecord, text?: string | undefined | null): string | null
 
 /** The JSON text of what is kept with a key, given by its name. */
-export declare function recordResource(record: ExternalObject<Shared>, name: string): string | null
+export declare function recordResource(record: HeldRecord, name: string): string | null
 
 /** The text last stored or loaded. */
-export declare function recordText(record: ExternalObject<Shared>): string
+export declare function recordText(record: HeldRecord): string
 
 /** Who it is. */
-export declare function recordUuid(record: ExternalObject<Shared>): string
+export declare function recordUuid(record: HeldRecord): string
 
 /** The text when all that was asked for is done, for a data object to be made of it. */
-export declare function recordView(record: ExternalObject<Shared>): string
+export declare function recordView(record: HeldRecord): string
+
+/**
+ * An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. `wake` is called when there is
+ * something to drain; it does not keep the process alive.
+ */
+export declare function redisEngine(options: string, wake: () => void): ExternalObject<Shared>
 
 /**
  * What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or

@@ -247,6 +247,24 @@ onEachStore((test, kind) => {
     assert.ok(Array.isArray(req.resolvers) && req.resolvers.includes(Date));
   });
 
+  test('a request has mks and session beside what its host gave it, and no other request of its class has', async (bench) => {
+    class Request extends EventEmitter {}
+    const req = Object.assign(new Request(), { method: 'INVITE', source: 'network', id: 'beside' });
+    await reached(session({ store: bench.first }), req, response());
+    const seen = [];
+    for (const name in req) seen.push(name);
+    assert.deepEqual([seen.includes('mks'), seen.includes('session')], [false, false]);
+    assert.ok(req instanceof Request && req.constructor === Request);
+    assert.deepEqual(
+      [new Request().mks, new Request().session, 'session' in new Request()],
+      [undefined, undefined, false]
+    );
+    const other = new session.Session({ store: bench.first });
+    req.mks = other;
+    assert.equal(req.session, other.session);
+    assert.ok(!Object.keys(req).includes('mks'));
+  });
+
   test('req.session: mks and save are not enumerable, and not data', async (bench) => {
     let data;
     bench.app.invite((req, res) => {

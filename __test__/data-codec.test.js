@@ -4,6 +4,7 @@
 const assert = require('node:assert/strict');
 const test = require('node:test');
 const session = require('..');
+const { isSame, shadowOf } = require('../lib/shadow');
 const { connect, load, openStore, run, save, startRedis, stored } = require('./support/tools');
 
 const { MemoryStore, Session, addClass } = session;
@@ -312,4 +313,21 @@ test('a save within a save, from a toJSON of the application, harms neither', as
     })();
   `);
   assert.equal(ended.out, 'true true true\n', ended.err);
+});
+
+test('data is the same with its properties in another order, and with no other change', () => {
+  const shadow = shadowOf({ a: 1, b: { c: [1, 'x'], d: null } });
+  assert.ok(isSame({ a: 1, b: { c: [1, 'x'], d: null } }, shadow));
+  assert.ok(isSame({ b: { d: null, c: [1, 'x'] }, a: 1 }, shadow));
+  const others = [
+    { a: 1 },
+    { a: 1, b: { c: [1, 'x'], d: null }, e: undefined },
+    { a: 1, e: { c: [1, 'x'], d: null } },
+    { a: 1, b: { c: [1, 'x'] } },
+    { a: 1, b: { c: [1, 'x', 2], d: null } },
+    { a: 1, b: { c: { 0: 1, 1: 'x' }, d: null } },
+    { a: 1, b: [] },
+    { a: 1, b: new Map([['c', 1]]) }
+  ];
+  for (const other of others) assert.ok(!isSame(other, shadow), JSON.stringify(other));
 });

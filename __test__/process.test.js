@@ -6,6 +6,7 @@ const path = require('node:path');
 const test = require('node:test');
 const { pathToFileURL } = require('node:url');
 const { Worker } = require('node:worker_threads');
+const native = require('../lib/native');
 const { freePort } = require('./support/redis');
 const { root, run, startRedis, within } = require('./support/tools');
 
@@ -15,6 +16,16 @@ function ended(result, out) {
   assert.deepEqual([result.stuck, result.code, result.signal], [false, 0, null], result.err);
   assert.equal(result.out, out, result.err);
 }
+
+test('what is not a session, or not an engine, is refused by every function on one', () => {
+  const [engine, record] = [native.foreignEngine(), native.newRecord()];
+  for (const other of [engine, {}, 1, 'mks:a', null, undefined]) {
+    assert.throws(() => native.recordUuid(other));
+    assert.throws(() => native.engineSave(engine, 1, other, '{}', 0));
+  }
+  for (const other of [record, {}, 1, null, undefined]) assert.throws(() => native.engineDrain(other));
+  assert.equal(native.recordUuid(record), native.recordUuid(record));
+});
 
 test('require alone lets the process exit', async () => {
   ended(

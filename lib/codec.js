@@ -117,7 +117,7 @@ function encode(value, what = 'session') {
   let text;
   try {
     text = stringify(value);
-    if (text !== undefined && text.includes('class":') && hasLookAlike(text)) {
+    if (text !== undefined && text.includes('@class":') && hasLookAlike(text)) {
       tags = new WeakSet();
       text = stringify(value, escapeKeys);
     }
@@ -210,7 +210,7 @@ function put(object, key, value) {
 // The value of a JSON text. Instances that have attachSession are added to `instances`.
 function decode(text, instances = []) {
   const value = JSON.parse(text);
-  return text.includes('class":') ? revive(value, instances) : value;
+  return text.includes('@class":') ? revive(value, instances) : value;
 }
 
 module.exports = { addClasses, decode, encode, put, resolvers };

@@ -8,9 +8,27 @@ const diagnostics = require('./diagnostics');
 const promised = require('./promised');
 const Recent = require('./recent');
 const SessionError = require('./errors');
-const { NativeEngine } = require('./native');
+const native = require('./native');
 
 const engines = new WeakMap();
+
+// what an engine is asked, by the names that diagnostics give
+const OPERATIONS = {
+  load: native.engineLoad,
+  save: native.engineSave,
+  swap: native.engineSwap,
+  removeKey: native.engineRemoveKey,
+  destroy: native.engineDestroy,
+  get: native.engineGet,
+  set: native.engineSet,
+  delete: native.engineDelete,
+  touch: native.engineTouch,
+  all: native.engineAll,
+  ids: native.engineIds,
+  length: native.engineLength,
+  clear: native.engineClear,
+  close: native.engineClose
+};
 
 const TICK = 50; // ms between looks at the deadlines
 const STATS_EVERY = 1000; // ms
@@ -47,7 +65,7 @@ class Engine {
     this.gathering = false;
     this.handOver = () => {
       this.gathering = false;
-      this.native.flush();
+      native.engineFlush(this.native);
     };
     // by the id of a key; without a Map, whose outgrown tables keep young entries alive until a full collection
     this.live = Object.create(null);
@@ -85,7 +103,7 @@ class Engine {
     const op = this.waiting.next();
     let value;
     try {
-      value = this.native[method](op, first, second, third, fourth, fifth);
+      value = OPERATIONS[method](this.native, op, first, second, third, fourth, fifth);
     } catch (err) {
       return callback(SessionError.from(err));
     }
@@ -124,20 +142,20 @@ class Engine {
 
   // Settles what was completed. An error thrown by one callback is the process's, as anywhere, and not the others'.
   drain() {
-    const flat = this.native.drain();
+    const flat = native.engineDrain(this.native);
     for (let i = 0; i < flat.length; i += 2) this.complete(flat[i], flat[i + 1]);
     this.work();
     if (this.holding && !this.busy) this.letGo();
   }
 
-  // One pair of what NativeEngine#drain gives.
+  // One pair of what engineDrain() gives.
   complete(op, value) {
     try {
       if (op === 0) return this.event(...value);
       if (op < 0) return this.waiting.take(-op)?.(new SessionError(...value), null);
       const callback = this.waiting.take(op);
       // what was found in this process says nothing of the store
-      if (this.told.size > 0 && this.ready && !this.native.restless) this.told.clear();
+      if (this.told.size > 0 && this.ready && !this.restless) this.told.clear();
       if (callback) callback(null, value);
     } catch (err) {
       process.nextTick(() => {
@@ -189,6 +207,16 @@ class Engine {
     return this.waiting.size > 0 || this.connecting;
   }
 
+  // whether engineExpire() has something to do though nobody waits for an operation
+  get restless() {
+    return native.engineRestless(this.native);
+  }
+
+  // What the engine has done.
+  stats() {
+    return JSON.parse(native.engineStats(this.native));
+  }
+
   // Keeps the process alive, and looks at the deadlines, while something is pending.
   hold() {
     this.holding = true;
@@ -197,9 +225,9 @@ class Engine {
     this.timer = setInterval(() => {
       this.drain();
       this.tell();
-      if (this.busy || this.native.restless) {
+      if (this.busy || this.restless) {
         idle = 0;
-        this.native.expire();
+        native.engineExpire(this.native);
         this.drain();
       } else if (++idle > 20) {
         clearInterval(this.timer);
@@ -213,7 +241,7 @@ class Engine {
     const now = performance.now();
     if (!diagnostics.stats.hasSubscribers || now - this.toldAt < STATS_EVERY) return;
     this.toldAt = now;
-    diagnostics.stats.publish({ store: this.store, stats: JSON.parse(this.native.stats()) });
+    diagnostics.stats.publish({ store: this.store, stats: this.stats() });
   }
 
   letGo() {
@@ -252,4 +280,4 @@ class Engine {
   }
 }
 
-module.exports = { Engine, NativeEngine };
+module.exports = { Engine };

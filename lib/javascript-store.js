@@ -4,7 +4,8 @@
 // engine decides (src/store/foreign.rs).
 
 const SessionError = require('./errors');
-const { Engine, NativeEngine } = require('./engine');
+const { Engine } = require('./engine');
+const native = require('./native');
 
 class JavaScriptStore extends Engine {
   constructor(store) {
@@ -16,7 +17,7 @@ class JavaScriptStore extends Engine {
         );
       }
     }
-    super(store, () => NativeEngine.foreign());
+    super(store, () => native.foreignEngine());
     this.working = false;
     this.again = false;
     if (typeof store.on === 'function') {
@@ -33,7 +34,7 @@ class JavaScriptStore extends Engine {
     try {
       while (this.again) {
         this.again = false;
-        const flat = this.native.calls();
+        const flat = native.engineCalls(this.native);
         for (let i = 0; i < flat.length; i += 5) this.call(...flat.slice(i, i + 5));
       }
     } finally {
@@ -54,7 +55,7 @@ class JavaScriptStore extends Engine {
       // what a store that keeps files says of an entry that is not there
       if (err && err.code === 'ENOENT' && method !== 'set') err = null;
       if (!err && typeof args[1] === 'string' && ttl !== null) this.shorten(name, ttl);
-      this.native.answer(id, err ? String(err.message || err) : null, found);
+      native.engineAnswer(this.native, id, err ? String(err.message || err) : null, found);
       this.drain();
     };
     const failed = (err) => answer(err || new Error(`${method} failed without a reason`));

@@ -2,7 +2,8 @@
 // MemoryStore, the embedded default: for one process, gone with it.
 
 const { NativeStore, optionsText } = require('./store');
-const { Engine, NativeEngine } = require('./engine');
+const { Engine } = require('./engine');
+const native = require('./native');
 
 let warned = false;
 
@@ -10,7 +11,7 @@ class MemoryStore extends NativeStore {
   constructor(options = {}) {
     super(options, 'MemoryStore');
     const text = optionsText(options);
-    const engine = new Engine(this, () => NativeEngine.memory(text));
+    const engine = new Engine(this, () => native.memoryEngine(text));
     // only a bounded store has something to tell: what it drops
     engine.eventful = options.max !== undefined;
   }

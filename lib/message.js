@@ -3,6 +3,7 @@
 // plan is carried out: a session is made or loaded and attached, res.send and res.ack wait for what has to be saved.
 
 const debug = require('debug')('drachtio:session');
+const { attachRequest } = require('./attach');
 const codec = require('./codec');
 const diagnostics = require('./diagnostics');
 const native = require('./native');
@@ -94,7 +95,7 @@ class Message {
         this.engine.report(err);
         return this.withoutStore(err, next);
       }
-      debug('%s %s: %s', this.req.method, this.id, found ? 'loaded' : 'no session, an empty one');
+      if (debug.enabled) debug('%s %s: %s', this.req.method, this.id, found ? 'loaded' : 'no session, an empty one');
       this.attach(found || this.standIn(false), next);
     };
     Session.find(this.engine.store, this.id, loaded, this.known);
@@ -144,7 +145,7 @@ class Message {
     req.sessionID ??= this.id;
     req.sessionStore = this.engine.store;
     req.resolvers = codec.resolvers;
-    if (req.mks !== mks) mks.attachTo(req);
+    if (req.mks !== mks) attachRequest(req, mks);
     mks.hold();
     this.holds = true;
     if (diagnostics.message.hasSubscribers) this.tell();
@@ -274,7 +275,9 @@ class Message {
   // `confirmed`: the host will tell whether the response was sent
   finish(status, end, leave, confirmed) {
     const { mks, plan } = this;
-    debug('%s %s: %d, %s', this.req.method, this.id, status, end === Finish.REMOVE ? 'key removed' : 'saved');
+    if (debug.enabled) {
+      debug('%s %s: %d, %s', this.req.method, this.id, status, end === Finish.REMOVE ? 'key removed' : 'saved');
+    }
     const done = (err) => {
       const decided = plan & (Plan.FORMS_DIALOG | Plan.ENDS_DIALOG);
       if (decided && mks.pending === this.id) mks.pending = undefined;

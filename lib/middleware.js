@@ -4,6 +4,7 @@
 const debug = require('debug')('drachtio:session');
 const codec = require('./codec');
 const MemoryStore = require('./memory-store');
+const native = require('./native');
 const SessionError = require('./errors');
 const SrfHost = require('./srf');
 const { Engine } = require('./engine');
@@ -42,7 +43,7 @@ function checked(options) {
 function session(options = {}) {
   const { store = new MemoryStore(), app, resolvers = [], timeout, onStoreFailure } = checked(options);
   const engine = Engine.of(store);
-  if (timeout !== undefined) engine.native.setTimeout(timeout);
+  if (timeout !== undefined) native.engineSetTimeout(engine.native, timeout);
   codec.addClasses(resolvers);
   if (store instanceof MemoryStore) store.warn();
 
@@ -63,7 +64,7 @@ function session(options = {}) {
     }
     const message = new Message(engine, host, req, res, id, onStoreFailure);
     if (dialogsOnly && !message.isOfDialog) return next();
-    debug('%s %s from %s, plan %d', req.method, id, req.source, message.plan);
+    if (debug.enabled) debug('%s %s from %s, plan %d', req.method, id, req.source, message.plan);
     if (message.plan === 0) return next();
     message.begin(next);
   };

@@ -124,22 +124,4 @@ class Content {
   }
 }
 
-// `session` of an object that has `mks`
-const SESSION_OF_MKS = {
-  get() {
-    return this.mks.session;
-  },
-  set(content) {
-    this.mks.session = content;
-  },
-  configurable: true,
-  enumerable: false
-};
-
-// Gives any object `mks` and `session`.
-function attach(object, mks) {
-  Object.defineProperty(object, 'mks', { value: mks, configurable: true, writable: true, enumerable: false });
-  Object.defineProperty(object, 'session', SESSION_OF_MKS);
-}
-
-module.exports = { Content, SessionData, attach, fill };
+module.exports = { Content, SessionData, fill };

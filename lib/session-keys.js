@@ -94,8 +94,9 @@ class Keys {
     });
   }
 
-  forget(id) {
-    this.#ids = null;
+  // A key was taken away, or nobody knows whether it was.
+  forget(id, isGone) {
+    this.#ids = isGone && this.#ids ? this.#ids.filter((other) => other !== id) : null;
     this.#resources?.delete(PREFIX + id);
   }
 }

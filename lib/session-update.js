@@ -27,7 +27,7 @@ class Updates {
     }
     const { uuid, engine } = mks;
     const later = (...outcome) => process.nextTick(done, ...outcome);
-    const item = { mks, change, done: later, deadline: Date.now() + engine.native.timeout };
+    const item = { mks, change, done: later, deadline: Date.now() + native.engineTimeout(engine.native) };
     const running = engine.updates.get(uuid);
     if (running) return void running.#waiting.push(item);
     const updates = new Updates();

@@ -3,17 +3,18 @@
 // changed and what is written are the native engine's.
 
 const { inspect } = require('node:util');
+const { attach } = require('./attach');
 const codec = require('./codec');
 const native = require('./native');
 const SessionError = require('./errors');
 const { Engine } = require('./engine');
 const find = require('./session-find');
 const Keys = require('./session-keys');
-const { Content, SessionData, attach } = require('./session-data');
+const { Content, SessionData } = require('./session-data');
 const Updates = require('./session-update');
 const promised = require('./promised');
 
-// extents of a save, as NativeEngine#save has them
+// extents of a save, as engineSave() has them
 const CHANGES = 0;
 const ALWAYS = 1;
 
@@ -229,7 +230,7 @@ class Session {
     const all = (err) => waiting.forEach((each) => each(err));
     const over = (err, left) => {
       this.#removals.delete(id);
-      this.#keys.forget(id);
+      this.#keys.forget(id, !err);
       this.engine.strike(id, this);
       if (left === 0) this.#isStored = false;
       // another process has added a key

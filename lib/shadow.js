@@ -35,14 +35,36 @@ function copyOf(value) {
   return proto === Date.prototype && !Object.hasOwn(value, 'toJSON') ? new Date(value) : NOT_PLAIN;
 }
 
-function copyOfObject(object) {
-  const copy = {};
-  for (const key in object) {
-    const value = key === 'toJSON' || key === '__proto__' ? NOT_PLAIN : copyOf(object[key]);
-    if (value === NOT_PLAIN) return NOT_PLAIN;
-    copy[key] = value;
+// The names and the values of an object's properties, in their order: a loop through the object meets them one by one.
+class Properties {
+  constructor(names, values) {
+    this.names = names;
+    this.values = values;
   }
-  return copy;
+
+  // Whether an object has these still, and no others, in whatever order.
+  areOf(object) {
+    const { names, values } = this;
+    let count = 0;
+    for (const name in object) {
+      const at = names[count] === name ? count : names.indexOf(name);
+      if (at < 0 || !isSameValue(object[name], values[at])) return false;
+      count++;
+    }
+    return count === names.length;
+  }
+}
+
+function copyOfObject(object) {
+  const names = [];
+  const values = [];
+  for (const name in object) {
+    const value = name === 'toJSON' || name === '__proto__' ? NOT_PLAIN : copyOf(object[name]);
+    if (value === NOT_PLAIN) return NOT_PLAIN;
+    names.push(name);
+    values.push(value);
+  }
+  return new Properties(names, values);
 }
 
 function copyOfArray(array) {
@@ -56,23 +78,15 @@ function copyOfArray(array) {
   return copy;
 }
 
-// Whether an object has the properties of its shadow still, and no others.
-function isSame(object, shadow) {
-  let more = 0;
-  for (const key in object) {
-    if (!Object.hasOwn(shadow, key) || !isSameValue(object[key], shadow[key])) return false;
-    more++;
-  }
-  for (const _ in shadow) more--;
-  return more === 0;
-}
+// Whether an object is as it was when this shadow was made.
+const isSame = (object, shadow) => shadow.areOf(object);
 
 function isSameValue(value, shadow) {
   if (typeof shadow !== 'object' || shadow === null) return value === shadow;
   if (typeof value !== 'object' || value === null) return false;
   const proto = Object.getPrototypeOf(value);
+  if (shadow instanceof Properties) return proto === Object.prototype && shadow.areOf(value);
   if (proto !== Object.getPrototypeOf(shadow)) return false;
-  if (proto === Object.prototype) return isSame(value, shadow);
   if (Object.hasOwn(value, 'toJSON')) return false;
   // an invalid Date is written as null, as is any other invalid one
   if (proto === Date.prototype) return Object.is(value.getTime(), shadow.getTime());

@@ -2,6 +2,7 @@
 // Store, the base class. MemoryStore and RedisStore share what they have from the native engine.
 
 const { EventEmitter } = require('node:events');
+const { detach } = require('./attach');
 const codec = require('./codec');
 const SessionError = require('./errors');
 const { Engine } = require('./engine');
@@ -16,8 +17,7 @@ class Store extends EventEmitter {
     return promised(callback, (done) => {
       const begin = (err) => {
         if (err) return done(err);
-        delete holder.mks;
-        delete holder.session;
+        detach(holder);
         this.generate(holder);
         done(null);
       };
@@ -146,7 +146,7 @@ class NativeStore extends Store {
 
   // What the store has done since it was made.
   stats() {
-    return JSON.parse(this.engine.native.stats());
+    return this.engine.stats();
   }
 
   // Finishes what was asked for, within `timeout` ms, then lets go of everything: close([{timeout}][, callback]).

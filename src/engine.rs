@@ -70,8 +70,8 @@ pub struct Engine<B> {
     sent: HashMap<u32, Flight>,
     /// Bytes of what is at the store.
     sent_bytes: usize,
-    lanes: HashMap<Rc<str>, Lane>,
-    lane_of: HashMap<String, Rc<str>>,
+    lanes: HashMap<Arc<str>, Lane>,
+    lane_of: HashMap<Arc<str>, Arc<str>>,
     health: Health,
     owed: Owed,
     near: Near,
@@ -156,13 +156,9 @@ impl<B: Backend> Engine<B> {
         {
             return Some(Ok(Value::Current(true)));
         }
-        let task = Task::Load {
-            name: name.to_owned(),
-            lenient,
-        };
         let lane = match live {
             Some(live) => Some(self.lane(&live.borrow())),
-            None => self.lane_of.get(name).map(Rc::clone),
+            None => self.lane_of.get(name).map(Arc::clone),
         };
         if lane
             .as_ref()
@@ -171,16 +167,12 @@ impl<B: Backend> Engine<B> {
         {
             return Some(Ok(found));
         }
-        let job = Job::new(live.map(Rc::clone), task, op);
-        match lane {
-            Some(lane) => self.enqueue(op, &lane, job),
-            None => self.plain(
-                op,
-                Op::Load {
-                    name: name.to_owned(),
-                },
-            ),
-        }
+        let name = name.into();
+        let Some(lane) = lane else {
+            return self.plain(op, Op::Load { name });
+        };
+        let task = Task::Load { name, lenient };
+        self.enqueue(op, &lane, Job::new(live.map(Rc::clone), task, op))
     }
 
     /// The session with the key `name`, without asking the store.
@@ -257,7 +249,7 @@ impl<B: Backend> Engine<B> {
         ttl: Option<u64>,
     ) -> Option<Result<Value>> {
         let data = record.borrow_mut().take(text);
-        let name = name.to_owned();
+        let name = name.into();
         self.on_session(op, record, Task::RemoveKey { name, data, ttl })
     }
 

@@ -41,7 +41,7 @@ pub enum First {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// `mks:` and the id.
-    pub name: String,
+    pub name: Arc<str>,
     /// The JSON text of what the application keeps with the key.
     pub resource: Option<String>,
     /// Whether the store has it like this.
@@ -54,7 +54,7 @@ pub struct Record {
     /// `mks:session:` and a uuid: who it is, whatever its keys are.
     pub uuid: Arc<str>,
     /// The name it is stored under: its first key's, unless another session lived there.
-    pub home: String,
+    pub home: Arc<str>,
     /// The names it is found by.
     pub keys: Vec<Key>,
     /// The text last stored or loaded, as the store has confirmed it.
@@ -85,13 +85,16 @@ impl Record {
     /// A session that nobody has seen yet.
     #[must_use]
     pub fn new() -> Self {
+        let mut uuid = Uuid::encode_buffer();
+        let uuid = Uuid::new_v4().hyphenated().encode_lower(&mut uuid);
+        let text: Arc<str> = fields::EMPTY.into();
         Self {
-            uuid: format!("{UUID_PREFIX}{}", Uuid::new_v4()).into(),
-            home: String::new(),
+            uuid: [UUID_PREFIX, uuid].concat().into(),
+            home: "".into(),
             keys: Vec::new(),
-            text: fields::EMPTY.into(),
-            view: fields::EMPTY.into(),
-            shown: fields::EMPTY.into(),
+            view: Arc::clone(&text),
+            shown: Arc::clone(&text),
+            text,
             first: First::Takes,
             state: State::New,
             ahead: false,
@@ -132,11 +135,11 @@ impl Record {
     pub fn stored(&self) -> Stored {
         Stored {
             uuid: self.uuid.to_string(),
-            home: self.home.clone(),
+            home: Arc::clone(&self.home),
             keys: self
                 .keys
                 .iter()
-                .map(|key| (key.name.clone(), key.resource.clone()))
+                .map(|key| (Arc::clone(&key.name), key.resource.clone()))
                 .collect(),
             text: self.text.to_string(),
             version: self.version,
@@ -157,14 +160,19 @@ impl Record {
             return None;
         }
         Some(Self {
+            uuid: Arc::clone(&self.uuid),
+            home: Arc::clone(&self.home),
+            keys: self.keys.iter().filter(|key| key.stored).cloned().collect(),
             text: Arc::clone(text),
             view: Arc::clone(text),
             shown: Arc::clone(text),
-            version,
-            keys: self.keys.iter().filter(|key| key.stored).cloned().collect(),
-            incoming: None,
+            first: self.first,
+            state: self.state,
             ahead: false,
-            ..self.clone()
+            version,
+            newest: self.newest,
+            ageing: self.ageing,
+            incoming: None,
         })
     }
 
@@ -183,11 +191,11 @@ impl Record {
 
     /// Adds a key, or gives the one there is another resource.
     pub fn add_key(&mut self, name: &str, resource: Option<String>) {
-        match self.keys.iter_mut().find(|key| key.name == name) {
+        match self.keys.iter_mut().find(|key| *key.name == *name) {
             Some(key) if key.resource == resource => {}
             Some(key) => (key.resource, key.stored) = (resource, false),
             None => self.keys.push(Key {
-                name: name.to_owned(),
+                name: name.into(),
                 resource,
                 stored: false,
             }),
@@ -196,7 +204,7 @@ impl Record {
 
     /// Forgets a key.
     pub fn drop_key(&mut self, name: &str) {
-        self.keys.retain(|key| key.name != name);
+        self.keys.retain(|key| *key.name != *name);
     }
 
     /// Takes over what the store has for this session: keys at once, properties when [`Record::text`] is merged.
@@ -298,16 +306,16 @@ impl Record {
         self.home = self
             .keys
             .first()
-            .map_or_else(|| self.uuid.to_string(), |key| key.name.clone());
+            .map_or_else(|| Arc::clone(&self.uuid), |key| Arc::clone(&key.name));
         Create {
             adopt: self.first == First::Joins,
             uuid: Arc::clone(&self.uuid),
-            home: self.home.clone(),
+            home: Arc::clone(&self.home),
             text: Arc::clone(text),
             keys: self
                 .keys
                 .iter()
-                .map(|key| (key.name.clone(), key.resource.clone()))
+                .map(|key| (Arc::clone(&key.name), key.resource.clone()))
                 .collect(),
             ttl,
             number,
@@ -356,7 +364,7 @@ impl Record {
     ) -> Update {
         Update {
             uuid: Arc::clone(&self.uuid),
-            home: self.home.clone(),
+            home: Arc::clone(&self.home),
             base: Arc::clone(base),
             text: Arc::clone(text),
             known: self.known(),
@@ -364,7 +372,7 @@ impl Record {
                 .keys
                 .iter()
                 .filter(|key| !key.stored)
-                .map(|key| (key.name.clone(), key.resource.clone()))
+                .map(|key| (Arc::clone(&key.name), key.resource.clone()))
                 .collect(),
             ttl,
             basis: None,
@@ -393,11 +401,11 @@ impl Record {
 
     /// The names of the keys that the store has.
     #[must_use]
-    pub fn known(&self) -> Vec<String> {
+    pub fn known(&self) -> Vec<Arc<str>> {
         self.keys
             .iter()
             .filter(|key| key.stored)
-            .map(|key| key.name.clone())
+            .map(|key| Arc::clone(&key.name))
             .collect()
     }
 
@@ -508,7 +516,7 @@ pub struct Written {
     /// The data with them.
     pub text: Arc<str>,
     /// The keys that go along, with their resources.
-    pub keys: Vec<(String, Option<String>)>,
+    pub keys: Vec<(Arc<str>, Option<String>)>,
     /// The time to live, ms.
     pub ttl: Option<u64>,
 }
@@ -527,10 +535,7 @@ mod tests {
         Stored {
             uuid: format!("{UUID_PREFIX}1"),
             home: "mks:a".into(),
-            keys: keys
-                .iter()
-                .map(|name| ((*name).to_string(), None))
-                .collect(),
+            keys: keys.iter().map(|name| ((*name).into(), None)).collect(),
             text: text.into(),
             version: 0,
             ageing: false,
@@ -538,7 +543,7 @@ mod tests {
         }
     }
 
-    fn written(base: &str, text: &str, keys: Vec<(String, Option<String>)>) -> Written {
+    fn written(base: &str, text: &str, keys: Vec<(Arc<str>, Option<String>)>) -> Written {
         let (base, text) = (base.into(), text.into());
         Written {
             base,
@@ -563,7 +568,7 @@ mod tests {
         record.add_key("mks:a", None);
         assert!(record.is_dirty(None));
         let create = record.create(&"{}".into(), None, 1);
-        assert_eq!((create.home.as_str(), create.keys.len()), ("mks:a", 1));
+        assert_eq!((&*create.home, create.keys.len()), ("mks:a", 1));
         record.saved(&written("{}", "{}", create.keys), Saved::default());
         assert!(!record.is_dirty(None));
         record.add_key("mks:a", Some("1".into()));

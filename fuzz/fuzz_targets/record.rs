@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
         let again = fields::join(properties.iter().copied());
         assert_eq!(fields::split(&again).expect("an object"), properties);
         assert!(
-            found.keys.iter().any(|(key, _)| key == NAME),
+            found.keys.iter().any(|(key, _)| **key == *NAME),
             "a session that the key leads to has it"
         );
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use napi::bindgen_prelude::External;
 use napi_derive::napi;
 
-use super::{Result, held, name_of, thrown};
+use super::{HeldRecord, Result, held, name_of, thrown};
 use crate::engine::Shared;
 use crate::error::Error;
 use crate::record::{First, Record, State};
@@ -55,55 +55,51 @@ pub fn stand_in_record(plan: u32, failed: bool, id: String) -> Result<Option<Ext
 /// Who it is.
 #[napi]
 #[must_use]
-pub fn record_uuid(record: &External<Shared>) -> String {
+pub fn record_uuid(record: HeldRecord) -> String {
     record.borrow().uuid.to_string()
 }
 
 /// The text when all that was asked for is done, for a data object to be made of it.
 #[napi]
 #[must_use]
-pub fn record_view(record: &External<Shared>) -> String {
+pub fn record_view(record: HeldRecord) -> String {
     record.borrow_mut().give()
 }
 
 /// The text last stored or loaded.
 #[napi]
 #[must_use]
-pub fn record_text(record: &External<Shared>) -> String {
+pub fn record_text(record: HeldRecord) -> String {
     record.borrow().text.to_string()
 }
 
 /// The names of its keys.
 #[napi]
 #[must_use]
-pub fn record_keys(record: &External<Shared>) -> Vec<String> {
+pub fn record_keys(record: HeldRecord) -> Vec<String> {
     record
         .borrow()
         .keys
         .iter()
-        .map(|key| key.name.clone())
+        .map(|key| key.name.to_string())
         .collect()
 }
 
 /// The JSON text of what is kept with a key, given by its name.
 #[napi]
 #[must_use]
-pub fn record_resource(record: &External<Shared>, name: String) -> Option<String> {
+pub fn record_resource(record: HeldRecord, name: String) -> Option<String> {
     record
         .borrow()
         .keys
         .iter()
-        .find(|key| key.name == name)
+        .find(|key| *key.name == *name)
         .and_then(|key| key.resource.clone())
 }
 
 /// Adds a key, or gives the one there is another resource; it is stored with the next save.
 #[napi]
-pub fn record_add_key(
-    record: &External<Shared>,
-    id: String,
-    resource: Option<String>,
-) -> Result<()> {
+pub fn record_add_key(record: HeldRecord, id: String, resource: Option<String>) -> Result<()> {
     let name = name_of(&id)?;
     let mut record = record.borrow_mut();
     if record.state == State::Removed {
@@ -116,28 +112,28 @@ pub fn record_add_key(
 /// Whether a save of `text` (absent: nobody has read the data) would write anything.
 #[napi]
 #[must_use]
-pub fn record_is_dirty(record: &External<Shared>, text: Option<String>) -> bool {
+pub fn record_is_dirty(record: HeldRecord, text: Option<String>) -> bool {
     record.borrow().is_dirty(text.as_deref())
 }
 
 /// Whether a save of the text that JavaScript has given or got last would write nothing.
 #[napi]
 #[must_use]
-pub fn record_is_clean(record: &External<Shared>) -> bool {
+pub fn record_is_clean(record: HeldRecord) -> bool {
     record.borrow().is_clean()
 }
 
 /// Whether it is in the store, as far as this process knows.
 #[napi]
 #[must_use]
-pub fn record_is_stored(record: &External<Shared>) -> bool {
+pub fn record_is_stored(record: HeldRecord) -> bool {
     record.borrow().state == State::Stored
 }
 
 /// Whether it was removed or has expired.
 #[napi]
 #[must_use]
-pub fn record_is_removed(record: &External<Shared>) -> bool {
+pub fn record_is_removed(record: HeldRecord) -> bool {
     record.borrow().state == State::Removed
 }
 
@@ -145,8 +141,8 @@ pub fn record_is_removed(record: &External<Shared>) -> bool {
 /// whether there is something to merge.
 #[napi]
 #[must_use]
-pub fn record_absorb(record: &External<Shared>, fresh: &External<Shared>) -> Option<bool> {
-    if Rc::ptr_eq(record, fresh) {
+pub fn record_absorb(record: HeldRecord, fresh: HeldRecord) -> Option<bool> {
+    if Rc::ptr_eq(&record, &fresh) {
         return Some(false);
     }
     let (mut record, fresh) = (record.borrow_mut(), fresh.borrow());
@@ -158,14 +154,14 @@ pub fn record_absorb(record: &External<Shared>, fresh: &External<Shared>) -> Opt
 /// Whether others have written what is not known here.
 #[napi]
 #[must_use]
-pub fn record_is_behind(record: &External<Shared>) -> bool {
+pub fn record_is_behind(record: HeldRecord) -> bool {
     record.borrow().is_behind()
 }
 
 /// Merges what a load has brought; `text` is that of the data object, absent while nobody has read it. Gives what is
 /// to be done to the object, as `{"set":{...},"removed":[...]}`, or `null`.
 #[napi]
-pub fn record_merge(record: &External<Shared>, text: Option<String>) -> Result<Option<String>> {
+pub fn record_merge(record: HeldRecord, text: Option<String>) -> Result<Option<String>> {
     let mut record = record.borrow_mut();
     let merged = record.merge(text.as_deref());
     merged.map_err(|why| thrown(Error::corrupt(&record.home, why)))

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::task::{Job, Shared, Task, Value};
 use super::{Engine, Sent};
@@ -15,7 +16,7 @@ impl<B: Backend> Engine<B> {
     /// Where that is not known of the key, it is the `error`.
     pub(super) fn owed_session(
         &self,
-        lane: &Rc<str>,
+        lane: &Arc<str>,
         name: &str,
         live: Option<&Shared>,
         error: &Error,
@@ -53,7 +54,7 @@ impl<B: Backend> Engine<B> {
     /// The session that has the key `name` when everything that is under way on its lane is done.
     pub(super) fn found_ahead(
         &self,
-        lane: &Rc<str>,
+        lane: &Arc<str>,
         name: &str,
         live: Option<&Shared>,
     ) -> Option<Value> {
@@ -88,7 +89,7 @@ fn ahead<'a>(jobs: impl Iterator<Item = &'a Job>, name: &str) -> Option<Value> {
         if record.borrow().state == State::Unknown {
             continue;
         }
-        if record.borrow().keys.iter().any(|key| key.name == name) {
+        if record.borrow().keys.iter().any(|key| *key.name == *name) {
             let ahead = record.borrow().ahead();
             return Some(Value::Session(Rc::new(RefCell::new(ahead))));
         }

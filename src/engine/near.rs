@@ -5,6 +5,7 @@
 //! may overtake each other on their way through the process.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
@@ -52,9 +53,9 @@ pub struct Near {
     /// Whether the server tells of changes on every connection.
     is_told: bool,
     /// By the name under which they are stored.
-    sessions: LruCache<String, Entry>,
+    sessions: LruCache<Arc<str>, Entry>,
     /// Where the other keys lead.
-    homes: HashMap<String, String>,
+    homes: HashMap<Arc<str>, Arc<str>>,
     bytes: usize,
     /// How many changes there were.
     clock: u64,
@@ -104,10 +105,10 @@ impl Near {
         if !self.is_on() {
             return None;
         }
-        let home = self.homes.get(name).map_or(name, String::as_str);
+        let home = self.homes.get(name).map_or(name, |home| home);
         let found = self.sessions.get(home);
         let has_key = |entry: &&Entry| {
-            entry.until > now && entry.record.keys.iter().any(|key| key.name == name)
+            entry.until > now && entry.record.keys.iter().any(|key| *key.name == *name)
         };
         found.filter(has_key).map(|entry| &entry.record)
     }
@@ -132,7 +133,9 @@ impl Near {
             if let Some(home) = self.homes.remove(&key.name) {
                 self.drop_home(&home);
             }
-            self.drop_home(&key.name);
+            if key.name != record.home {
+                self.drop_home(&key.name);
+            }
         }
         let has_changed = self.changed[self.place(&record.home)] > asked;
         if asked < self.floor || record.version == 0 || record.ageing || has_changed {
@@ -145,9 +148,10 @@ impl Near {
         }
         let ages = ages_in.map_or(size.ttl, Duration::from_millis);
         for key in record.keys.iter().filter(|key| key.name != record.home) {
-            self.homes.insert(key.name.clone(), record.home.clone());
+            self.homes
+                .insert(Arc::clone(&key.name), Arc::clone(&record.home));
         }
-        let home = record.home.clone();
+        let home = Arc::clone(&record.home);
         let until = now + size.ttl.min(ages);
         let entry = Entry {
             record,
@@ -258,7 +262,7 @@ mod tests {
         let mut record = Record::new();
         record.add_key(home, None);
         record.add_key(other, None);
-        record.home = home.to_owned();
+        record.home = home.into();
         record.version = 1;
         record
     }
@@ -292,7 +296,7 @@ mod tests {
             keep(&mut near, "mks:a", "mks:b", asked);
             keep(&mut near, home, "mks:b", asked);
             let found = near.get("mks:b", Instant::now());
-            assert_eq!(found.map(|record| record.home.as_str()), Some(home));
+            assert_eq!(found.map(|record| &*record.home), Some(home));
             assert!(!has(&mut near, "mks:a"), "it has lost a key");
         }
     }

@@ -21,13 +21,23 @@ pub enum Prepared {
 pub fn prepare(job: &Job, default_ttl: Option<u64>, number: u64) -> Result<Prepared> {
     let Some(shared) = &job.record else {
         return Ok(match &job.task {
-            Task::Load { name, .. } => Prepared::Send(Op::Load { name: name.clone() }, None),
+            Task::Load { name, .. } => Prepared::Send(
+                Op::Load {
+                    name: Arc::clone(name),
+                },
+                None,
+            ),
             _ => Prepared::Done(Value::Nothing),
         });
     };
     let mut record = shared.borrow_mut();
     match &job.task {
-        Task::Load { name, .. } => Ok(Prepared::Send(Op::Load { name: name.clone() }, None)),
+        Task::Load { name, .. } => Ok(Prepared::Send(
+            Op::Load {
+                name: Arc::clone(name),
+            },
+            None,
+        )),
         Task::Save {
             base,
             text,
@@ -60,8 +70,12 @@ pub fn prepare(job: &Job, default_ttl: Option<u64>, number: u64) -> Result<Prepa
         Task::Destroy if record.may_be_stored() => {
             let destroy = Destroy {
                 uuid: Arc::clone(&record.uuid),
-                home: record.home.clone(),
-                known: record.keys.iter().map(|key| key.name.clone()).collect(),
+                home: Arc::clone(&record.home),
+                known: record
+                    .keys
+                    .iter()
+                    .map(|key| Arc::clone(&key.name))
+                    .collect(),
             };
             Ok(Prepared::Send(Op::Destroy(destroy), None))
         }
@@ -171,7 +185,7 @@ fn prepare_swap(
 
 fn prepare_removal(
     record: &mut Record,
-    name: &str,
+    name: &Arc<str>,
     (base, text): &(Arc<str>, Arc<str>),
     ttl: Option<u64>,
     number: u64,
@@ -190,8 +204,8 @@ fn prepare_removal(
     }
     let changed = stored && base != text;
     let remove = RemoveKey {
-        of: stored.then(|| (Arc::clone(&record.uuid), record.home.clone())),
-        name: name.to_owned(),
+        of: stored.then(|| (Arc::clone(&record.uuid), Arc::clone(&record.home))),
+        name: Arc::clone(name),
         data: changed.then(|| (Arc::clone(base), Arc::clone(text))),
         ttl,
         number: if stored { number } else { 0 },

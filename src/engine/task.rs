@@ -45,7 +45,7 @@ pub enum Task {
     /// Look up who has a key.
     Load {
         /// The key's name.
-        name: String,
+        name: Arc<str>,
         /// Whether that the key leads nowhere says nothing of the session: it may have others.
         lenient: bool,
     },
@@ -76,7 +76,7 @@ pub enum Task {
     /// Take a key away.
     RemoveKey {
         /// The key's name.
-        name: String,
+        name: Arc<str>,
         /// The data before and after the changes, to be saved if the session stays.
         data: (Arc<str>, Arc<str>),
         /// The time to live asked for, ms.
@@ -210,10 +210,10 @@ impl Job {
     #[must_use]
     pub fn removes(&self, name: &str) -> bool {
         match &self.task {
-            Task::RemoveKey { name: removed, .. } => removed == name,
+            Task::RemoveKey { name: removed, .. } => **removed == *name,
             Task::Destroy => self.record.as_ref().is_some_and(|record| {
                 let keys = &record.borrow().keys;
-                keys.iter().any(|key| key.name == name)
+                keys.iter().any(|key| *key.name == *name)
             }),
             _ => false,
         }

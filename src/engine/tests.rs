@@ -201,7 +201,7 @@ fn a_load_by_any_key_waits_for_what_is_under_way() {
     serve(&mut engine, saved());
     done(&mut engine);
     assert!(
-        matches!(serve(&mut engine, Reply::Loaded(None)), Op::Load { name } if name == "mks:b")
+        matches!(serve(&mut engine, Reply::Loaded(None)), Op::Load { name } if *name == *"mks:b")
     );
     assert_eq!(done(&mut engine), HashMap::from([(2, true)]));
     assert!(engine.lanes.is_empty() && engine.lane_of.is_empty());

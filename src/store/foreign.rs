@@ -233,14 +233,17 @@ async fn read(desk: &RefCell<Desk>, uuid: &str) -> Result<Option<Stored>> {
         .into_iter()
         .map(|(name, resource)| {
             let name: String = serde_json::from_str(&format!("\"{name}\"")).map_err(unreadable)?;
-            Ok((name, (resource != "null").then(|| resource.to_owned())))
+            Ok((
+                name.into(),
+                (resource != "null").then(|| resource.to_owned()),
+            ))
         })
         .collect::<Result<_>>()?;
     // What has a cookie is there for a short time only (lib/javascript-store.js).
     let ageing = part("cookie").is_ok();
     let (uuid, text) = (uuid.to_owned(), text.to_owned());
     Ok(Some(Stored {
-        home: uuid.clone(),
+        home: uuid.as_str().into(),
         uuid,
         keys,
         text,
@@ -265,7 +268,7 @@ async fn load(desk: &RefCell<Desk>, name: &str) -> Result<Option<Stored>> {
     };
     Ok(read(desk, &uuid)
         .await?
-        .filter(|found| found.keys.iter().any(|(key, _)| key == name)))
+        .filter(|found| found.keys.iter().any(|(key, _)| **key == *name)))
 }
 
 async fn write(desk: &RefCell<Desk>, stored: &Stored, ttl: Option<u64>) -> Result<()> {
@@ -277,7 +280,7 @@ async fn write(desk: &RefCell<Desk>, stored: &Stored, ttl: Option<u64>) -> Resul
 async fn write_keys(
     desk: &RefCell<Desk>,
     uuid: &str,
-    names: &[String],
+    names: &[Arc<str>],
     ttl: Option<u64>,
 ) -> Result<()> {
     for name in names {
@@ -290,10 +293,11 @@ async fn write_keys(
 async fn claim(desk: &RefCell<Desk>, name: &str, uuid: &str) -> Result<()> {
     match uuid_of(desk, name).await? {
         Some(other) if other != uuid => {
-            let of = Some((other.as_str().into(), other));
+            let other: Arc<str> = other.into();
+            let of = Some((Arc::clone(&other), other));
             let remove = RemoveKey {
                 of,
-                name: name.to_owned(),
+                name: name.into(),
                 data: None,
                 ttl: None,
                 number: 0,
@@ -311,7 +315,7 @@ async fn create(desk: &RefCell<Desk>, create: &Create) -> Result<Saved> {
     {
         let update = Update {
             uuid: resident.uuid.as_str().into(),
-            home: resident.uuid.clone(),
+            home: resident.uuid.as_str().into(),
             base: fields::EMPTY.into(),
             text: Arc::clone(&create.text),
             known: Vec::new(),
@@ -327,13 +331,17 @@ async fn create(desk: &RefCell<Desk>, create: &Create) -> Result<Saved> {
             ..Saved::default()
         });
     }
-    let names: Vec<String> = create.keys.iter().map(|(name, _)| name.clone()).collect();
+    let names: Vec<_> = create
+        .keys
+        .iter()
+        .map(|(name, _)| Arc::clone(name))
+        .collect();
     for name in &names {
         claim(desk, name, &create.uuid).await?;
     }
     let stored = Stored {
         uuid: create.uuid.to_string(),
-        home: create.uuid.to_string(),
+        home: Arc::clone(&create.uuid),
         keys: create.keys.clone(),
         text: create.text.to_string(),
         version: 0,
@@ -369,7 +377,7 @@ async fn update(desk: &RefCell<Desk>, update: &Update) -> Result<Reply> {
     let mut names = update.known.clone();
     let renewed = update.ttl.is_some() || stored.ageing;
     names.retain(|name| renewed && stored.keys.iter().any(|(known, _)| known == name));
-    names.extend(update.added.iter().map(|(name, _)| name.clone()));
+    names.extend(update.added.iter().map(|(name, _)| Arc::clone(name)));
     for (name, _) in &update.added {
         claim(desk, name, &update.uuid).await?;
     }
@@ -417,7 +425,7 @@ async fn remove_key(desk: &RefCell<Desk>, remove: &RemoveKey) -> Result<u64> {
         return Ok(before as u64);
     }
     if stored.keys.is_empty() {
-        remove_session(desk, &uuid, vec![remove.name.clone()]).await?;
+        remove_session(desk, &uuid, vec![Arc::clone(&remove.name)]).await?;
         return Ok(0);
     }
     if let Some((base, text)) = &remove.data {
@@ -428,7 +436,7 @@ async fn remove_key(desk: &RefCell<Desk>, remove: &RemoveKey) -> Result<u64> {
     Ok(stored.keys.len() as u64)
 }
 
-async fn remove_session(desk: &RefCell<Desk>, uuid: &str, names: Vec<String>) -> Result<()> {
+async fn remove_session(desk: &RefCell<Desk>, uuid: &str, names: Vec<Arc<str>>) -> Result<()> {
     for name in names {
         ask(desk, "destroy", &name, None, None).await?;
     }

@@ -138,7 +138,7 @@ impl MemoryStore {
 
     fn create(&mut self, create: &Create, now: u64) -> Result<Saved> {
         let uuid = parse_uuid(&create.uuid);
-        let mut home: Rc<str> = create.home.as_str().into();
+        let mut home: Rc<str> = (&*create.home).into();
         let mut saved = Saved {
             version: 1,
             ..Saved::default()
@@ -152,7 +152,7 @@ impl MemoryStore {
                 }
                 if resident.keys.len() > usize::from(has_key) {
                     home = format!("{home}#{}", create.uuid).into();
-                    saved.home = Some(home.to_string());
+                    saved.home = Some((&*home).into());
                 }
             }
             _ => {}
@@ -181,10 +181,10 @@ impl MemoryStore {
         let uuid = format!("{UUID_PREFIX}{}", resident.uuid);
         let update = Update {
             uuid: uuid.as_str().into(),
-            home: create.home.clone(),
+            home: Arc::clone(&create.home),
             base: fields::EMPTY.into(),
             text: Arc::clone(&create.text),
-            known: vec![create.home.clone()],
+            known: vec![Arc::clone(&create.home)],
             added: create.keys.clone(),
             ttl: create.ttl,
             basis: None,
@@ -290,7 +290,7 @@ impl MemoryStore {
         {
             let update = Update {
                 uuid: Arc::clone(uuid),
-                home: home.clone(),
+                home: Arc::clone(home),
                 base: Arc::clone(base),
                 text: Arc::clone(text),
                 known: Vec::new(),
@@ -372,11 +372,11 @@ fn parse_uuid(uuid: &str) -> Uuid {
 fn stored(home: &str, session: &Session, ageing: bool) -> Stored {
     Stored {
         uuid: format!("{UUID_PREFIX}{}", session.uuid),
-        home: home.to_owned(),
+        home: home.into(),
         keys: session
             .keys
             .iter(home)
-            .map(|(name, resource)| (name.to_owned(), resource.map(str::to_owned)))
+            .map(|(name, resource)| (name.into(), resource.map(str::to_owned)))
             .collect(),
         text: session.text.join(),
         version: session.version,

@@ -23,7 +23,7 @@ pub enum Op {
     /// Find the session that has the key `name`.
     Load {
         /// The key's name.
-        name: String,
+        name: Arc<str>,
     },
     /// Store a session for the first time.
     Create(Create),
@@ -109,11 +109,11 @@ pub struct Create {
     /// Who it is.
     pub uuid: Arc<str>,
     /// The name to store it under.
-    pub home: String,
+    pub home: Arc<str>,
     /// Its data.
     pub text: Arc<str>,
     /// Its keys, each with the JSON text of its resource.
-    pub keys: Vec<(String, Option<String>)>,
+    pub keys: Vec<(Arc<str>, Option<String>)>,
     /// Whether a session that has the home's key already takes the data over. Otherwise it loses that key: a new
     /// dialog has begun under the same Call-ID.
     pub adopt: bool,
@@ -131,15 +131,15 @@ pub struct Update {
     /// Who it is.
     pub uuid: Arc<str>,
     /// Where it is stored.
-    pub home: String,
+    pub home: Arc<str>,
     /// Its data as it was before the changes.
     pub base: Arc<str>,
     /// Its data now.
     pub text: Arc<str>,
     /// The keys it had.
-    pub known: Vec<String>,
+    pub known: Vec<Arc<str>>,
     /// The keys that are new, or have another resource.
-    pub added: Vec<(String, Option<String>)>,
+    pub added: Vec<(Arc<str>, Option<String>)>,
     /// Its time to live, ms, from now on.
     pub ttl: Option<u64>,
     /// What the store must have for the write to be done; otherwise it answers [`Reply::Conflict`].
@@ -165,9 +165,9 @@ pub struct Basis {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoveKey {
     /// Whose, and where that session is stored; absent when it could not be loaded: then whoever has the key.
-    pub of: Option<(Arc<str>, String)>,
+    pub of: Option<(Arc<str>, Arc<str>)>,
     /// The key's name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Data as last stored and as it is now, to be saved if the session stays.
     pub data: Option<(Arc<str>, Arc<str>)>,
     /// The time to live of what stays, ms.
@@ -182,9 +182,9 @@ pub struct Destroy {
     /// Who it is.
     pub uuid: Arc<str>,
     /// Where it is stored.
-    pub home: String,
+    pub home: Arc<str>,
     /// The keys it is known to have.
-    pub known: Vec<String>,
+    pub known: Vec<Arc<str>>,
 }
 
 /// A session as a store has it.
@@ -193,9 +193,9 @@ pub struct Stored {
     /// Who it is.
     pub uuid: String,
     /// The name it is stored under.
-    pub home: String,
+    pub home: Arc<str>,
     /// Its keys, each with the JSON text of its resource.
-    pub keys: Vec<(String, Option<String>)>,
+    pub keys: Vec<(Arc<str>, Option<String>)>,
     /// Its data: the text of a JSON object.
     pub text: String,
     /// How often it was written; 0 where the store does not count.
@@ -212,7 +212,7 @@ pub struct Saved {
     /// The version written; 0 where the store does not count.
     pub version: u64,
     /// Where the session was stored, if not where it should have been.
-    pub home: Option<String>,
+    pub home: Option<Arc<str>>,
     /// Who took the data over, if not the session itself ([`Create::adopt`]).
     pub uuid: Option<String>,
 }

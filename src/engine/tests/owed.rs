@@ -168,7 +168,7 @@ fn a_key_that_leads_nowhere_is_not_the_end_of_a_session_that_may_have_others() {
     }
     let keys = record.borrow().keys.clone();
     assert!(
-        matches!(keys.as_slice(), [key] if key.name == "mks:b"),
+        matches!(keys.as_slice(), [key] if *key.name == *"mks:b"),
         "it is not stored yet"
     );
     assert_eq!(record.borrow().state, State::Stored);

@@ -10,7 +10,7 @@ fn create(uuid: &Arc<str>, keys: &[&str], text: &str, ttl: Option<u64>) -> Op {
         uuid: Arc::clone(uuid),
         home: keys[0].into(),
         text: text.into(),
-        keys: keys.iter().map(|key| ((*key).to_owned(), None)).collect(),
+        keys: keys.iter().map(|key| ((*key).into(), None)).collect(),
         adopt: false,
         ttl,
         number: 1,
@@ -26,7 +26,7 @@ fn load(store: &mut MemoryStore, name: &str) -> Option<Stored> {
 }
 
 fn remove(store: &mut MemoryStore, of: Option<(&Arc<str>, &str)>, name: &str) -> u64 {
-    let of = of.map(|(uuid, home)| (Arc::clone(uuid), home.to_owned()));
+    let of = of.map(|(uuid, home)| (Arc::clone(uuid), home.into()));
     match store.perform(Op::RemoveKey(RemoveKey {
         of,
         name: name.into(),

@@ -48,7 +48,7 @@ pub fn read(name: &str, home: Option<&str>, reply: Value) -> Result<Found> {
     if let (Some(pointer), None) = (pointer, home) {
         return Ok(Found::Elsewhere(pointer));
     }
-    let has_key = |session: &Stored| session.keys.iter().any(|(key, _)| key == name);
+    let has_key = |session: &Stored| session.keys.iter().any(|(key, _)| **key == *name);
     Ok(session
         .filter(has_key)
         .map_or(Found::Nothing, |session| Found::Session(Box::new(session))))
@@ -66,7 +66,7 @@ pub fn resident(home: &str, reply: Value) -> Result<Option<Stored>> {
 fn parse(place: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> {
     let mut session = Stored {
         uuid: String::new(),
-        home: place.to_owned(),
+        home: place.into(),
         keys: Vec::new(),
         text: String::new(),
         version: 0,
@@ -83,7 +83,7 @@ fn parse(place: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> 
             Some(b'.') => properties.push((field, value)),
             Some(b'@') => session
                 .keys
-                .push((field[1..].to_owned(), (!value.is_empty()).then_some(value))),
+                .push((field[1..].into(), (!value.is_empty()).then_some(value))),
             _ => match field.as_str() {
                 "->" => pointer = Some(value),
                 "gone" => is_ours = true,

@@ -270,7 +270,7 @@ fn taken_from(command: &mut Cmd, uuid: &str, writer: &str, number: u64, name: &s
 }
 
 async fn destroy(links: &Links, destroy: &Destroy) -> Result<()> {
-    let keys: Vec<&str> = destroy.known.iter().map(String::as_str).collect();
+    let keys: Vec<&str> = destroy.known.iter().map(|name| &**name).collect();
     let arguments = |command: &mut Cmd| {
         command.write_arg(destroy.uuid.as_bytes());
         command.write_arg(links.writer.as_bytes());
@@ -287,7 +287,7 @@ async fn destroy(links: &Links, destroy: &Destroy) -> Result<()> {
             continue;
         };
         let name = String::from_utf8_lossy(&field[1..]).into_owned();
-        if !destroy.known.contains(&name) {
+        if !destroy.known.iter().any(|known| **known == *name) {
             let arguments = |command: &mut Cmd| {
                 taken_from(command, &destroy.uuid, &links.writer, 0, &name);
                 command.arg(0);

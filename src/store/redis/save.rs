@@ -1,6 +1,8 @@
 //! Saves: one script each. The number of a save lets it be asked for again where its connection was lost, and be done
 //! once.
 
+use std::sync::Arc;
+
 use redis::{Cmd, RedisWrite, Value};
 
 use super::layout;
@@ -15,7 +17,7 @@ pub struct Fields<'a> {
     /// The properties.
     pub changes: Changes<'a>,
     /// The keys.
-    pub keys: &'a [(String, Option<String>)],
+    pub keys: &'a [(Arc<str>, Option<String>)],
     /// Others.
     pub more: &'a [(&'a str, &'a str)],
     /// The time to live, ms.
@@ -56,20 +58,19 @@ struct Save<'a> {
     number: &'a str,
     /// `''`, or the version, and whether the writer insists.
     basis: String,
-    added: &'a [(String, Option<String>)],
-    known: &'a [String],
+    added: &'a [(Arc<str>, Option<String>)],
+    known: &'a [Arc<str>],
     ttl: Option<u64>,
     fields: Fields<'a>,
 }
 
 impl Save<'_> {
     async fn send(&self, links: &Links) -> Result<Value> {
-        let others = self
-            .known
-            .iter()
-            .filter(|name| *name != self.home && !self.added.iter().any(|(new, _)| new == *name));
+        let others = self.known.iter().filter(|name| {
+            ***name != *self.home && !self.added.iter().any(|(new, _)| new == *name)
+        });
         let added = self.added.iter().map(|(name, _)| name);
-        let keys: Vec<&str> = added.chain(others).map(String::as_str).collect();
+        let keys: Vec<&str> = added.chain(others).map(|name| &**name).collect();
         let arguments = |command: &mut Cmd| {
             for text in [self.uuid, self.mode] {
                 command.write_arg(text.as_bytes());
@@ -97,12 +98,12 @@ pub async fn create(links: &Links, create: &mut Create) -> Result<Saved> {
             return saved(&reply, &create.uuid);
         }
         // Another session lives there that has other keys. Its own place has its uuid in the name.
-        create.home = format!("{}#{}", create.home, create.uuid);
+        create.home = format!("{}#{}", create.home, create.uuid).into();
         create.aside = true;
     }
     let reply = first(links, create).await?;
     Ok(Saved {
-        home: Some(create.home.clone()),
+        home: Some(Arc::clone(&create.home)),
         ..saved(&reply, &create.uuid)?
     })
 }

@@ -1,0 +1,437 @@
+//! Functions on the engine of one store; JavaScript holds it as an `External`.
+//!
+//! An operation has a number (`op`, not 0) of the caller's choice. It returns its value when it is done at once, throws
+//! when it failed at once, and returns `undefined` when its completion will come with [`engine_drain`].
+
+use std::cell::RefCell;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use napi::Env;
+use napi::bindgen_prelude::{External, Function, Null};
+use napi::threadsafe_function::ThreadsafeFunctionCallMode;
+use napi_derive::napi;
+use serde_json::Map;
+
+use super::event_loop::EventLoop;
+use super::held::Held;
+use super::{Cell, HeldRecord, JsError, Result, cell, name_of, number, thrown};
+use crate::engine::{Engine, Extent, Limits, Value};
+use crate::error::{Error, Kind};
+use crate::store::foreign::ForeignStore;
+use crate::store::memory::MemoryStore;
+use crate::store::options::Options;
+use crate::store::redis::{Config, DEFAULT_TTL, RedisStore};
+use crate::store::{Answers, Backend, Event, Op, Reply, quoted};
+
+type Shared = Rc<RefCell<Engine<Store>>>;
+type HeldEngine = Held<RefCell<Engine<Store>>>;
+
+/// What an operation takes, unless it is told otherwise.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates, as it should
+fn millis(ttl: Option<f64>) -> Option<u64> {
+    ttl.map(|ttl| ttl as u64)
+}
+
+/// An event with an error, as texts.
+fn told(name: &str, error: Error) -> Vec<String> {
+    vec![name.to_owned(), error.kind.code().to_owned(), error.message]
+}
+
+fn returned(answer: Option<crate::error::Result<Value>>) -> Result<Cell> {
+    match answer {
+        None => Ok(Cell::A(())),
+        Some(Ok(value)) => Ok(cell(value)),
+        Some(Err(error)) => Err(thrown(error)),
+    }
+}
+
+/// One of the stores.
+pub enum Store {
+    /// In this process.
+    Memory(Box<MemoryStore>),
+    /// On a Redis.
+    Redis(RedisStore),
+    /// Written in JavaScript.
+    Foreign(ForeignStore),
+}
+
+impl Backend for Store {
+    fn submit(&mut self, ticket: u32, op: Op) -> Option<crate::error::Result<Reply>> {
+        match self {
+            Self::Memory(store) => store.submit(ticket, op),
+            Self::Redis(store) => store.submit(ticket, op),
+            Self::Foreign(store) => store.submit(ticket, op),
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Self::Redis(store) = self {
+            store.flush();
+        }
+    }
+
+    fn stats(&self) -> Map<String, serde_json::Value> {
+        match self {
+            Self::Memory(store) => store.stats(),
+            Self::Redis(store) => store.stats(),
+            Self::Foreign(store) => store.stats(),
+        }
+    }
+
+    fn take(&mut self) -> Answers {
+        match self {
+            Self::Memory(store) => store.take(),
+            Self::Redis(store) => store.take(),
+            Self::Foreign(store) => store.take(),
+        }
+    }
+}
+
+fn shared(engine: Engine<Store>) -> External<Shared> {
+    External::new(Rc::new(RefCell::new(engine)))
+}
+
+/// An engine over the memory store; `options` is the JSON text of `{max, ttl}`.
+#[napi]
+pub fn memory_engine(options: String) -> Result<External<Shared>> {
+    let read = || {
+        let mut options = Options::new("MemoryStore", &options)?;
+        let max = options.whole("max", 1, u64::from(u32::MAX))?;
+        let ttl = options.seconds("ttl")?.unwrap_or(DEFAULT_TTL);
+        options.finish()?;
+        let max = max
+            .and_then(|max| usize::try_from(max).ok())
+            .and_then(NonZeroUsize::new);
+        Ok(Engine::new(
+            Store::Memory(Box::new(MemoryStore::new(max))),
+            Some(ttl),
+            DEFAULT_TIMEOUT,
+            Limits::default(),
+            None,
+        ))
+    };
+    read().map(shared).map_err(thrown)
+}
+
+/// An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. `wake` is called when there is
+/// something to drain; it does not keep the process alive.
+#[napi]
+pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result<External<Shared>> {
+    let config = Config::new(&options).map_err(thrown)?;
+    let event_loop = EventLoop::new(&env, &wake).map_err(thrown)?;
+    let wake = wake
+        .build_threadsafe_function::<()>()
+        .weak::<true>()
+        .callee_handled::<false>()
+        .build()
+        .map_err(|why| JsError::new(Kind::Argument.code().to_owned(), why.reason.clone()))?;
+    let (ttl, timeout) = (config.ttl, config.command_timeout);
+    let (limits, near) = (config.limits, config.cache);
+    let wake = Arc::new(wake);
+    let wake = move || {
+        // Fails only while the environment is going down: then nobody is there to be told.
+        let _ = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+    };
+    let watcher = Box::new(move |socket| event_loop.watch(socket));
+    let store = RedisStore::new(config, wake, watcher);
+    let store = Store::Redis(store.map_err(thrown)?);
+    Ok(shared(Engine::new(store, ttl, timeout, limits, near)))
+}
+
+/// An engine over a store written in JavaScript, driven by [`engine_calls`] and [`engine_answer`].
+#[napi]
+#[must_use]
+pub fn foreign_engine() -> External<Shared> {
+    let store = Store::Foreign(ForeignStore::new());
+    shared(Engine::new(
+        store,
+        None,
+        DEFAULT_TIMEOUT,
+        Limits::default(),
+        None,
+    ))
+}
+
+/// What an operation may take, ms.
+#[napi]
+pub fn engine_set_timeout(engine: HeldEngine, timeout: u32) {
+    engine
+        .borrow_mut()
+        .set_timeout(Duration::from_millis(u64::from(timeout)));
+}
+
+/// What an operation may take, ms.
+#[napi]
+#[must_use]
+pub fn engine_timeout(engine: HeldEngine) -> f64 {
+    number(u64::try_from(engine.borrow().timeout().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Finds the session that has the key `id`; `live` is the one that is here under that key. Gives a session, `null`
+/// if there is none, `true` if `live` is up to date, `false` if it has to be merged. With
+/// `lenient`, `live` is not taken for removed where the key leads nowhere.
+#[napi]
+pub fn engine_load(
+    engine: HeldEngine,
+    op: u32,
+    id: String,
+    live: Option<HeldRecord>,
+    lenient: Option<bool>,
+) -> Result<Cell> {
+    let name = name_of(&id)?;
+    let lenient = lenient.unwrap_or(false);
+    returned(
+        engine
+            .borrow_mut()
+            .load(op, &name, live.as_deref(), lenient),
+    )
+}
+
+/// Saves a session. `text` is absent while nobody has read its data; `extent` is 0 for what has changed, 1 for
+/// even nothing, 2 for the short wait of a challenged request; `ttl` is in ms. With `if_unchanged` it fails where
+/// somebody else has stored something since this process last saw the session.
+#[napi]
+pub fn engine_save(
+    engine: HeldEngine,
+    op: u32,
+    record: HeldRecord,
+    text: Option<String>,
+    extent: u32,
+    ttl: Option<f64>,
+    if_unchanged: Option<bool>,
+) -> Result<Cell> {
+    let extent = match extent {
+        0 => Extent::Changes,
+        1 => Extent::Always,
+        2 => Extent::ForRetry,
+        other => {
+            let message = format!("{other} is no extent of a save");
+            return Err(thrown(Error::new(Kind::Argument, message)));
+        }
+    };
+    let guarded = if_unchanged.unwrap_or(false);
+    returned(
+        engine
+            .borrow_mut()
+            .save(op, &record, text, extent, millis(ttl), guarded),
+    )
+}
+
+/// Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
+/// it has to be merged. One that `insists` has failed often, and is to have the next turn.
+#[napi]
+pub fn engine_swap(
+    engine: HeldEngine,
+    op: u32,
+    record: HeldRecord,
+    text: String,
+    insists: bool,
+    ttl: Option<f64>,
+) -> Result<Cell> {
+    returned(
+        engine
+            .borrow_mut()
+            .swap(op, &record, text, millis(ttl), insists),
+    )
+}
+
+/// Takes a key away, and with the last one the session. Gives how many are left.
+#[napi]
+pub fn engine_remove_key(
+    engine: HeldEngine,
+    op: u32,
+    record: HeldRecord,
+    id: String,
+    text: Option<String>,
+    ttl: Option<f64>,
+) -> Result<Cell> {
+    let name = name_of(&id)?;
+    returned(
+        engine
+            .borrow_mut()
+            .remove_key(op, &record, &name, text, millis(ttl)),
+    )
+}
+
+/// Removes a session with all of its keys.
+#[napi]
+pub fn engine_destroy(engine: HeldEngine, op: u32, record: HeldRecord) -> Result<Cell> {
+    returned(engine.borrow_mut().destroy(op, &record))
+}
+
+/// The JSON text stored under `name`, or `null`.
+#[napi]
+pub fn engine_get(engine: HeldEngine, op: u32, name: String) -> Result<Cell> {
+    returned(engine.borrow_mut().plain(op, Op::Get { name }))
+}
+
+/// Stores a value: its JSON text, or with `is_string` a string that is to be written as JSON here; `ttl` in ms.
+#[napi]
+pub fn engine_set(
+    engine: HeldEngine,
+    op: u32,
+    name: String,
+    text: String,
+    ttl: Option<f64>,
+    is_string: Option<bool>,
+) -> Result<Cell> {
+    let text = if is_string.unwrap_or(false) {
+        quoted(&text)
+    } else {
+        text
+    };
+    returned(engine.borrow_mut().plain(
+        op,
+        Op::Set {
+            name,
+            text,
+            ttl: millis(ttl),
+        },
+    ))
+}
+
+/// Removes a value, or a session with its keys.
+#[napi]
+pub fn engine_delete(engine: HeldEngine, op: u32, name: String) -> Result<Cell> {
+    returned(engine.borrow_mut().plain(op, Op::Delete { name }))
+}
+
+/// Starts a time to live anew; `ttl` in ms.
+#[napi]
+pub fn engine_touch(engine: HeldEngine, op: u32, name: String, ttl: Option<f64>) -> Result<Cell> {
+    returned(engine.borrow_mut().plain(
+        op,
+        Op::Touch {
+            name,
+            ttl: millis(ttl),
+        },
+    ))
+}
+
+/// The texts of everything that is stored.
+#[napi]
+pub fn engine_all(engine: HeldEngine, op: u32) -> Result<Cell> {
+    returned(engine.borrow_mut().plain(op, Op::All))
+}
+
+/// The names of everything that is stored.
+#[napi]
+pub fn engine_ids(engine: HeldEngine, op: u32) -> Result<Cell> {
+    returned(engine.borrow_mut().plain(op, Op::Ids))
+}
+
+/// How much is stored.
+#[napi]
+pub fn engine_length(engine: HeldEngine, op: u32) -> Result<Cell> {
+    returned(engine.borrow_mut().plain(op, Op::Length))
+}
+
+/// Removes everything.
+#[napi]
+pub fn engine_clear(engine: HeldEngine, op: u32) -> Result<Cell> {
+    returned(engine.borrow_mut().plain(op, Op::Clear))
+}
+
+/// Finishes what was asked for within `timeout` ms, then lets go of the store.
+#[napi]
+pub fn engine_close(engine: HeldEngine, op: u32, timeout: u32) -> Result<Cell> {
+    let deadline = Instant::now() + Duration::from_millis(u64::from(timeout));
+    returned(engine.borrow_mut().close(op, deadline))
+}
+
+/// Hands over what was asked for since the last time: an operation that gave `undefined` may wait for this.
+#[napi]
+pub fn engine_flush(engine: HeldEngine) {
+    engine.borrow_mut().backend.flush();
+}
+
+/// Whether [`engine_expire`] has something to do though nobody waits for an operation.
+#[napi]
+#[must_use]
+pub fn engine_restless(engine: HeldEngine) -> bool {
+    engine.borrow().is_restless()
+}
+
+/// What the engine has done: the JSON text of `StoreStats`.
+#[napi]
+#[must_use]
+pub fn engine_stats(engine: HeldEngine) -> String {
+    engine.borrow().stats().to_string()
+}
+
+/// What was completed, in pairs one after the other: `op` and its value; or, where it failed, `-op` and the code and
+/// the message; or 0, the name of an event and its texts.
+#[napi]
+#[must_use]
+pub fn engine_drain(engine: HeldEngine) -> Vec<Cell> {
+    let (done, events) = engine.borrow_mut().drain();
+    let mut flat = Vec::with_capacity(2 * (done.len() + events.len()));
+    for event in events {
+        let texts = match event {
+            Event::Tracking(_) | Event::Changed(_) => continue,
+            Event::Connect => vec!["connect".to_owned()],
+            Event::Disconnect(error) => told("disconnect", error),
+            Event::Error(error) => told("error", error),
+            Event::Breaker(open) => vec!["breaker".to_owned(), open.to_string()],
+            Event::Evict(name, text) => vec!["evict".to_owned(), name, text],
+        };
+        flat.extend([Cell::D(0.0), Cell::F(texts)]);
+    }
+    for (op, result) in done {
+        match result {
+            Ok(value) => flat.extend([Cell::D(f64::from(op)), cell(value)]),
+            Err(error) => {
+                let texts = vec![error.kind.code().to_owned(), error.message];
+                flat.extend([Cell::D(-f64::from(op)), Cell::F(texts)]);
+            }
+        }
+    }
+    flat
+}
+
+/// Fails what has waited for too long; drain afterwards.
+#[napi]
+pub fn engine_expire(engine: HeldEngine) {
+    let late = engine.borrow_mut().expire(Instant::now());
+    if let Store::Foreign(store) = &mut engine.borrow_mut().backend {
+        store.give_up(&late);
+    }
+}
+
+/// What a store written in JavaScript has to be asked, flat: id, method, name, JSON text or `null`, ttl in ms or
+/// `null`.
+#[napi]
+pub fn engine_calls(engine: HeldEngine) -> Vec<Cell> {
+    let Store::Foreign(store) = &mut engine.borrow_mut().backend else {
+        return Vec::new();
+    };
+    let mut flat = Vec::new();
+    for call in store.calls() {
+        flat.extend([
+            Cell::D(f64::from(call.id)),
+            Cell::E(call.method.to_owned()),
+            Cell::E(call.name),
+        ]);
+        flat.push(call.text.map_or(Cell::B(Null), Cell::E));
+        flat.push(call.ttl.map_or(Cell::B(Null), |ttl| Cell::D(number(ttl))));
+    }
+    flat
+}
+
+/// What a store written in JavaScript answered: an error's message, or the JSON text of a value, or nothing.
+#[napi]
+pub fn engine_answer(engine: HeldEngine, id: u32, error: Option<String>, text: Option<String>) {
+    if let Store::Foreign(store) = &mut engine.borrow_mut().backend {
+        store.answer(
+            id,
+            error.map_or(Ok(text), |message| {
+                Err(Error::new(Kind::Store, message).doubtful())
+            }),
+        );
+    }
+}
