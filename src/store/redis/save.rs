@@ -14,17 +14,18 @@ use crate::store::{Create, Reply, Saved, Update};
 pub struct Fields(pub Vec<String>);
 
 impl Fields {
-    /// The fields of what has changed, and `more`. `ttl` in ms.
+    /// The fields of what has changed, after `more`. `ttl` in ms.
     pub fn new(
         changes: &Changes<'_>,
         keys: &[(String, Option<String>)],
         more: &[(&str, &str)],
         ttl: Option<u64>,
     ) -> Self {
-        let mut set = vec!["ttl".to_owned(), layout::ttl_field(ttl.unwrap_or(0))];
+        let mut set = Vec::with_capacity(2 * (more.len() + 1 + keys.len() + changes.set.len()));
         for (name, value) in more {
             set.extend([(*name).to_owned(), (*value).to_owned()]);
         }
+        set.extend(["ttl".to_owned(), layout::ttl_field(ttl.unwrap_or(0))]);
         for (name, resource) in keys {
             set.extend([format!("@{name}"), resource.clone().unwrap_or_default()]);
         }
@@ -43,7 +44,6 @@ struct Save<'a> {
     uuid: &'a str,
     home: &'a str,
     mode: &'static str,
-    number: &'a str,
     /// `''`, or the version, and whether the writer insists.
     basis: String,
     added: &'a [(String, Option<String>)],
@@ -69,15 +69,7 @@ impl Save<'_> {
             self.ttl.unwrap_or(0).to_string(),
             self.added.len().to_string(),
         );
-        let mut arguments = vec![
-            self.uuid,
-            self.mode,
-            &ttl,
-            &links.writer,
-            self.number,
-            &self.basis,
-            &count,
-        ];
+        let mut arguments = vec![self.uuid, self.mode, &ttl, &self.basis, &count];
         arguments.extend(self.added.iter().map(|(name, _)| name.as_str()));
         arguments.extend(self.fields.0.iter().map(String::as_str));
         links.script(&SAVE, self.home, &keys, &arguments).await
@@ -112,16 +104,15 @@ async fn first(links: &Links, create: &Create) -> Result<Value> {
     let number = create.number.to_string();
     let by = format!("{} {number}", &links.writer[1..]);
     let more = [
+        (links.writer.as_str(), number.as_str()),
         ("uuid", &*create.uuid),
         ("by", by.as_str()),
-        (links.writer.as_str(), number.as_str()),
     ];
     let adopts = create.adopt && !create.aside;
     let save = Save {
         uuid: &create.uuid,
         home: &create.home,
         mode: if adopts { "adopt" } else { "create" },
-        number: &number,
         basis: String::new(),
         added: &create.keys,
         known: &[],
@@ -145,7 +136,6 @@ pub async fn update(links: &Links, update: &Update) -> Result<Reply> {
         uuid: &update.uuid,
         home: &update.home,
         mode: "update",
-        number: &number,
         basis: basis.unwrap_or_default(),
         added: &update.added,
         known: &update.known,
