@@ -16,7 +16,7 @@ pub struct Fields<'a> {
     pub changes: Changes<'a>,
     /// The keys.
     pub keys: &'a [(String, Option<String>)],
-    /// Others.
+    /// Others, which go first.
     pub more: &'a [(&'a str, &'a str)],
     /// The time to live, ms.
     pub ttl: Option<u64>,
@@ -28,12 +28,12 @@ impl Fields<'_> {
         let (set, removed) = (&self.changes.set, &self.changes.removed);
         let count = 1 + self.more.len() + self.keys.len() + set.len();
         command.write_arg_fmt(2 * count);
-        command.write_arg(b"ttl");
-        command.write_arg_fmt(layout::ttl_field(self.ttl.unwrap_or(0)));
         for (name, value) in self.more {
             command.write_arg(name.as_bytes());
             command.write_arg(value.as_bytes());
         }
+        command.write_arg(b"ttl");
+        command.write_arg_fmt(layout::ttl_field(self.ttl.unwrap_or(0)));
         for (name, resource) in self.keys {
             command.write_arg_fmt(format_args!("@{name}"));
             command.write_arg(resource.as_deref().unwrap_or_default().as_bytes());
@@ -53,7 +53,6 @@ struct Save<'a> {
     uuid: &'a str,
     home: &'a str,
     mode: &'static str,
-    number: &'a str,
     /// `''`, or the version, and whether the writer insists.
     basis: String,
     added: &'a [(String, Option<String>)],
@@ -75,9 +74,7 @@ impl Save<'_> {
                 command.write_arg(text.as_bytes());
             }
             command.write_arg_fmt(self.ttl.unwrap_or(0));
-            for text in [&links.writer, self.number, &self.basis] {
-                command.write_arg(text.as_bytes());
-            }
+            command.write_arg(self.basis.as_bytes());
             command.write_arg_fmt(self.added.len());
             for (name, _) in self.added {
                 command.write_arg(name.as_bytes());
@@ -116,16 +113,15 @@ async fn first(links: &Links, create: &Create) -> Result<Value> {
     let number = create.number.to_string();
     let by = format!("{} {number}", &links.writer[1..]);
     let more = [
+        (links.writer.as_str(), number.as_str()),
         ("uuid", &*create.uuid),
         ("by", by.as_str()),
-        (links.writer.as_str(), number.as_str()),
     ];
     let adopts = create.adopt && !create.aside;
     let save = Save {
         uuid: &create.uuid,
         home: &create.home,
         mode: if adopts { "adopt" } else { "create" },
-        number: &number,
         basis: String::new(),
         added: &create.keys,
         known: &[],
@@ -154,7 +150,6 @@ pub async fn update(links: &Links, update: &Update) -> Result<Reply> {
         uuid: &update.uuid,
         home: &update.home,
         mode: "update",
-        number: &number,
         basis: basis.unwrap_or_default(),
         added: &update.added,
         known: &update.known,
