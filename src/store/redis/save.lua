@@ -7,6 +7,9 @@
 --          is done once, however often it is asked for, the first one is the writer's, with that.
 -- Gives the version stored then, with the uuid of the session that was adopted; 0 if the session is gone; -1 if home is
 -- taken by a session that has other keys; {-2, fields and values} of what is stored if that is another version.
+
+-- shared.lua
+
 local home, uuid, mode, ttl, basis, added = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local fields = 6 + added
 local writer, number = ARGV[fields + 1], tonumber(ARGV[fields + 2])

@@ -5,7 +5,8 @@
 --   '~turn'                         whose turn the next conditional save is, and until when (ms since 1970)
 --   'by'                            the writer that has stored the session for the first time, and the number of that
 --   'gone'                          the uuid of one that has lived here, for those who may still be storing it
--- The scripts are told a writer as '~<writer>'.
+-- The scripts are told a writer as '~<writer>'. They do what is ordinary before they come to these functions, which are
+-- made anew in each run.
 -- docs/storage.md has the whole layout.
 
 -- How long a trace of a session that has ended is kept, ms: longer than anybody repeats a first save.
