@@ -220,7 +220,7 @@ async fn remove_key(links: &Links, remove: &mut RemoveKey) -> Result<(u64, u64)>
                 &fields::split(text).map_err(unreadable)?,
             ),
             keys: &[],
-            more: &[],
+            stamp: None,
             ttl: remove.ttl,
         }),
     };

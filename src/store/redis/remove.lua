@@ -26,17 +26,17 @@ if left <= 0 then
   vacate(home, leads, writer)
   return 0
 end
+version = tonumber(version) + 1
 redis.call('HDEL', home, field)
 if number > 0 then
-  redis.call('HSET', home, 'keys', left, writer, ARGV[3])
+  redis.call('HSET', home, 'keys', left, 'version', version, writer, ARGV[3])
   if not last then forget_writers(home, writer) end
 else
-  redis.call('HSET', home, 'keys', left)
+  redis.call('HSET', home, 'keys', left, 'version', version)
 end
 if #ARGV > 6 then
-  write(home, 6)
-  expire(home, tonumber(ARGV[5]))
+  write(home, version, 6)
+  expire(home, ARGV[5])
 end
-version = redis.call('HINCRBY', home, 'version', 1)
-track(home)
+redis.call('EXISTS', home)
 return { left, version }
