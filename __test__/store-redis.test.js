@@ -8,7 +8,7 @@ const { once } = require('node:events');
 const session = require('..');
 const { VALUES, called, connect, load, run, save, startRedis, stored, until } = require('./support/tools');
 
-const { RedisStore, SessionError } = session;
+const { RedisStore, Session, SessionError } = session;
 
 async function open(t, options = {}) {
   const server = await startRedis(t);
@@ -113,6 +113,53 @@ test('the stored layout can be read by a person', async (t) => {
   });
   assert.deepEqual(await hash(server, 'p:mks:leg-b'), { '->': 'p:mks:leg-a' });
   assert.equal(await server.size(), 2);
+});
+
+test('a first save stores the same, whatever it finds at the places of its keys', async (t) => {
+  const { server, store } = await open(t, { prefix: 'p:' });
+  const other = connect(t, { host: server.host, port: server.port, prefix: 'p:' });
+  const finds = {
+    nothing: () => {},
+    trace: (home) => server.cli('HSET', placeOf(home), 'gone', 'another'),
+    first: (home) => save(other, home, { theirs: 1 }),
+    second: (_, leg) => save(other, leg, { theirs: 1 }),
+    both: (home, leg) => Promise.all([save(other, home, { theirs: 1 }), save(other, leg, { theirs: 1 })]),
+    elsewhere: async (_, leg) => {
+      const theirs = await save(other, 'theirs', {});
+      await theirs.set(leg).save();
+    },
+    many: () => {}
+  };
+  for (const [what, make] of Object.entries(finds)) {
+    const [home, leg] = [`${what}-a`, `${what}-b`];
+    await make(home, leg);
+    const data = what === 'many' ? Object.fromEntries(Array.from({ length: 600 }, (_, i) => [`n${i}`, i])) : { n: 1 };
+    const mks = new Session({ store });
+    mks.set(home).set(leg, { leg: 2 });
+    mks.session = data;
+    await mks.save();
+    const { by, ttl, gone, ...fields } = await hash(server, placeOf(home));
+    assert.match(ttl, /^86400000@\d{13}$/, what);
+    assert.equal(gone !== undefined, ['trace', 'first', 'both'].includes(what), what);
+    const [writer, number] = by.split(' ');
+    assert.deepEqual(
+      fields,
+      {
+        uuid: mks.uuid,
+        [`~${writer}`]: number,
+        version: '1',
+        keys: '2',
+        [`@mks:${home}`]: '',
+        [`@mks:${leg}`]: '{"leg":2}',
+        ...Object.fromEntries(Object.entries(data).map(([name, value]) => [`.${name}`, String(value)]))
+      },
+      what
+    );
+    assert.equal((await hash(server, placeOf(leg)))['->'], placeOf(home), what);
+    for (const id of [home, leg]) assert.ok(Number(await server.cli('PTTL', placeOf(id))) > 86000000, `${what} ${id}`);
+    assert.deepEqual(await stored(other, leg), data, what);
+  }
+  assert.deepEqual((await load(other, 'theirs')).keys, ['mks:theirs']);
 });
 
 test('the time to live is set with every save, on every key, and by touch', async (t) => {

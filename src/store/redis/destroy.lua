@@ -2,6 +2,9 @@
 -- KEYS  1: home; then the places of the keys it is known to have
 -- ARGV  1: uuid  2: the writer
 -- Gives the fields of all keys that it had ('@' and the name), so that the caller can remove places it did not know.
+
+-- shared.lua
+
 local home = KEYS[1]
 local fields = {}
 if redis.call('HGET', home, 'uuid') == ARGV[1] then

@@ -19,18 +19,18 @@ const ATTEMPTS: usize = 3;
 
 /// A script: its text, and the digest that the server knows it by.
 pub struct Known {
-    text: &'static str,
+    text: String,
     digest: String,
 }
 
 macro_rules! script {
     ($file:literal) => {
         LazyLock::new(|| {
-            let text = concat!(include_str!("shared.lua"), include_str!($file));
-            Known {
-                text,
-                digest: Script::new(text).get_hash().to_owned(),
-            }
+            // A script has a line that says where it goes.
+            let shared = include_str!("shared.lua");
+            let text = include_str!($file).replace("-- shared.lua", shared);
+            let digest = Script::new(&text).get_hash().to_owned();
+            Known { text, digest }
         })
     };
 }
@@ -150,7 +150,7 @@ impl Links {
         let known = || ask("EVALSHA", &script.digest);
         match self.repeated(home, known).await {
             Err(error) if error.kind == Kind::Store && error.message.starts_with("NOSCRIPT") => {
-                self.repeated(home, || ask("EVAL", script.text)).await
+                self.repeated(home, || ask("EVAL", &script.text)).await
             }
             reply => reply,
         }
@@ -232,7 +232,7 @@ async fn remove_key(links: &Links, remove: &mut RemoveKey) -> Result<(u64, u64)>
                 &fields::split(text).map_err(unreadable)?,
             ),
             keys: &[],
-            more: &[],
+            stamp: None,
             ttl: remove.ttl,
         }),
     };
@@ -247,10 +247,12 @@ async fn remove_key(links: &Links, remove: &mut RemoveKey) -> Result<(u64, u64)>
         let message = format!("Redis answered a removal with {reply}");
         Err(Error::new(Kind::Store, message))
     };
+    let elsewhere = (remove.name != *home).then_some(&*remove.name);
     match links
-        .script(&REMOVE, home, &[&remove.name], &arguments)
+        .script(&REMOVE, home, elsewhere.as_slice(), &arguments)
         .await?
     {
+        Value::Int(0) => Ok((0, 0)),
         Value::Array(parts) => match parts.as_slice() {
             [Value::Int(left), Value::Int(version)] => {
                 Ok((left.unsigned_abs(), version.unsigned_abs()))
@@ -266,7 +268,7 @@ fn taken_from(command: &mut Cmd, uuid: &str, writer: &str, number: u64, name: &s
     command.write_arg(uuid.as_bytes());
     command.write_arg(writer.as_bytes());
     command.arg(number);
-    command.write_arg(name.as_bytes());
+    joined(command, "@", name);
 }
 
 async fn destroy(links: &Links, destroy: &Destroy) -> Result<()> {

@@ -16,10 +16,10 @@ use crate::store::{Create, Reply, Saved, Update};
 pub struct Fields<'a> {
     /// The properties.
     pub changes: Changes<'a>,
-    /// The keys.
+    /// The keys, which go first.
     pub keys: &'a [(Arc<str>, Option<String>)],
-    /// Others.
-    pub more: &'a [(&'a str, &'a str)],
+    /// The writer, and the number of the save.
+    pub stamp: Option<(&'a str, u64)>,
     /// The time to live, ms.
     pub ttl: Option<u64>,
 }
@@ -28,18 +28,18 @@ impl Fields<'_> {
     /// Writes them as arguments of a command.
     pub fn write(&self, command: &mut Cmd) {
         let (set, removed) = (&self.changes.set, &self.changes.removed);
-        let count = 1 + self.more.len() + self.keys.len() + set.len();
+        let count = self.keys.len() + usize::from(self.stamp.is_some()) + 1 + set.len();
         command.arg(2 * count);
-        command.write_arg(b"ttl");
-        command.arg(layout::ttl_field(self.ttl.unwrap_or(0)));
-        for (name, value) in self.more {
-            command.write_arg(name.as_bytes());
-            command.write_arg(value.as_bytes());
-        }
         for (name, resource) in self.keys {
             joined(command, "@", name);
             command.write_arg(resource.as_deref().unwrap_or_default().as_bytes());
         }
+        if let Some((writer, number)) = self.stamp {
+            command.write_arg(writer.as_bytes());
+            command.arg(number);
+        }
+        command.write_arg(b"ttl");
+        command.arg(layout::ttl_field(self.ttl.unwrap_or(0)));
         for (name, value) in set {
             joined(command, ".", name);
             command.write_arg(value.as_bytes());
@@ -55,9 +55,8 @@ struct Save<'a> {
     uuid: &'a str,
     home: &'a str,
     mode: &'static str,
-    number: &'a str,
-    /// `''`, or the version, and whether the writer insists.
-    basis: String,
+    /// Of a first save who makes it; of an update `''`, or the version, and whether the writer insists.
+    by_or_basis: String,
     added: &'a [(Arc<str>, Option<String>)],
     known: &'a [Arc<str>],
     ttl: Option<u64>,
@@ -72,17 +71,11 @@ impl Save<'_> {
         let added = self.added.iter().map(|(name, _)| name);
         let keys: Vec<&str> = added.chain(others).map(|name| &**name).collect();
         let arguments = |command: &mut Cmd| {
-            for text in [self.uuid, self.mode] {
-                command.write_arg(text.as_bytes());
-            }
+            command.write_arg(self.uuid.as_bytes());
+            command.write_arg(self.mode.as_bytes());
             command.arg(self.ttl.unwrap_or(0));
-            for text in [&links.writer, self.number, &self.basis] {
-                command.write_arg(text.as_bytes());
-            }
+            command.write_arg(self.by_or_basis.as_bytes());
             command.arg(self.added.len());
-            for (name, _) in self.added {
-                command.write_arg(name.as_bytes());
-            }
             self.fields.write(command);
         };
         links.script(&SAVE, self.home, &keys, &arguments).await
@@ -114,27 +107,19 @@ async fn first(links: &Links, create: &Create) -> Result<Value> {
         set: fields::split(&create.text).map_err(unreadable)?,
         removed: Vec::new(),
     };
-    let number = create.number.to_string();
-    let by = format!("{} {number}", &links.writer[1..]);
-    let more = [
-        ("uuid", &*create.uuid),
-        ("by", by.as_str()),
-        (links.writer.as_str(), number.as_str()),
-    ];
     let adopts = create.adopt && !create.aside;
     let save = Save {
         uuid: &create.uuid,
         home: &create.home,
         mode: if adopts { "adopt" } else { "create" },
-        number: &number,
-        basis: String::new(),
+        by_or_basis: format!("{} {}", &links.writer[1..], create.number),
         added: &create.keys,
         known: &[],
         ttl: create.ttl,
         fields: Fields {
             changes,
             keys: &create.keys,
-            more: &more,
+            stamp: Some((&links.writer, create.number)),
             ttl: create.ttl,
         },
     };
@@ -148,22 +133,18 @@ pub async fn update(links: &Links, update: &Update) -> Result<Reply> {
     let now = fields::split(&update.text).map_err(unreadable)?;
     let basis = update.basis.as_ref();
     let basis = basis.map(|basis| format!("{} {}", basis.version, u8::from(basis.insists)));
-    let number = update.number.to_string();
-    let stamp = [(links.writer.as_str(), number.as_str())];
-    let stamp = if update.number > 0 { &stamp[..] } else { &[] };
     let save = Save {
         uuid: &update.uuid,
         home: &update.home,
         mode: "update",
-        number: &number,
-        basis: basis.unwrap_or_default(),
+        by_or_basis: basis.unwrap_or_default(),
         added: &update.added,
         known: &update.known,
         ttl: update.ttl,
         fields: Fields {
             changes: fields::diff(&base, &now),
             keys: &update.added,
-            more: stamp,
+            stamp: (update.number > 0).then_some((&links.writer, update.number)),
             ttl: update.ttl,
         },
     };

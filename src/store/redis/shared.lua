@@ -5,7 +5,9 @@
 --   '~turn'                         whose turn the next conditional save is, and until when (ms since 1970)
 --   'by'                            the writer that has stored the session for the first time, and the number of that
 --   'gone'                          the uuid of one that has lived here, for those who may still be storing it
--- The scripts are told a writer as '~<writer>'.
+-- The scripts are told a writer as '~<writer>'. They do what is ordinary before they come to these functions, which are
+-- made anew in each run. One that leaves a session ends with EXISTS: the server tells a connection of changes to what it
+-- has read since it last wrote it.
 -- docs/storage.md has the whole layout.
 
 -- How long a trace of a session that has ended is kept, ms: longer than anybody repeats a first save.
@@ -42,12 +44,12 @@ local function vacate(place, to, writer)
   end
 end
 
--- Sets and deletes fields of the session at home: ARGV[at] is how many strings of field and value follow; what comes
--- after those are fields to be deleted.
-local function write(home, at)
+-- Sets the version and other fields of the session at home, and deletes some: ARGV[at] is how many strings of field and
+-- value follow; what comes after those are fields to be deleted.
+local function write(home, version, at)
   local last = at + tonumber(ARGV[at])
   for from = at + 1, last, 1000 do
-    redis.call('HSET', home, unpack(ARGV, from, math.min(from + 999, last)))
+    redis.call('HSET', home, 'version', version, unpack(ARGV, from, math.min(from + 999, last)))
   end
   for from = last + 1, #ARGV, 1000 do
     redis.call('HDEL', home, unpack(ARGV, from, math.min(from + 999, #ARGV)))
@@ -55,7 +57,7 @@ local function write(home, at)
 end
 
 local function expire(place, ttl)
-  if ttl > 0 then redis.call('PEXPIRE', place, ttl) else redis.call('PERSIST', place) end
+  if ttl ~= '0' then redis.call('PEXPIRE', place, ttl) else redis.call('PERSIST', place) end
 end
 
 -- Conditional saves of several writers: whoever has lost often gets a turn, else the one that is nearest always wins.
@@ -77,9 +79,4 @@ local function forget_writers(home, one)
     if string.sub(field, 1, 1) == '~' and field ~= '~turn' and field ~= one then writers[#writers + 1] = field end
   end
   if #writers > 16 then redis.call('HDEL', home, unpack(writers, 17)) end
-end
-
--- The server tells of changes to what a connection has read since it last wrote it: the last word has to be a read.
-local function track(place)
-  redis.call('EXISTS', place)
 end
