@@ -324,7 +324,7 @@ declare namespace session {
     prefix?: string;
     /** Time to live after the last save, seconds, or a function of the data that gives it. Default 86400 (a day). */
     ttl?: number | ((session: any) => number);
-    /** How many connections, 1 to 64; each is used by many operations at once. Default 2. */
+    /** How many connections, 1 to 64; one is used by many operations at once, and more seldom help. Default 1. */
     poolSize?: number;
     /** What connecting may take, ms. Default 5000. */
     connectTimeout?: number;

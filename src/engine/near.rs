@@ -9,14 +9,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
-use foldhash::fast::RandomState;
+use foldhash::quality::RandomState;
 use lru::LruCache;
 
 use crate::record::{Key, Record};
 
-/// How many places there are to remember changes in, for what is on its way. Names that share a place are taken for
-/// each other: then something is not kept that could have been.
-const PLACES: usize = 16_384;
+/// How many places there are to remember changes in, for what is on its way: 14 bits of a hash.
+const PLACES: usize = 1 << 14;
+
+/// In how many of them a name is remembered. One that shares all of its places with others is taken for one of them: then
+/// something is not kept that could have been.
+const MARKS: usize = 4;
 
 /// Bytes that a session takes besides its text.
 const OVERHEAD: usize = size_of::<Record>() + 200;
@@ -59,7 +62,7 @@ pub struct Near {
     bytes: usize,
     /// How many changes there were.
     clock: u64,
-    /// When the last one was, by the place of its name.
+    /// When the last one was, by the places of its name.
     changed: Box<[u64]>,
     hasher: RandomState,
     /// What was asked for before this is not kept.
@@ -137,7 +140,9 @@ impl Near {
                 self.drop_home(&key.name);
             }
         }
-        let has_changed = self.changed[self.place(&record.home)] > asked;
+        let has_changed = self
+            .places(&record.home)
+            .all(|place| self.changed[place] > asked);
         if asked < self.floor || record.version == 0 || record.ageing || has_changed {
             return;
         }
@@ -194,14 +199,19 @@ impl Near {
     /// What was asked for of `name` before now is not kept.
     fn remember(&mut self, name: &str) {
         self.clock += 1;
-        let place = self.place(name);
-        if let Some(at) = self.changed.get_mut(place) {
-            *at = self.clock;
+        for place in self.places(name) {
+            if let Some(at) = self.changed.get_mut(place) {
+                *at = self.clock;
+            }
         }
     }
 
-    fn place(&self, name: &str) -> usize {
-        usize::try_from(self.hasher.hash_one(name) % PLACES as u64).unwrap_or(0)
+    fn places(&self, name: &str) -> impl Iterator<Item = usize> + use<> {
+        let hash = self.hasher.hash_one(name);
+        (0..MARKS).map(move |mark| {
+            let bits = (hash >> (14 * mark)) % PLACES as u64;
+            usize::try_from(bits).unwrap_or(0)
+        })
     }
 
     /// Lets go of everything.
@@ -325,6 +335,20 @@ mod tests {
         near.told(true);
         keep(&mut near, "mks:a", "mks:b", asked);
         assert!(!has(&mut near, "mks:a"));
+    }
+
+    #[test]
+    fn what_others_change_meanwhile_is_not_taken_for_it() {
+        let mut near = near();
+        let asked = near.now();
+        for other in 0..64 {
+            near.invalidate(&format!("mks:{other}"));
+        }
+        for call in 0..300 {
+            let home = format!("mks:call-{call}");
+            keep(&mut near, &home, &home, asked);
+            assert!(has(&mut near, &home), "{home}");
+        }
     }
 
     #[test]

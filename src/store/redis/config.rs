@@ -50,7 +50,7 @@ impl Config {
         let config = Self {
             address,
             prefix: options.text("prefix")?.unwrap_or_else(|| "sess:".into()),
-            pool_size: usize::try_from(options.whole("poolSize", 1, 64)?.unwrap_or(2)).unwrap_or(2),
+            pool_size: usize::try_from(options.whole("poolSize", 1, 64)?.unwrap_or(1)).unwrap_or(1),
             connect_timeout: options.millis("connectTimeout", 5000)?,
             command_timeout: options.millis("commandTimeout", 2000)?,
             name: options.filled("name")?,
