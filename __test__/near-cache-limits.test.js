@@ -163,7 +163,7 @@ test('a connection that is lost takes everything along', async (t) => {
   const { made } = here.stats().connections;
   await server.cli('CLIENT', 'KILL', 'TYPE', 'normal');
   await until(() => cacheOf(here).sessions === 0, 'everything to be dropped');
-  await until(() => here.stats().connections.made >= made + 2, 'new connections');
+  await until(() => here.stats().connections.made > made, 'new connections');
   await isOn(here);
   assert.equal(await reads(server, () => load(here, 'call-7')), 1);
   assert.equal(await reads(server, () => load(here, 'call-7')), 0);
@@ -255,7 +255,7 @@ test('stats() counts what was done', async (t) => {
   assert.ok(mean > 0 && p50 <= p99 && mean < 2 * p99, JSON.stringify(latencies));
   assert.deepEqual(failures, { ERR_SESSION_CORRUPT: 1, ERR_SESSION_GONE: 1 });
   assert.deepEqual([cache.on, cache.hits, cache.misses], [true, 3, 2]);
-  assert.deepEqual(connections, { up: 2, of: 2, made: 2 });
+  assert.deepEqual(connections, { up: 1, of: 1, made: 1 });
   assert.ok(batches.commands >= batches.count && batches.largest >= 1);
   assert.deepEqual(rest, { inFlight: 0, owed: 0, owedBytes: 0, open: false });
   const inMemory = Object.keys(new session.MemoryStore().stats());

@@ -11,7 +11,13 @@ const { RedisStore, Session } = session;
 class Actor {
   // `timeout` ms for an operation, `commandTimeout` for a connection
   constructor({ port, timeout, commandTimeout, cache = false }) {
-    this.store = new RedisStore({ port, commandTimeout, connectTimeout: commandTimeout, ...(cache ? {} : { cache }) });
+    this.store = new RedisStore({
+      port,
+      poolSize: 2,
+      commandTimeout,
+      connectTimeout: commandTimeout,
+      ...(cache ? {} : { cache })
+    });
     this.errors = [];
     this.store.on('error', ({ code, message: text }) => this.errors.push({ code, message: text }));
     this.attach = session({ store: this.store, timeout });

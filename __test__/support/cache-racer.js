@@ -19,7 +19,7 @@ const keysOf = (number) => [`call-${number}-a`, `call-${number}-b`];
 class Racer {
   constructor({ name, port, seed, sessions }) {
     Object.assign(this, { name, sessions, wrong: [], reads: 0, writes: 0, conflicts: 0 });
-    this.store = new RedisStore({ port });
+    this.store = new RedisStore({ port, poolSize: 2 });
     this.store.on('error', (err) => this.wrong.push(`${name}: ${err.code}, ${err.message}`));
     this.attach = session({ store: this.store });
     this.pick = random(seed);
