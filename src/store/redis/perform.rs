@@ -3,16 +3,19 @@
 use std::io::Write as _;
 use std::sync::{Arc, LazyLock};
 
-use redis::{Cmd, RedisWrite, Script, ServerErrorKind, Value};
+use redis::{Arg, Cmd, RedisWrite, Script, ServerErrorKind, Value};
 
 use super::layout::{self, Found};
 use super::link::Failure;
 use super::pool::Links;
 use super::save::{self, Fields};
 use super::scan;
+use super::wire::KEPT;
 use crate::error::{Error, Kind, Result};
 use crate::fields;
 use crate::store::{Destroy, Op, RemoveKey, Reply, Stored, Update};
+
+type Asked = std::result::Result<Value, Failure>;
 
 /// How often a command is sent whose connection is lost. Only what may be done twice is, or has a number.
 const ATTEMPTS: usize = 3;
@@ -59,12 +62,15 @@ pub async fn perform(links: &Links, op: &mut Op) -> Result<Reply> {
             }),
         Op::Get { name } => get(links, name).await.map(Reply::Text),
         Op::Set { name, text, ttl } => {
-            let mut command = redis::cmd("SET");
-            command.arg(links.place(name)).arg(&*text);
-            if let Some(ttl) = ttl {
-                command.arg("PX").arg(ttl);
-            }
-            links.one(name, command).await.map(|_| Reply::Done)
+            let ttl = *ttl;
+            let more = |command: &mut Cmd| {
+                command.write_arg(text.as_bytes());
+                if let Some(ttl) = ttl {
+                    command.arg("PX").arg(ttl);
+                }
+            };
+            let reply = links.ask("SET", name, &more).await?;
+            checked(name, reply).map(|_| Reply::Done)
         }
         Op::Delete { name } => delete(links, name).await.map(|()| Reply::Done),
         Op::Touch { name, ttl } => touch(links, name, *ttl).await.map(|()| Reply::Done),
@@ -80,11 +86,6 @@ pub async fn perform(links: &Links, op: &mut Op) -> Result<Reply> {
 }
 
 impl Links {
-    /// Where `name` is in Redis.
-    pub fn place(&self, name: &str) -> String {
-        format!("{}{name}", self.config.prefix)
-    }
-
     /// The name that is stored at `place`.
     pub fn name<'a>(&self, place: &'a str) -> &'a str {
         place
@@ -92,20 +93,47 @@ impl Links {
             .unwrap_or(place)
     }
 
-    /// One command on the connection of `name`.
-    pub async fn one(&self, name: &str, command: Cmd) -> Result<Value> {
-        checked(name, self.of(name).request(&command).await?)
+    /// Has the command that `fill` makes executed on the link of `name`.
+    fn request<'a>(
+        &'a self,
+        name: &str,
+        fill: &dyn Fn(&mut Cmd),
+    ) -> impl Future<Output = Asked> + use<'a> {
+        let command = &mut *self.scratch.borrow_mut();
+        command.clear();
+        fill(command);
+        let asking = self.of(name).request(command);
+        let is_large =
+            |argument: Arg<&[u8]>| matches!(argument, Arg::Simple(bytes) if bytes.len() > KEPT);
+        if command.args_iter().any(is_large) {
+            *command = Cmd::new();
+        }
+        asking
     }
 
-    /// One command that may be done twice: it is repeated when its connection is lost.
-    pub async fn surely(&self, name: &str, command: Cmd) -> Result<Value> {
-        self.repeated(name, || self.of(name).request(&command))
-            .await
+    /// The command `verb` on the place of `name`; `more` adds its other arguments.
+    fn ask<'a>(
+        &'a self,
+        verb: &str,
+        name: &str,
+        more: &dyn Fn(&mut Cmd),
+    ) -> impl Future<Output = Asked> + use<'a> {
+        self.request(name, &|command| {
+            command.write_arg(verb.as_bytes());
+            joined(command, &self.config.prefix, name);
+            more(command);
+        })
     }
 
-    async fn repeated<Asked>(&self, name: &str, ask: impl Fn() -> Asked) -> Result<Value>
+    /// The same, of what may be done twice: it is repeated when its connection is lost.
+    pub async fn surely(&self, verb: &str, name: &str, more: &dyn Fn(&mut Cmd)) -> Result<Value> {
+        self.repeated(name, || self.ask(verb, name, more)).await
+    }
+
+    /// What `ask` asks the link of `name`, again when its connection is lost.
+    pub async fn repeated<Asking>(&self, name: &str, ask: impl Fn() -> Asking) -> Result<Value>
     where
-        Asked: Future<Output = std::result::Result<Value, Failure>>,
+        Asking: Future<Output = Asked>,
     {
         let mut attempt = 1;
         loop {
@@ -138,14 +166,13 @@ impl Links {
         arguments: &dyn Fn(&mut Cmd),
     ) -> Result<Value> {
         let ask = |verb: &str, body: &str| {
-            let command = &mut *self.scratch.borrow_mut();
-            command.clear();
-            command.arg(verb).arg(body).arg(keys.len() + 1);
-            for name in std::iter::once(&home).chain(keys) {
-                joined(command, &self.config.prefix, name);
-            }
-            arguments(command);
-            self.of(home).request(command)
+            self.request(home, &|command| {
+                command.arg(verb).arg(body).arg(keys.len() + 1);
+                for name in std::iter::once(&home).chain(keys) {
+                    joined(command, &self.config.prefix, name);
+                }
+                arguments(command);
+            })
         };
         let known = || ask("EVALSHA", &script.digest);
         match self.repeated(home, known).await {
@@ -190,22 +217,15 @@ pub fn checked(name: &str, reply: Value) -> Result<Value> {
     })
 }
 
-/// Everything that is stored at a place.
-pub fn hgetall(place: &str) -> Cmd {
-    let mut command = redis::cmd("HGETALL");
-    command.arg(place);
-    command
-}
-
 /// The session that has the key `name`.
 pub async fn load(links: &Links, name: &str) -> Result<Option<Stored>> {
-    let reply = links.surely(name, hgetall(&links.place(name))).await?;
+    let reply = links.surely("HGETALL", name, &|_| {}).await?;
     match layout::read(name, None, reply)? {
         Found::Nothing => Ok(None),
         Found::Session(found) => Ok(Some(*found)),
         Found::Elsewhere(place) => {
             let home = links.name(&place);
-            let reply = links.surely(home, hgetall(&place)).await?;
+            let reply = links.surely("HGETALL", home, &|_| {}).await?;
             match layout::read(name, Some(home), reply)? {
                 Found::Session(found) => Ok(Some(*found)),
                 Found::Nothing | Found::Elsewhere(_) => Ok(None),
@@ -303,9 +323,7 @@ async fn destroy(links: &Links, destroy: &Destroy) -> Result<()> {
 }
 
 async fn get(links: &Links, name: &str) -> Result<Option<String>> {
-    let mut command = redis::cmd("GET");
-    command.arg(links.place(name));
-    match links.surely(name, command).await {
+    match links.surely("GET", name, &|_| {}).await {
         Ok(Value::BulkString(text)) => String::from_utf8(text)
             .ok()
             .filter(|text| fields::check(text).is_ok())
@@ -341,9 +359,11 @@ async fn touch(links: &Links, name: &str, ttl: Option<u64>) -> Result<()> {
         }
         Err(error) if error.kind != Kind::Corrupt => Err(error),
         _ => {
-            let mut command = redis::cmd(if ttl.is_some() { "PEXPIRE" } else { "PERSIST" });
-            command.arg(links.place(name)).arg(ttl);
-            links.surely(name, command).await.map(|_| ())
+            let verb = if ttl.is_some() { "PEXPIRE" } else { "PERSIST" };
+            let more = |command: &mut Cmd| {
+                command.arg(ttl);
+            };
+            links.surely(verb, name, &more).await.map(|_| ())
         }
     }
 }
@@ -360,10 +380,6 @@ async fn delete(links: &Links, name: &str) -> Result<()> {
             self::destroy(links, &destroy).await
         }
         Err(error) if error.kind != Kind::Corrupt => Err(error),
-        _ => {
-            let mut command = redis::cmd("UNLINK");
-            command.arg(links.place(name));
-            links.surely(name, command).await.map(|_| ())
-        }
+        _ => links.surely("UNLINK", name, &|_| {}).await.map(|_| ()),
     }
 }

@@ -57,7 +57,8 @@ impl<'a> Walk<'a> {
             .arg(&self.pattern)
             .arg("COUNT")
             .arg(COUNT);
-        let Value::Array(reply) = self.links.surely("", command).await? else {
+        let ask = || self.links.of("").request(&command);
+        let Value::Array(reply) = self.links.repeated("", ask).await? else {
             return Err(strange());
         };
         let [Value::BulkString(next), Value::Array(places)] = reply.as_slice() else {
@@ -138,9 +139,7 @@ pub async fn all(links: &Links) -> Result<Vec<String>> {
 
 /// The text of what is stored under `name`.
 async fn text(links: &Links, name: &str) -> Result<Option<String>> {
-    let mut command = redis::cmd("GET");
-    command.arg(links.place(name));
-    match links.surely(name, command).await {
+    match links.surely("GET", name, &|_| {}).await {
         Ok(Value::BulkString(text)) => Ok(String::from_utf8(text)
             .ok()
             .filter(|text| fields::check(text).is_ok())),
@@ -152,9 +151,7 @@ async fn text(links: &Links, name: &str) -> Result<Option<String>> {
 
 /// The session that lives at the home `name`, by any key that it has; what is no session is left out.
 async fn home(links: &Links, name: &str) -> Result<Option<String>> {
-    let mut command = redis::cmd("HKEYS");
-    command.arg(links.place(name));
-    let fields = match links.surely(name, command).await {
+    let fields = match links.surely("HKEYS", name, &|_| {}).await {
         Ok(Value::Array(fields)) => fields,
         Ok(_) => return Ok(None),
         Err(error) if error.kind == Kind::Corrupt => return Ok(None),

@@ -37,8 +37,8 @@ pub trait Watch {
     fn want_write(&self, wants: bool);
 }
 
-/// Up to here the room for commands is kept for the next ones.
-const KEPT: usize = 1 << 20;
+/// Up to here the room for commands is kept for the next ones, bytes.
+pub const KEPT: usize = 1 << 20;
 
 /// A socket that does not block.
 #[derive(Debug)]
