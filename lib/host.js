@@ -16,7 +16,7 @@ function idOf(req) {
 // anything in it.
 function parametersOf(value) {
   const plain = value.includes('"') ? value.replace(/"(?:[^"\\]|\\.)*"/g, '') : value;
-  return plain.slice(plain.lastIndexOf('>') + 1);
+  return plain.slice(plain.indexOf('>') + 1);
 }
 
 // Whether the request belongs to a dialog (RFC 3261, 12.2): by the To tag, which no host tells reliably.
