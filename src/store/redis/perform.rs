@@ -72,8 +72,11 @@ pub async fn perform(links: &Links, op: &mut Op) -> Result<Reply> {
             let reply = links.ask("SET", name, &more).await?;
             checked(name, reply).map(|_| Reply::Done)
         }
-        Op::Delete { name } => delete(links, name).await.map(|()| Reply::Done),
-        Op::Touch { name, ttl } => touch(links, name, *ttl).await.map(|()| Reply::Done),
+        // In boxes of their own: every operation takes as much room as the largest one.
+        Op::Delete { name } => Box::pin(delete(links, name)).await.map(|()| Reply::Done),
+        Op::Touch { name, ttl } => Box::pin(touch(links, name, *ttl))
+            .await
+            .map(|()| Reply::Done),
         Op::Ids => scan::ids(links).await.map(Reply::Texts),
         Op::All => scan::all(links).await.map(Reply::Texts),
         Op::Length => scan::ids(links)
