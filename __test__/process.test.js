@@ -88,6 +88,36 @@ test('a closed store lets the process exit, whenever it was closed', async (t) =
   ended(await run(`const s = ${redis(port)}; s.close(() => console.log('closed'));`), 'closed\n');
 });
 
+test('stores that nobody uses any more are collected, closed or not', async (t) => {
+  const server = await startRedis(t);
+  const code = `
+    require('v8').setFlagsFromString('--expose-gc');
+    const gc = require('vm').runInNewContext('gc');
+    let collected = 0;
+    const registry = new FinalizationRegistry(() => collected++);
+    const use = async (store, closes) => {
+      registry.register(store);
+      await store.set('a', 1);
+      if (closes) await store.close();
+    };
+    const pause = () => new Promise((resolve) => setTimeout(resolve, 100));
+    (async () => {
+      for (let i = 0; i < 10; i++) {
+        await use(${redis(server.port)}, true);
+        await use(${redis(server.port)}, false);
+        await use(new session.MemoryStore(), false);
+      }
+      // the last ones may be on the stack still
+      for (let i = 0; i < 100 && collected < 27; i++) {
+        gc();
+        await pause();
+      }
+      console.log(collected >= 27 || collected);
+      process.exit();
+    })();`;
+  ended(await run(code), 'true\n');
+});
+
 test('process.exit() in the middle of everything is no crash', async (t) => {
   const { port } = await startRedis(t);
   for (const when of [

@@ -41,14 +41,16 @@ const OF_STATE = new Set([
 ]);
 const SWEEP = 1024; // live entries before the first look for those that were never let go
 
+// Weak, and not made where `this` is in reach of a closure: an engine that nobody uses any more is collected, with its
+// store, although its wake-up stands.
+const wakeUp = (engine) => () => engine.deref()?.drain();
+
 class Engine {
   // `create(wake)` makes the native engine
   constructor(store, create) {
     this.store = store;
-    // weak: an engine that nobody uses any more, with its store, is collected although its wake-up stands
-    const self = new WeakRef(this);
     try {
-      this.native = create(() => self.deref()?.drain());
+      this.native = create(wakeUp(new WeakRef(this)));
     } catch (err) {
       throw SessionError.from(err);
     }
