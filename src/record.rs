@@ -1,11 +1,15 @@
-//! One session as this process knows it: its uuid, its keys, and the text that was last stored or loaded.
+//! One session as this process knows it: its uuid, its keys, and the text that was last stored or loaded. What is
+//! written of it is in `writes`.
+
+mod writes;
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::fields;
-use crate::store::{Basis, Create, Saved, Stored, Update};
+use crate::store::Stored;
+pub use writes::Written;
 
 /// What every uuid of a session begins with.
 pub const UUID_PREFIX: &str = "mks:session:";
@@ -300,29 +304,6 @@ impl Record {
         differs || self.ageing || self.keys.iter().any(|key| !key.stored)
     }
 
-    /// The first save of this session.
-    #[must_use]
-    pub fn create(&mut self, text: &Arc<str>, ttl: Option<u64>, number: u64) -> Create {
-        self.home = self
-            .keys
-            .first()
-            .map_or_else(|| Arc::clone(&self.uuid), |key| Arc::clone(&key.name));
-        Create {
-            adopt: self.first == First::Joins,
-            uuid: Arc::clone(&self.uuid),
-            home: Arc::clone(&self.home),
-            text: Arc::clone(text),
-            keys: self
-                .keys
-                .iter()
-                .map(|key| (Arc::clone(&key.name), key.resource.clone()))
-                .collect(),
-            ttl,
-            number,
-            aside: false,
-        }
-    }
-
     /// Takes the text of the data object for a save, absent while nobody has read it: gives what it changes, from and
     /// to.
     pub fn take(&mut self, text: Option<String>) -> (Arc<str>, Arc<str>) {
@@ -352,146 +333,6 @@ impl Record {
             && !self.is_dirty(None)
             && self.view == self.text
     }
-
-    /// A later save of this session: the changes from `base` to `text`.
-    #[must_use]
-    pub fn update(
-        &self,
-        base: &Arc<str>,
-        text: &Arc<str>,
-        ttl: Option<u64>,
-        number: u64,
-    ) -> Update {
-        Update {
-            uuid: Arc::clone(&self.uuid),
-            home: Arc::clone(&self.home),
-            base: Arc::clone(base),
-            text: Arc::clone(text),
-            known: self.known(),
-            added: self
-                .keys
-                .iter()
-                .filter(|key| !key.stored)
-                .map(|key| (Arc::clone(&key.name), key.resource.clone()))
-                .collect(),
-            ttl,
-            basis: None,
-            number,
-            again: false,
-        }
-    }
-
-    /// It is not known what became of a save, and it is not tried any more.
-    pub fn doubt(&mut self) {
-        if self.state == State::New {
-            self.state = State::Doubtful;
-        }
-    }
-
-    /// What the store has as far as this process knows, for a write that is to be done only then. One that `insists` gets
-    /// its turn.
-    #[must_use]
-    pub fn basis(&self, insists: bool) -> Basis {
-        Basis {
-            insists,
-            version: self.version,
-            text: Arc::clone(&self.text),
-        }
-    }
-
-    /// The names of the keys that the store has.
-    #[must_use]
-    pub fn known(&self) -> Vec<Arc<str>> {
-        self.keys
-            .iter()
-            .filter(|key| key.stored)
-            .map(|key| Arc::clone(&key.name))
-            .collect()
-    }
-
-    /// The store has done what was written.
-    pub fn saved(&mut self, written: &Written, saved: Saved) {
-        self.confirm(written, saved.version);
-        if saved.uuid.is_none() {
-            self.counted(saved.version);
-        }
-        self.acknowledge(written, saved);
-    }
-
-    /// The store has what was written, which is not in the data object yet: [`Record::merge`] brings it there.
-    pub fn swapped(&mut self, written: &Written, saved: Saved) {
-        let version = saved.version;
-        let overtaken = self.has_seen(version);
-        let exact = version == self.newest + 1 && self.version == self.newest;
-        self.acknowledge(written, saved);
-        if !overtaken {
-            let version = if exact { version } else { self.version };
-            self.incoming = Some((Arc::clone(&written.text), version));
-        }
-    }
-
-    /// The store has what was written, and nobody is there any more to bring it into the data object: here it is as if
-    /// somebody else had written it, and comes with the next load.
-    pub fn swapped_unheard(&mut self, written: &Written, saved: Saved) {
-        self.acknowledge(written, saved);
-    }
-
-    /// Whether a load has brought what is stored with this version, or later.
-    fn has_seen(&self, version: u64) -> bool {
-        version > 0 && version <= self.newest
-    }
-
-    /// The store has written this version for us.
-    pub fn counted(&mut self, version: u64) {
-        // More than one further means that somebody else has written what is not in `text`.
-        if version == self.newest + 1 {
-            match &mut self.incoming {
-                Some((_, known)) if *known == self.newest => *known = version,
-                None if self.version == self.newest => self.version = version,
-                _ => {}
-            }
-        }
-        self.newest = self.newest.max(version);
-    }
-
-    fn acknowledge(&mut self, written: &Written, saved: Saved) {
-        self.newest = self.newest.max(saved.version);
-        self.state = State::Stored;
-        self.ageing = false;
-        if let Some(home) = saved.home {
-            self.home = home;
-        }
-        if let Some(uuid) = saved.uuid {
-            self.uuid = uuid.into();
-        }
-        for (name, resource) in &written.keys {
-            let known = |key: &&mut Key| key.name == *name && key.resource == *resource;
-            if let Some(key) = self.keys.iter_mut().find(known) {
-                key.stored = true;
-            }
-        }
-    }
-
-    /// The store has the changes that were written, on top of what a load has brought meanwhile, unless that had them
-    /// already.
-    pub fn confirm(&mut self, written: &Written, version: u64) {
-        if self.has_seen(version) {
-            return;
-        }
-        self.text = patched(&self.text, &written.base, &written.text);
-        if let Some((text, _)) = &mut self.incoming {
-            *text = patched(text, &written.base, &written.text);
-        }
-    }
-
-    /// Something was not done: what the store will have is what it has confirmed, with what still waits to be saved,
-    /// each from its text before the changes to that with them. The rest goes with the next save.
-    pub fn review<'a>(&mut self, waiting: impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)>) {
-        self.view = Arc::clone(&self.text);
-        for (base, text) in waiting.filter(|(base, text)| base != text) {
-            self.view = patched(&self.view, base, text);
-        }
-    }
 }
 
 /// `text` with the changes from `base` to `now` made to it.
@@ -508,19 +349,6 @@ pub fn patched(text: &Arc<str>, base: &Arc<str>, now: &Arc<str>) -> Arc<str> {
     patched().map_or_else(|| Arc::clone(now), Into::into)
 }
 
-/// What a save is writing.
-#[derive(Debug)]
-pub struct Written {
-    /// The data before the changes.
-    pub base: Arc<str>,
-    /// The data with them.
-    pub text: Arc<str>,
-    /// The keys that go along, with their resources.
-    pub keys: Vec<(Arc<str>, Option<String>)>,
-    /// The time to live, ms.
-    pub ttl: Option<u64>,
-}
-
 impl Default for Record {
     fn default() -> Self {
         Self::new()
@@ -528,126 +356,4 @@ impl Default for Record {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn stored(text: &str, keys: &[&str]) -> Stored {
-        Stored {
-            uuid: format!("{UUID_PREFIX}1"),
-            home: "mks:a".into(),
-            keys: keys.iter().map(|name| ((*name).into(), None)).collect(),
-            text: text.into(),
-            version: 0,
-            ageing: false,
-            ages_in: None,
-        }
-    }
-
-    fn written(base: &str, text: &str, keys: Vec<(Arc<str>, Option<String>)>) -> Written {
-        let (base, text) = (base.into(), text.into());
-        Written {
-            base,
-            text,
-            keys,
-            ttl: None,
-        }
-    }
-
-    #[test]
-    fn a_new_one_has_a_uuid_of_its_own_and_nothing_else() {
-        let (one, two) = (Record::new(), Record::new());
-        assert_ne!(one.uuid, two.uuid);
-        assert!(one.uuid.starts_with(UUID_PREFIX));
-        assert!(!one.is_dirty(Some("{}")));
-        assert!(one.is_dirty(Some(r#"{"a":1}"#)));
-    }
-
-    #[test]
-    fn a_key_is_dirty_until_it_is_stored() {
-        let mut record = Record::new();
-        record.add_key("mks:a", None);
-        assert!(record.is_dirty(None));
-        let create = record.create(&"{}".into(), None, 1);
-        assert_eq!((&*create.home, create.keys.len()), ("mks:a", 1));
-        record.saved(&written("{}", "{}", create.keys), Saved::default());
-        assert!(!record.is_dirty(None));
-        record.add_key("mks:a", Some("1".into()));
-        assert!(record.is_dirty(None), "another resource is a change");
-    }
-
-    #[test]
-    fn a_resource_that_changed_while_it_was_being_stored_stays_dirty() {
-        let mut record = Record::new();
-        record.add_key("mks:a", Some("1".into()));
-        let create = record.create(&"{}".into(), None, 1);
-        record.add_key("mks:a", Some("2".into()));
-        record.saved(&written("{}", "{}", create.keys), Saved::default());
-        assert!(record.is_dirty(None));
-    }
-
-    #[test]
-    fn what_a_load_brings_is_merged_into_what_is_here() {
-        let mut record = Record::loaded(stored(r#"{"a":1,"b":1}"#, &["mks:a"]));
-        record.add_key("mks:mine", None);
-        assert!(record.absorb(stored(r#"{"a":2,"c":3}"#, &["mks:a", "mks:b"])));
-        assert_eq!(record.keys.len(), 3);
-        let patch = record.merge(Some(r#"{"a":1,"b":7}"#)).expect("objects");
-        assert_eq!(
-            patch.as_deref(),
-            Some(r#"{"set":{"a":2,"c":3},"removed":[]}"#)
-        );
-        assert_eq!(&*record.text, r#"{"a":2,"c":3}"#);
-    }
-
-    #[test]
-    fn nothing_to_merge_where_nobody_has_read_or_nothing_differs() {
-        let mut record = Record::loaded(stored(r#"{"a":1}"#, &["mks:a"]));
-        assert!(!record.absorb(stored(r#"{"a":1}"#, &["mks:a"])));
-        assert!(record.absorb(stored(r#"{"a":2}"#, &["mks:a"])));
-        assert_eq!(record.merge(None).expect("objects"), None);
-        assert_eq!(&*record.text, r#"{"a":2}"#);
-    }
-
-    #[test]
-    fn an_older_load_does_not_undo_a_newer_save() {
-        let mut record = Record::loaded(Stored {
-            version: 1,
-            ..stored(r#"{"a":1}"#, &["mks:a"])
-        });
-        let two = written(r#"{"a":1}"#, r#"{"a":2}"#, Vec::new());
-        record.saved(
-            &two,
-            Saved {
-                version: 2,
-                ..Saved::default()
-            },
-        );
-        assert!(!record.absorb(Stored {
-            version: 1,
-            ..stored(r#"{"a":1}"#, &["mks:a"])
-        }));
-        assert_eq!(&*record.text, r#"{"a":2}"#);
-    }
-
-    #[test]
-    fn what_a_load_brings_during_a_save_is_not_forgotten() {
-        let mut record = Record::loaded(stored(r#"{"x":0,"y":0}"#, &["mks:a"]));
-        let (base, text) = record.take(Some(r#"{"x":0,"y":1}"#.into()));
-        record.absorb(stored(r#"{"x":1,"y":0}"#, &["mks:a"]));
-        let patch = record.merge(Some(r#"{"x":0,"y":1}"#)).expect("objects");
-        assert_eq!(patch.as_deref(), Some(r#"{"set":{"x":1},"removed":[]}"#));
-        let keys = Vec::new();
-        let written = Written {
-            base,
-            text,
-            keys,
-            ttl: None,
-        };
-        record.saved(&written, Saved::default());
-        assert_eq!(&*record.text, r#"{"x":1,"y":1}"#);
-        assert!(
-            !record.is_dirty(Some(r#"{"x":1,"y":1}"#)),
-            "nothing of others goes out as ours"
-        );
-    }
-}
+mod tests;
