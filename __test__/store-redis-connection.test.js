@@ -279,7 +279,10 @@ test('a value that no socket has room for, among others', async (t) => {
   await setImmediate();
   const after = Array.from({ length: 20 }, (_, i) => store.get(`n-${i}`));
   await Promise.all([...others, written]);
-  assert.deepEqual(await Promise.all(after), Array.from({ length: 20 }, (_, i) => i));
+  assert.deepEqual(
+    await Promise.all(after),
+    Array.from({ length: 20 }, (_, i) => i)
+  );
   assert.equal(await store.get('big'), big);
 });
 

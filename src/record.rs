@@ -32,7 +32,7 @@ pub enum State {
     Unknown,
 }
 
-/// What the first save of a session does where another one has its key already ([`Create::adopt`]).
+/// What the first save of a session does where another one has its key already ([`crate::store::Create::adopt`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum First {
     /// Takes the key from it.
