@@ -44,8 +44,8 @@ into native code and back 6 %, collections of garbage and compiling 5 %. Steps t
 
 What stands in the way of the rest:
 
-- **CPU of the main thread.** With a thread for the connections it was less by some 3 µs a call and 1 µs an operation, at the
-  price of more CPU in all, fewer calls per second and twice the latency of a call that is alone. What remains is in many
+- **CPU of the main thread.** With a thread for the connections it was less by some 4 µs a call and 1 µs an operation, at the
+  price of more CPU in all, fewer calls per second and a fifth more latency of a call that is alone. What remains is in many
   small parts; the largest is \`JSON.stringify\`, 3 µs.
 - **One call at a time.** Of 160 µs of CPU a call 45 % are the kernel's: to send, which wakes the server's CPU (27 %), to wait and to
   be woken (15 %). There are two round trips, where classic has seven, and they can't be fewer: the response to an INVITE waits
