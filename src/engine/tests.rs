@@ -29,13 +29,11 @@ impl Backend for Slow {
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 fn engine() -> Engine<Slow> {
-    Engine::new(
-        Slow::default(),
-        Some(1000),
-        TIMEOUT,
-        Limits::default(),
-        None,
-    )
+    engine_within(Limits::default())
+}
+
+fn engine_within(limits: Limits) -> Engine<Slow> {
+    Engine::new(Slow::default(), Some(1000), TIMEOUT, limits, None)
 }
 
 fn session(key: &str) -> Shared {
@@ -76,10 +74,31 @@ fn serve(engine: &mut Engine<Slow>, reply: impl Into<Answer>) -> Op {
 }
 
 fn saved() -> Reply {
+    wrote(1)
+}
+
+fn wrote(version: u64) -> Reply {
     Reply::Saved(Saved {
-        version: 1,
+        version,
         ..Saved::default()
     })
+}
+
+/// The last key was taken away.
+fn removed() -> Reply {
+    Reply::Removed {
+        left: 0,
+        version: 0,
+    }
+}
+
+/// Others have stored something else of a session.
+fn conflict(record: &Shared, text: &str) -> Reply {
+    Reply::Conflict(Box::new(Stored {
+        text: text.into(),
+        version: 2,
+        ..record.borrow().stored()
+    }))
 }
 
 fn save(engine: &mut Engine<Slow>, op: u32, record: &Shared, text: &str) -> Option<Result<Value>> {
@@ -107,13 +126,6 @@ fn stored_session(engine: &mut Engine<Slow>, text: &str) -> Shared {
     serve(engine, saved());
     done(engine);
     record
-}
-
-fn wrote(version: u64) -> Reply {
-    Reply::Saved(Saved {
-        version,
-        ..Saved::default()
-    })
 }
 
 /// Time passes until the store is tried again, which is back.
@@ -173,16 +185,7 @@ fn a_save_after_the_removal_is_refused_and_asks_nothing() {
     save(&mut engine, 3, &record, r#"{"n":2}"#);
     serve(&mut engine, saved());
     done(&mut engine);
-    assert!(matches!(
-        serve(
-            &mut engine,
-            Reply::Removed {
-                left: 0,
-                version: 0
-            }
-        ),
-        Op::RemoveKey(_)
-    ));
+    assert!(matches!(serve(&mut engine, removed()), Op::RemoveKey(_)));
     assert_eq!(done(&mut engine), HashMap::from([(2, true), (3, false)]));
     assert!(engine.backend.asked.is_empty());
 }
@@ -218,10 +221,8 @@ fn a_session_that_is_new_here_needs_no_load() {
 
 #[test]
 fn a_load_for_a_live_session_says_whether_there_is_something_to_merge() {
-    let (mut engine, record) = (engine(), session("mks:a"));
-    save(&mut engine, 1, &record, r#"{"n":1}"#);
-    serve(&mut engine, saved());
-    done(&mut engine);
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"n":1}"#);
     let stored = |text: &str, version| Stored {
         text: text.into(),
         version,
@@ -272,17 +273,11 @@ fn a_failure_that_nobody_waits_for_is_told_as_an_event() {
 
 #[test]
 fn a_conditional_save_brings_what_others_have_stored() {
-    let (mut engine, record) = (engine(), session("mks:a"));
-    save(&mut engine, 1, &record, r#"{"n":1}"#);
-    serve(&mut engine, saved());
-    done(&mut engine);
-    let newer = Stored {
-        text: r#"{"n":1,"m":2}"#.into(),
-        version: 2,
-        ..record.borrow().stored()
-    };
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"n":1}"#);
+    let newer = conflict(&record, r#"{"n":1,"m":2}"#);
     engine.swap(2, &record, r#"{"n":2}"#.into(), None, false);
-    let asked = serve(&mut engine, Reply::Conflict(Box::new(newer)));
+    let asked = serve(&mut engine, newer);
     assert!(
         matches!(asked, Op::Update(update) if update.basis.as_ref().is_some_and(|basis| basis.version == 1))
     );
@@ -353,12 +348,8 @@ fn what_a_save_that_failed_would_have_stored_goes_with_the_next_one_and_nothing_
     let guarded = Some(r#"{"d":1}"#.into());
     engine.save(3, &record, guarded, Extent::Changes, None, true);
     save(&mut engine, 4, &record, r#"{"d":1,"e":1}"#);
-    let newer = Stored {
-        text: r#"{"o":1}"#.into(),
-        version: 2,
-        ..record.borrow().stored()
-    };
-    serve(&mut engine, Reply::Conflict(Box::new(newer)));
+    let newer = conflict(&record, r#"{"o":1}"#);
+    serve(&mut engine, newer);
     assert_eq!(done(&mut engine), HashMap::from([(3, false)]));
     let Op::Update(waiting) = serve(&mut engine, saved()) else {
         panic!("the one that waited")

@@ -2,6 +2,23 @@
 
 use super::*;
 
+/// A session whose first save has failed.
+fn owed_session(engine: &mut Engine<Slow>, why: Error) -> Shared {
+    let record = session("mks:a");
+    save(engine, 1, &record, r#"{"n":1}"#);
+    serve(engine, why);
+    done(engine);
+    record
+}
+
+/// What a request finds of it while the store is away.
+fn found_ahead(engine: &mut Engine<Slow>) -> Shared {
+    let Some(Ok(Value::Session(found))) = engine.load(2, "mks:a", None, false) else {
+        panic!("it is found without the store");
+    };
+    found
+}
+
 #[test]
 fn a_save_in_doubt_is_repeated_as_it_was_before_anything_else() {
     let mut engine = engine();
@@ -40,15 +57,10 @@ fn a_conditional_save_in_doubt_is_done_at_most_once_and_its_end_is_not_told() {
         assert_eq!(engine.owed.len(), 1);
         // The next one waits for it, though nobody is owed anything.
         save(&mut engine, 3, &record, r#"{"a":1,"d":1,"e":1}"#);
-        let newer = Stored {
-            text: r#"{"a":1,"o":1}"#.into(),
-            version: 2,
-            ..record.borrow().stored()
-        };
         let answer = if ends_well {
             wrote(2)
         } else {
-            Reply::Conflict(Box::new(newer))
+            conflict(&record, r#"{"a":1,"o":1}"#)
         };
         assert_eq!(serve(&mut engine, answer), first);
         assert!(engine.drain().1.is_empty(), "nothing is told");
@@ -209,12 +221,8 @@ fn what_was_put_into_a_stand_in_is_not_said_to_be_kept() {
         Some(Ok(Value::Nothing))
     ));
     try_again(&mut engine);
-    let removed = Reply::Removed {
-        left: 0,
-        version: 0,
-    };
     assert!(
-        matches!(serve(&mut engine, removed), Op::RemoveKey(remove) if remove.of.is_none() && remove.number == 0)
+        matches!(serve(&mut engine, removed()), Op::RemoveKey(remove) if remove.of.is_none() && remove.number == 0)
     );
     done(&mut engine);
     assert!(engine.lanes.is_empty());
@@ -229,11 +237,7 @@ fn an_owed_save_of_a_session_that_an_owed_removal_has_ended_is_told_of() {
     done(&mut engine);
     save(&mut engine, 3, &record, r#"{"n":2}"#);
     try_again(&mut engine);
-    let removed = Reply::Removed {
-        left: 0,
-        version: 0,
-    };
-    assert!(matches!(serve(&mut engine, removed), Op::RemoveKey(_)));
+    assert!(matches!(serve(&mut engine, removed()), Op::RemoveKey(_)));
     let events = engine.drain().1;
     assert!(
         matches!(events.as_slice(), [Event::Error(error)] if error.kind == Kind::Gone),
@@ -251,16 +255,7 @@ fn after_a_save_in_doubt_the_key_is_still_removed_from_the_store() {
     try_again(&mut engine);
     assert_eq!(serve(&mut engine, saved()), first);
     done(&mut engine);
-    assert!(matches!(
-        serve(
-            &mut engine,
-            Reply::Removed {
-                left: 0,
-                version: 0
-            }
-        ),
-        Op::RemoveKey(_)
-    ));
+    assert!(matches!(serve(&mut engine, removed()), Op::RemoveKey(_)));
     done(&mut engine);
     assert!(engine.backend.asked.is_empty() && engine.lanes.is_empty() && !engine.is_restless());
 }
@@ -288,13 +283,9 @@ fn what_could_not_be_saved_is_saved_when_the_store_is_back_with_all_that_came_af
 
 #[test]
 fn a_request_finds_what_is_owed_of_its_session() {
-    let (mut engine, record) = (engine(), session("mks:a"));
-    save(&mut engine, 1, &record, r#"{"n":1}"#);
-    serve(&mut engine, unavailable());
-    done(&mut engine);
-    let Some(Ok(Value::Session(found))) = engine.load(2, "mks:a", None, false) else {
-        panic!("it is found without the store");
-    };
+    let mut engine = engine();
+    let _record = owed_session(&mut engine, unavailable());
+    let found = found_ahead(&mut engine);
     assert_eq!(&*found.borrow().view, r#"{"n":1}"#);
     save(&mut engine, 3, &found, r#"{"n":1,"m":2}"#);
     try_again(&mut engine);
@@ -309,13 +300,9 @@ fn a_request_finds_what_is_owed_of_its_session() {
 
 #[test]
 fn a_session_made_and_removed_while_the_store_is_away_costs_nothing() {
-    let (mut engine, record) = (engine(), session("mks:a"));
-    save(&mut engine, 1, &record, r#"{"n":1}"#);
-    serve(&mut engine, unavailable());
-    done(&mut engine);
-    let Some(Ok(Value::Session(found))) = engine.load(2, "mks:a", None, false) else {
-        panic!("it is found without the store");
-    };
+    let mut engine = engine();
+    let record = owed_session(&mut engine, unavailable());
+    let found = found_ahead(&mut engine);
     assert!(matches!(
         engine.remove_key(3, &found, "mks:a", None, None),
         Some(Ok(Value::Count(0)))
@@ -330,7 +317,7 @@ fn what_is_too_much_is_given_up_and_told_of() {
         count: 2,
         bytes: 1 << 20,
     };
-    let mut engine = Engine::new(Slow::default(), Some(1000), TIMEOUT, limits, None);
+    let mut engine = engine_within(limits);
     for op in 1..=3 {
         let record = session(&format!("mks:{op}"));
         save(&mut engine, op, &record, r#"{"n":1}"#);
@@ -350,10 +337,8 @@ fn what_is_too_much_is_given_up_and_told_of() {
 
 #[test]
 fn a_close_gives_up_at_its_deadline() {
-    let (mut engine, record) = (engine(), session("mks:a"));
-    save(&mut engine, 1, &record, r#"{"n":1}"#);
-    serve(&mut engine, unavailable());
-    done(&mut engine);
+    let mut engine = engine();
+    let _record = owed_session(&mut engine, unavailable());
     let now = Instant::now();
     assert!(engine.close(2, now + TIMEOUT).is_none());
     engine.expire(now + TIMEOUT);
@@ -370,7 +355,7 @@ fn what_is_owed_beyond_the_limit_of_the_store_does_not_turn_in_a_circle() {
         count: 10,
         bytes: 1 << 20,
     };
-    let mut engine = Engine::new(Slow::default(), Some(1000), TIMEOUT, limits, None);
+    let mut engine = engine_within(limits);
     for op in 1..=15 {
         save(
             &mut engine,
@@ -391,10 +376,8 @@ fn what_is_owed_beyond_the_limit_of_the_store_does_not_turn_in_a_circle() {
 
 #[test]
 fn after_a_first_save_in_doubt_that_was_given_up_the_key_is_still_removed_from_the_store() {
-    let (mut engine, record) = (engine(), session("mks:a"));
-    save(&mut engine, 1, &record, r#"{"n":1}"#);
-    serve(&mut engine, reset());
-    done(&mut engine);
+    let mut engine = engine();
+    let record = owed_session(&mut engine, reset());
     let lane = engine.lane(&record.borrow());
     engine.give_up(&lane, "enough");
     assert_eq!(record.borrow().state, State::Doubtful);
