@@ -63,8 +63,6 @@ pub enum Standing {
 /// What the links of a store have done.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Connections that are up.
-    pub up: AtomicU64,
     /// Connections made.
     pub connects: AtomicU64,
     /// Pipelines sent.
@@ -111,8 +109,7 @@ pub struct Link {
     stopping: AtomicBool,
     /// Whether the server tells this connection of changes to what was read over it.
     tracking: AtomicBool,
-    /// What it has done.
-    pub counts: Arc<Counts>,
+    counts: Arc<Counts>,
     /// The last connection as the server calls it: arguments of `CLIENT KILL`.
     last: Mutex<Option<[String; 4]>>,
 }
@@ -165,6 +162,11 @@ impl Link {
         self.tracking.store(false, Relaxed);
         self.stand(Standing::Connecting);
         self.lost.notify_one();
+    }
+
+    /// What `error` of its connection means for a command that was sent.
+    pub fn failure(&self, error: &RedisError) -> Failure {
+        Failure::Lost(explain(error, &self.config))
     }
 
     /// Lets [`Link::drive`] end.
@@ -358,7 +360,7 @@ fn stopped() -> Error {
 }
 
 /// What an error of the connection means, in words that say what to do.
-pub fn explain(error: &RedisError, config: &Config) -> Error {
+fn explain(error: &RedisError, config: &Config) -> Error {
     let place = config.address.addr();
     let said = error.to_string();
     if said.contains("WRONGPASS")

@@ -132,11 +132,11 @@ impl Backend for RedisStore {
     }
 
     fn stats(&self) -> Map<String, Value> {
-        let links = &self.pool.links.all;
-        let counts = &links[0].counts;
+        let links = &self.pool.links;
+        let counts = &links.counts;
         let connections = json!({
-            "up": counts.up.load(Relaxed),
-            "of": links.len(),
+            "up": links.up(),
+            "of": links.all.len(),
             "made": counts.connects.load(Relaxed),
         });
         let batches = json!({

@@ -15,7 +15,7 @@ use redis::{Cmd, PushKind, RedisError, Value};
 use uuid::Uuid;
 
 use super::config::Config;
-use super::link::{Counts, Failure, Link, Standing, explain};
+use super::link::{Counts, Link, Standing};
 use super::wire::{Socket, Watch, Wire};
 use crate::error::{Error, Kind, Result};
 use crate::store::Event;
@@ -36,6 +36,8 @@ pub struct Links {
     pub writer: String,
     /// Room for one command, while it is made.
     pub scratch: RefCell<Cmd>,
+    /// What they have done.
+    pub counts: Arc<Counts>,
 }
 
 impl Links {
@@ -47,6 +49,12 @@ impl Links {
         let hash = foldhash::fast::FixedState::default().hash_one(place);
         let index = usize::try_from(hash % self.all.len() as u64).unwrap_or(0);
         &self.all[index]
+    }
+
+    /// How many of them can be used.
+    pub fn up(&self) -> usize {
+        let is_up = |link: &&Arc<Link>| link.standing() == Standing::Up;
+        self.all.iter().filter(is_up).count()
     }
 }
 
@@ -112,6 +120,7 @@ impl Pool {
                 all,
                 writer: format!("~{}", &Uuid::new_v4().simple().to_string()[..12]),
                 scratch: RefCell::default(),
+                counts,
             }),
             watcher,
             changed,
@@ -150,8 +159,7 @@ impl Pool {
                 outcome = Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
             }
             if let Err(error) = outcome {
-                let failure = Failure::Lost(explain(&error, &self.links.config));
-                end(slot, link, &failure, &mut self.places);
+                end(slot, link, &error, &mut self.places);
             }
         }
     }
@@ -165,7 +173,7 @@ impl Pool {
             if waiting.answers.is_empty() {
                 continue;
             }
-            let counts = &link.counts;
+            let counts = &self.links.counts;
             let size = waiting.answers.len() as u64;
             counts.batches.fetch_add(1, Relaxed);
             counts.commands.fetch_add(size, Relaxed);
@@ -173,8 +181,7 @@ impl Pool {
             wire.add(&mut waiting, Instant::now());
             drop(waiting);
             if let Err(error) = wire.write() {
-                let failure = Failure::Lost(explain(&error.into(), &self.links.config));
-                end(slot, link, &failure, &mut self.places);
+                end(slot, link, &error.into(), &mut self.places);
                 has_lost = true;
             }
         }
@@ -220,7 +227,8 @@ impl Drop for Pool {
 }
 
 /// Ends a connection that is of no use any more.
-fn end(slot: &mut Option<Wire>, link: &Link, failure: &Failure, places: &mut Vec<Option<String>>) {
+fn end(slot: &mut Option<Wire>, link: &Link, error: &RedisError, places: &mut Vec<Option<String>>) {
+    let failure = link.failure(error);
     for answer in slot.take().into_iter().flat_map(Wire::end) {
         let _ = answer.send(Err(failure.clone()));
     }
@@ -259,12 +267,7 @@ impl Told {
             news.push(Event::Tracking(tracking));
         }
         let standings: Vec<Standing> = links.all.iter().map(|link| link.standing()).collect();
-        let ups = standings
-            .iter()
-            .filter(|standing| **standing == Standing::Up);
-        let ups = ups.count();
-        let up = ups == standings.len();
-        links.all[0].counts.up.store(ups as u64, Relaxed);
+        let up = standings.iter().all(|standing| *standing == Standing::Up);
         if self.up && !up {
             let why = Error::new(
                 Kind::Unavailable,
