@@ -44,10 +44,10 @@ export declare function engineDelete(engine: HeldEngine, op: number, name: strin
 export declare function engineDestroy(engine: HeldEngine, op: number, record: HeldRecord): Cell
 
 /**
- * What was completed, in pairs one after the other: `op` and its value; or, where it failed, `-op` and the code and
- * the message; or 0, the name of an event and its texts.
+ * Calls `settle` with what was completed, in pairs one after the other: `op` and its value; or, where it failed, `-op` and
+ * the code and the message; or 0, the name of an event and its texts.
  */
-export declare function engineDrain(engine: HeldEngine): Array<Cell>
+export declare function engineDrain(engine: HeldEngine, settle: (...flat: Array<Cell>) => void): void
 
 /** Fails what has waited for too long; drain afterwards. */
 export declare function engineExpire(engine: HeldEngine): void

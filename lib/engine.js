@@ -69,6 +69,10 @@ class Engine {
       this.gathering = false;
       native.engineFlush(this.native);
     };
+    // called with pairs, which follow each other
+    this.settle = (...flat) => {
+      for (let i = 0; i < flat.length; i += 2) this.complete(flat[i], flat[i + 1]);
+    };
     // by the id of a key; without a Map, whose outgrown tables keep young entries alive until a full collection
     this.live = Object.create(null);
     this.liveCount = 0;
@@ -127,30 +131,30 @@ class Engine {
   }
 
   // As run(), for applications: `read` turns the native value into theirs.
-  ask(callback, read, method, ...args) {
+  ask(callback, read, method, first, second, third, fourth) {
     return promised(callback, (done) => {
       const settle = (err, value) => {
+        if (err) return done(err);
         let result;
         try {
-          if (!err) result = read(value);
+          result = read(value);
         } catch (thrown) {
-          err = thrown;
+          return done(thrown);
         }
-        done(err, result);
+        done(null, result);
       };
-      this.run(settle, method, ...args);
+      this.run(settle, method, first, second, third, fourth);
     });
   }
 
   // Settles what was completed. An error thrown by one callback is the process's, as anywhere, and not the others'.
   drain() {
-    const flat = native.engineDrain(this.native);
-    for (let i = 0; i < flat.length; i += 2) this.complete(flat[i], flat[i + 1]);
+    native.engineDrain(this.native, this.settle);
     this.work();
     if (this.holding && !this.busy) this.letGo();
   }
 
-  // One pair of what engineDrain() gives.
+  // One pair of those that engineDrain() gives.
   complete(op, value) {
     try {
       if (op === 0) return this.event(...value);

@@ -16,9 +16,9 @@ use napi_derive::napi;
 use serde_json::Map;
 
 use super::event_loop::EventLoop;
-use super::held::Held;
+use super::held::{Arguments, Held};
 use super::{Cell, HeldRecord, JsError, Result, cell, name_of, number, thrown};
-use crate::engine::{Engine, Extent, Limits, Value};
+use crate::engine::{Completion, Engine, Extent, Limits, Value};
 use crate::error::{Error, Kind};
 use crate::store::foreign::ForeignStore;
 use crate::store::memory::MemoryStore;
@@ -32,14 +32,12 @@ type HeldEngine = Held<RefCell<Engine<Store>>>;
 /// What an operation takes, unless it is told otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How many arguments a function of JavaScript is called with at most.
+const AT_ONCE: usize = 1024;
+
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates, as it should
 fn millis(ttl: Option<f64>) -> Option<u64> {
     ttl.map(|ttl| ttl as u64)
-}
-
-/// An event with an error, as texts.
-fn told(name: &str, error: Error) -> Vec<String> {
-    vec![name.to_owned(), error.kind.code().to_owned(), error.message]
 }
 
 fn returned(answer: Option<crate::error::Result<Value>>) -> Result<Cell> {
@@ -364,34 +362,54 @@ pub fn engine_stats(engine: HeldEngine) -> String {
     engine.borrow().stats().to_string()
 }
 
-/// What was completed, in pairs one after the other: `op` and its value; or, where it failed, `-op` and the code and
-/// the message; or 0, the name of an event and its texts.
-#[napi]
-#[must_use]
-pub fn engine_drain(engine: HeldEngine) -> Vec<Cell> {
+/// Calls `settle` with what was completed, in pairs one after the other: `op` and its value; or, where it failed, `-op` and
+/// the code and the message; or 0, the name of an event and its texts.
+#[napi(ts_args_type = "engine: HeldEngine, settle: (...flat: Array<Cell>) => void")]
+pub fn engine_drain(engine: HeldEngine, settle: Function<Arguments<Cell>, ()>) -> napi::Result<()> {
     let (done, events) = engine.borrow_mut().drain();
-    let mut flat = Vec::with_capacity(2 * (done.len() + events.len()));
-    for event in events {
-        let texts = match event {
-            Event::Tracking(_) | Event::Changed(_) => continue,
-            Event::Connect => vec!["connect".to_owned()],
-            Event::Disconnect(error) => told("disconnect", error),
-            Event::Error(error) => told("error", error),
-            Event::Breaker(open) => vec!["breaker".to_owned(), open.to_string()],
-            Event::Evict(name, text) => vec!["evict".to_owned(), name, text],
-        };
-        flat.extend([Cell::D(0.0), Cell::F(texts)]);
-    }
-    for (op, result) in done {
-        match result {
-            Ok(value) => flat.extend([Cell::D(f64::from(op)), cell(value)]),
-            Err(error) => {
-                let texts = vec![error.kind.code().to_owned(), error.message];
-                flat.extend([Cell::D(-f64::from(op)), Cell::F(texts)]);
-            }
+    let mut flat = Vec::with_capacity((2 * (done.len() + events.len())).min(AT_ONCE));
+    for (op, value) in events
+        .into_iter()
+        .filter_map(told)
+        .chain(done.into_iter().map(settled))
+    {
+        flat.extend([Cell::D(op), value]);
+        if flat.len() >= AT_ONCE {
+            settle.call(Arguments(std::mem::take(&mut flat)))?;
         }
     }
-    flat
+    if flat.is_empty() {
+        Ok(())
+    } else {
+        settle.call(Arguments(flat))
+    }
+}
+
+/// A completion as two arguments.
+fn settled((op, result): Completion) -> (f64, Cell) {
+    match result {
+        Ok(value) => (f64::from(op), cell(value)),
+        Err(error) => (
+            -f64::from(op),
+            Cell::F(vec![error.kind.code().to_owned(), error.message]),
+        ),
+    }
+}
+
+/// An event as two arguments, if JavaScript is told of it.
+fn told(event: Event) -> Option<(f64, Cell)> {
+    let failed = |name: &str, error: Error| {
+        vec![name.to_owned(), error.kind.code().to_owned(), error.message]
+    };
+    let texts = match event {
+        Event::Tracking(_) | Event::Changed(_) => return None,
+        Event::Connect => vec!["connect".to_owned()],
+        Event::Disconnect(error) => failed("disconnect", error),
+        Event::Error(error) => failed("error", error),
+        Event::Breaker(open) => vec!["breaker".to_owned(), open.to_string()],
+        Event::Evict(name, text) => vec!["evict".to_owned(), name, text],
+    };
+    Some((0.0, Cell::F(texts)))
 }
 
 /// Fails what has waited for too long; drain afterwards.
