@@ -1,21 +1,20 @@
-//! One link to Redis: commands are collected, and a lost connection is made anew.
+//! One link to Redis: a connection, and when it is lost the next one.
 //!
 //! While it connects, commands wait; when it has failed to for longer than [`PATIENCE`] they are refused at once until
-//! the next attempt begins. Commands of one link are executed in the order in which they were given to it. Before the
-//! first one on a new connection the server is told to drop the old one, so that what was lost on it is either done or
-//! never will be.
+//! the next attempt begins. Before the first one on a new connection the server is told to drop the old one, so that what
+//! was lost on it is either done or never will be.
 //!
 //! Connections are made on a thread of their own ([`Link::drive`]), where names are looked up and time passes. One that
-//! is made is taken ([`Link::fresh`]) and used by the thread of JavaScript, until it is lost ([`Link::lose`]).
+//! is made is taken ([`Link::outcome`]) and used by the thread of JavaScript, until it is lost ([`Link::lose`]).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, ErrorKind, RedisError, Value};
+use redis::{AsyncConnectionConfig, ConnectionAddr, ErrorKind, RedisError, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::config::Config;
@@ -73,35 +72,12 @@ pub struct Counts {
     pub largest: AtomicU64,
 }
 
-/// Where the reply to a command goes.
-pub type Answer = oneshot::Sender<Result<Value, Failure>>;
-
-/// Commands that wait for being sent.
-#[derive(Default)]
-pub struct Queue {
-    /// As they are sent.
-    pub bytes: Vec<u8>,
-    /// Who waits for the reply of each.
-    pub answers: Vec<Answer>,
-}
-
-impl Queue {
-    /// Adds a command; its reply comes with what this gives.
-    pub fn push(&mut self, command: &Cmd) -> oneshot::Receiver<Result<Value, Failure>> {
-        let (sender, answer) = oneshot::channel();
-        command.write_packed_command(&mut self.bytes);
-        self.answers.push(sender);
-        answer
-    }
-}
-
 /// See the module.
 pub struct Link {
     config: Arc<Config>,
-    queue: Mutex<Queue>,
     standing: Mutex<Standing>,
-    /// A connection that nobody has taken yet.
-    fresh: Mutex<Option<Stream>>,
+    /// What came of the last attempt, if nobody has looked yet.
+    outcome: Mutex<Option<Result<Stream, Error>>>,
     halt: Notify,
     lost: Notify,
     /// Told when its standing has changed.
@@ -123,9 +99,8 @@ impl Link {
     ) -> Self {
         Self {
             config,
-            queue: Mutex::default(),
             standing: Mutex::new(Standing::Connecting),
-            fresh: Mutex::default(),
+            outcome: Mutex::default(),
             halt: Notify::new(),
             lost: Notify::new(),
             changed,
@@ -146,14 +121,9 @@ impl Link {
         self.tracking.load(Relaxed)
     }
 
-    /// A new connection, once.
-    pub fn fresh(&self) -> Option<Stream> {
-        lock(&self.fresh).take()
-    }
-
-    /// The commands that wait for being sent.
-    pub fn waiting(&self) -> MutexGuard<'_, Queue> {
-        lock(&self.queue)
+    /// What came of the last attempt to connect, once: a connection, or why the commands that have waited are refused.
+    pub fn outcome(&self) -> Option<Result<Stream, Error>> {
+        lock(&self.outcome).take()
     }
 
     /// The connection that was taken is of no use any more: another one is made.
@@ -175,27 +145,6 @@ impl Link {
         self.halt.notify_one();
     }
 
-    /// Has a command executed, and gives what it answers.
-    pub fn request<'a>(
-        &'a self,
-        command: &Cmd,
-    ) -> impl Future<Output = Result<Value, Failure>> + use<'a> {
-        let refused = match &*lock(&self.standing) {
-            Standing::Down(error) => Some(error.clone()),
-            _ => None,
-        };
-        let asked = refused.map_or_else(|| Ok(lock(&self.queue).push(command)), Err);
-        async move {
-            match asked {
-                Err(refused) => Err(Failure::Refused(refused)),
-                // Nobody is left to answer: the link was stopped.
-                Ok(answer) => answer
-                    .await
-                    .unwrap_or_else(|_| Err(Failure::Refused(stopped()))),
-            }
-        }
-    }
-
     /// Connects, and connects again when the connection is lost: until it is stopped.
     pub async fn drive(&self) {
         let mut failures = 0;
@@ -209,7 +158,7 @@ impl Link {
                 Ok(stream) => {
                     failures = 0;
                     self.counts.connects.fetch_add(1, Relaxed);
-                    *lock(&self.fresh) = Some(stream);
+                    *lock(&self.outcome) = Some(Ok(stream));
                     self.stand(Standing::Up);
                     tokio::select! {
                         () = self.lost.notified() => {}
@@ -238,15 +187,11 @@ impl Link {
                 }
             }
         }
-        *lock(&self.queue) = Queue::default();
     }
 
     fn refuse(&self, error: &Error) {
-        *lock(&self.standing) = Standing::Down(error.clone());
-        for answer in std::mem::take(&mut *lock(&self.queue)).answers {
-            let _ = answer.send(Err(Failure::Refused(error.clone())));
-        }
-        (self.changed)();
+        *lock(&self.outcome) = Some(Err(error.clone()));
+        self.stand(Standing::Down(error.clone()));
     }
 
     fn stand(&self, standing: Standing) {
@@ -353,10 +298,6 @@ fn pause_after(failures: u32) -> Duration {
     let base = 50 * 2_u64.pow(failures.min(6) - 1).min(40);
     let [byte, ..] = uuid::Uuid::new_v4().into_bytes();
     Duration::from_millis(base + base * u64::from(byte) / 512)
-}
-
-fn stopped() -> Error {
-    Error::new(Kind::Closed, "the store was closed: make a new one")
 }
 
 /// What an error of the connection means, in words that say what to do.

@@ -4,6 +4,7 @@
 //! - `config` reads the options;
 //! - `link` makes a connection, again when it is lost, on a thread of its own; `wire` is a connection that is made; `pool`
 //!   has both;
+//! - `tasks` has the operations that are under way;
 //! - `perform` is each operation as commands, `save` the saves, `layout` what the stored hashes mean; the scripts are
 //!   beside them.
 
@@ -14,21 +15,18 @@ mod perform;
 mod pool;
 mod save;
 mod scan;
+mod tasks;
 mod wire;
 
-use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::atomic::Ordering::Relaxed;
 
-use futures_util::future::LocalBoxFuture;
-use futures_util::stream::{FuturesUnordered, Stream as _};
 use serde_json::{Map, Value, json};
 
 pub use config::{Config, DEFAULT_TTL};
 use perform::perform;
 use pool::{Pool, Watcher};
+use tasks::Tasks;
 pub use wire::{Ready, Socket, Watch};
 
 use super::{Answers, Backend, Failed, Op, Reply};
@@ -39,21 +37,10 @@ type Answered = (u32, std::result::Result<Reply, Failed>);
 /// See the module.
 pub struct RedisStore {
     pool: Pool,
-    running: FuturesUnordered<LocalBoxFuture<'static, Answered>>,
-    /// Whether `running` wants to be looked at again.
-    woken: Arc<Woken>,
+    tasks: Tasks<Answered>,
     /// What was done while something was handed over.
     done: Vec<Answered>,
     wake: Box<dyn Fn()>,
-}
-
-#[derive(Default)]
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Relaxed);
-    }
 }
 
 impl RedisStore {
@@ -67,31 +54,13 @@ impl RedisStore {
         wake: impl Fn() + Clone + Send + Sync + 'static,
         watcher: Watcher,
     ) -> Result<Self> {
+        let pool = Pool::new(config, wake.clone(), watcher)?;
         Ok(Self {
-            pool: Pool::new(config, wake.clone(), watcher)?,
-            running: FuturesUnordered::new(),
-            woken: Arc::default(),
+            tasks: Tasks::new(Rc::clone(&pool.links.turn)),
+            pool,
             done: Vec::new(),
             wake: Box::new(wake),
         })
-    }
-
-    /// Takes each operation as far as it goes without a reply.
-    fn run(&mut self) {
-        let waker = Waker::from(Arc::clone(&self.woken));
-        let mut context = Context::from_waker(&waker);
-        loop {
-            self.woken.0.store(false, Relaxed);
-            while let Poll::Ready(Some(answered)) =
-                Pin::new(&mut self.running).poll_next(&mut context)
-            {
-                self.done.push(answered);
-            }
-            // It lets others have their turn after many: here are no others.
-            if !self.woken.0.load(Relaxed) {
-                return;
-            }
-        }
     }
 }
 
@@ -103,7 +72,7 @@ impl Backend for RedisStore {
             return Some(Ok(Reply::Done));
         }
         let links = Rc::clone(&self.pool.links);
-        self.running.push(Box::pin(async move {
+        self.tasks.start(Box::pin(async move {
             let reply = perform(&links, &mut op).await;
             let failed = |error| Failed {
                 error,
@@ -115,7 +84,7 @@ impl Backend for RedisStore {
     }
 
     fn flush(&mut self) {
-        self.run();
+        self.tasks.run(&mut self.done);
         let has_lost = self.pool.send();
         if has_lost || !self.done.is_empty() {
             (self.wake)();
@@ -124,7 +93,7 @@ impl Backend for RedisStore {
 
     fn take(&mut self) -> Answers {
         self.pool.receive();
-        self.run();
+        self.tasks.run(&mut self.done);
         Answers {
             replies: std::mem::take(&mut self.done),
             events: self.pool.events(),

@@ -10,12 +10,11 @@ use super::link::Failure;
 use super::pool::Links;
 use super::save::{self, Fields};
 use super::scan;
+use super::tasks::Asked;
 use super::wire::KEPT;
 use crate::error::{Error, Kind, Result};
 use crate::fields;
 use crate::store::{Destroy, Op, RemoveKey, Reply, Stored, Update};
-
-type Asked = std::result::Result<Value, Failure>;
 
 /// How often a command is sent whose connection is lost. Only what may be done twice is, or has a number.
 const ATTEMPTS: usize = 3;
@@ -153,8 +152,8 @@ impl Links {
 
     /// Whether all connections can be used.
     pub async fn ping(&self) -> Result<()> {
-        for link in &self.all {
-            checked("", link.request(&redis::cmd("PING")).await?)?;
+        for line in &self.all {
+            checked("", line.request(&redis::cmd("PING")).await?)?;
         }
         Ok(())
     }

@@ -15,8 +15,9 @@ use redis::{Cmd, PushKind, RedisError, Value};
 use uuid::Uuid;
 
 use super::config::Config;
-use super::link::{Counts, Link, Standing};
-use super::wire::{Socket, Watch, Wire};
+use super::link::{Counts, Failure, Link, Standing};
+use super::tasks::{Asked, Turn};
+use super::wire::{Queue, Socket, Watch, Wire};
 use crate::error::{Error, Kind, Result};
 use crate::store::Event;
 
@@ -26,12 +27,42 @@ const LONG: Duration = Duration::from_millis(40);
 /// Begins to watch a socket.
 pub type Watcher = Box<dyn Fn(Socket) -> Result<Box<dyn Watch>>>;
 
+/// A link, and the commands that wait for being sent over it.
+pub struct Line {
+    link: Arc<Link>,
+    queue: RefCell<Queue>,
+    turn: Rc<Turn>,
+}
+
+impl Line {
+    /// Has a command executed, after those that it was asked for before, and gives what it answers.
+    pub fn request(&self, command: &Cmd) -> impl Future<Output = Asked> + use<> {
+        let asked = if let Standing::Down(error) = self.link.standing() {
+            Err(Failure::Refused(error))
+        } else {
+            let (answer, coming) = self.turn.ask();
+            self.queue.borrow_mut().push(command, answer);
+            Ok(coming)
+        };
+        async move { asked?.await }
+    }
+
+    /// Lets go of the commands that wait.
+    fn refuse(&self, error: &Error) {
+        for answer in self.queue.take().answers {
+            answer.give(Err(Failure::Refused(error.clone())));
+        }
+    }
+}
+
 /// The connections, and which of them a place in Redis belongs to.
 pub struct Links {
     /// Settings.
     pub config: Arc<Config>,
     /// All of them.
-    pub all: Vec<Arc<Link>>,
+    pub all: Vec<Line>,
+    /// Who asks.
+    pub turn: Rc<Turn>,
     /// What this process's writes are known by: the field of a session that has the number of the last one.
     pub writer: String,
     /// Room for one command, while it is made.
@@ -42,7 +73,7 @@ pub struct Links {
 
 impl Links {
     /// The link for a place: always the same one.
-    pub fn of(&self, place: &str) -> &Link {
+    pub fn of(&self, place: &str) -> &Line {
         if let [only] = &*self.all {
             return only;
         }
@@ -53,7 +84,7 @@ impl Links {
 
     /// How many of them can be used.
     pub fn up(&self) -> usize {
-        let is_up = |link: &&Arc<Link>| link.standing() == Standing::Up;
+        let is_up = |line: &&Line| line.link.standing() == Standing::Up;
         self.all.iter().filter(is_up).count()
     }
 }
@@ -95,7 +126,7 @@ impl Pool {
             });
             Arc::new(Link::new(Arc::clone(&config), tell, Arc::clone(&counts)))
         };
-        let all: Vec<_> = (0..config.pool_size).map(make).collect();
+        let links: Vec<_> = (0..config.pool_size).map(make).collect();
         let no_thread = |why: std::io::Error| {
             let message = format!("no thread for connecting to Redis: {why}");
             Error::new(Kind::Unavailable, message)
@@ -104,7 +135,7 @@ impl Pool {
             .enable_all()
             .build()
             .map_err(no_thread)?;
-        let driven = all.clone();
+        let driven = links.clone();
         let thread = std::thread::Builder::new()
             .name("drachtio-session".into())
             .spawn(move || {
@@ -113,11 +144,18 @@ impl Pool {
                 runtime.shutdown_timeout(Duration::from_millis(200));
             })
             .map_err(no_thread)?;
+        let turn = Rc::<Turn>::default();
+        let line = |link| Line {
+            link,
+            queue: RefCell::default(),
+            turn: Rc::clone(&turn),
+        };
         Ok(Self {
-            wires: all.iter().map(|_| None).collect(),
+            wires: links.iter().map(|_| None).collect(),
             links: Rc::new(Links {
                 config,
-                all,
+                all: links.into_iter().map(line).collect(),
+                turn: Rc::clone(&turn),
                 writer: format!("~{}", &Uuid::new_v4().simple().to_string()[..12]),
                 scratch: RefCell::default(),
                 counts,
@@ -133,12 +171,15 @@ impl Pool {
     /// Reads what there is.
     pub fn receive(&mut self) {
         let now = Instant::now();
-        for (link, slot) in self.links.all.iter().zip(&mut self.wires) {
-            if let Some(stream) = link.fresh() {
-                match (self.watcher)(stream.socket()) {
+        for (line, slot) in self.links.all.iter().zip(&mut self.wires) {
+            let link = &line.link;
+            match link.outcome() {
+                Some(Ok(stream)) => match (self.watcher)(stream.socket()) {
                     Ok(watch) => *slot = Some(Wire::new(stream, watch)),
                     Err(_) => link.lose(),
-                }
+                },
+                Some(Err(error)) => line.refuse(&error),
+                None => {}
             }
             let Some(wire) = slot else { continue };
             let ready = wire.ready();
@@ -167,9 +208,9 @@ impl Pool {
     /// Writes the commands that wait. Answers whether a connection was lost by that.
     pub fn send(&mut self) -> bool {
         let mut has_lost = false;
-        for (link, slot) in self.links.all.iter().zip(&mut self.wires) {
+        for (line, slot) in self.links.all.iter().zip(&mut self.wires) {
             let Some(wire) = slot else { continue };
-            let mut waiting = link.waiting();
+            let mut waiting = line.queue.borrow_mut();
             if waiting.answers.is_empty() {
                 continue;
             }
@@ -181,7 +222,7 @@ impl Pool {
             wire.add(&mut waiting, Instant::now());
             drop(waiting);
             if let Err(error) = wire.write() {
-                end(slot, link, &error.into(), &mut self.places);
+                end(slot, &line.link, &error.into(), &mut self.places);
                 has_lost = true;
             }
         }
@@ -207,11 +248,13 @@ impl Pool {
 
     /// Lets go of all connections.
     pub fn close(&mut self) {
-        for link in &self.links.all {
-            link.stop();
-        }
-        for slot in &mut self.wires {
-            *slot = None;
+        let stopped = Error::new(Kind::Closed, "the store was closed: make a new one");
+        for (line, slot) in self.links.all.iter().zip(&mut self.wires) {
+            line.link.stop();
+            line.refuse(&stopped);
+            for answer in slot.take().into_iter().flat_map(Wire::end) {
+                answer.give(Err(Failure::Refused(stopped.clone())));
+            }
         }
     }
 }
@@ -230,7 +273,7 @@ impl Drop for Pool {
 fn end(slot: &mut Option<Wire>, link: &Link, error: &RedisError, places: &mut Vec<Option<String>>) {
     let failure = link.failure(error);
     for answer in slot.take().into_iter().flat_map(Wire::end) {
-        let _ = answer.send(Err(failure.clone()));
+        answer.give(Err(failure.clone()));
     }
     places.push(None);
     link.lose();
@@ -261,12 +304,12 @@ struct Told {
 
 impl Told {
     fn news(&mut self, links: &Links, news: &mut Vec<Event>) {
-        let tracking = links.all.iter().all(|link| link.is_tracking());
+        let tracking = links.all.iter().all(|line| line.link.is_tracking());
         if tracking != self.tracking {
             self.tracking = tracking;
             news.push(Event::Tracking(tracking));
         }
-        let standings: Vec<Standing> = links.all.iter().map(|link| link.standing()).collect();
+        let standings: Vec<Standing> = links.all.iter().map(|line| line.link.standing()).collect();
         let up = standings.iter().all(|standing| *standing == Standing::Up);
         if self.up && !up {
             let why = Error::new(

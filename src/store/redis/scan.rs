@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use futures_util::future::join_all;
 use redis::Value;
 
 use super::perform::{checked, load};
 use super::pool::Links;
+use super::tasks;
 use crate::error::{Error, Kind, Result};
 use crate::fields;
 
@@ -87,8 +87,7 @@ async fn each(
         command.arg(place).arg(argument);
         asked.push(links.of(place).request(&command));
     }
-    let replies = join_all(asked).await;
-    let replies = places.iter().zip(replies);
+    let replies = places.iter().zip(tasks::all(asked).await);
     replies
         .map(|(place, reply)| checked(place, reply?))
         .collect()
@@ -126,11 +125,7 @@ pub async fn all(links: &Links) -> Result<Vec<String>> {
     let mut texts = Vec::new();
     let names = ids(links).await?;
     for batch in names.chunks(COUNT) {
-        let mut asked = Vec::with_capacity(batch.len());
-        for name in batch {
-            asked.push(text(links, name));
-        }
-        for text in join_all(asked).await {
+        for text in tasks::all(batch.iter().map(|name| text(links, name))).await {
             texts.extend(text?);
         }
     }

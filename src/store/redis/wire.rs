@@ -9,9 +9,9 @@ use std::os::windows::io::AsRawSocket;
 use std::os::{fd::AsRawFd, unix::net::UnixStream};
 use std::time::{Duration, Instant};
 
-use redis::{Parser, PushKind, RedisError, Value};
+use redis::{Cmd, Parser, PushKind, RedisError, Value};
 
-use super::link::{Answer, Queue};
+use super::tasks::Answer;
 
 /// A socket as the system calls it.
 #[cfg(unix)]
@@ -94,6 +94,23 @@ impl Read for Source<'_> {
             Err(error) => self.is_empty = error.kind() == ErrorKind::WouldBlock,
         }
         read
+    }
+}
+
+/// Commands that wait for being sent.
+#[derive(Default)]
+pub struct Queue {
+    /// As they are sent.
+    pub bytes: Vec<u8>,
+    /// Where the reply of each goes.
+    pub answers: Vec<Answer>,
+}
+
+impl Queue {
+    /// Adds a command.
+    pub fn push(&mut self, command: &Cmd, answer: Answer) {
+        command.write_packed_command(&mut self.bytes);
+        self.answers.push(answer);
     }
 }
 
@@ -191,8 +208,7 @@ impl Wire {
                     let Some((answer, _)) = self.asked.pop_front() else {
                         return Err(io::Error::from(ErrorKind::InvalidData).into());
                     };
-                    // Whoever has asked may be gone.
-                    let _ = answer.send(Ok(reply));
+                    answer.give(Ok(reply));
                 }
                 Err(_) if source.is_empty => return Ok(()),
                 Err(error) => return Err(error),
@@ -216,11 +232,12 @@ impl Wire {
 #[cfg(all(test, unix))]
 mod tests {
     use std::cell::Cell;
+    use std::pin::Pin;
     use std::rc::Rc;
 
-    use tokio::sync::oneshot;
-    use tokio::sync::oneshot::error::TryRecvError;
+    use futures_util::FutureExt;
 
+    use super::super::tasks::{Asked, Turn};
     use super::*;
 
     struct Told(Rc<Cell<bool>>);
@@ -243,14 +260,19 @@ mod tests {
         (Wire::new(Stream::Unix(ours), watch), theirs, wants)
     }
 
-    fn ask(wire: &mut Wire, argument: &str) -> oneshot::Receiver<Reply> {
+    type Coming = Pin<Box<dyn Future<Output = Asked>>>;
+
+    fn ask(wire: &mut Wire, argument: &str) -> Coming {
         let mut queue = Queue::default();
-        let answer = queue.push(redis::cmd("ECHO").arg(argument));
+        let (answer, coming) = Rc::<Turn>::default().ask();
+        queue.push(redis::cmd("ECHO").arg(argument), answer);
         wire.add(&mut queue, Instant::now());
-        answer
+        Box::pin(coming)
     }
 
-    type Reply = std::result::Result<Value, super::super::link::Failure>;
+    fn reply(coming: &mut Coming) -> Option<Asked> {
+        coming.now_or_never()
+    }
 
     fn silent(_: PushKind, _: Vec<Value>) {
         panic!("the server has said nothing");
@@ -287,13 +309,13 @@ mod tests {
         let replies = b"$4\r\nab\r\n\r\n*2\r\n:1\r\n%1\r\n+k\r\n_\r\n";
         for (at, byte) in replies.iter().enumerate() {
             let is_whole = at >= 10;
-            assert_eq!(first.try_recv().is_ok(), at == 10, "at {at}");
+            assert_eq!(reply(&mut first).is_some(), at == 10, "at {at}");
             server.write_all(&[*byte]).expect("a byte");
             wire.read(silent).expect("a connection");
-            assert!(is_whole || matches!(second.try_recv(), Err(TryRecvError::Empty)));
+            assert!(is_whole || reply(&mut second).is_none());
         }
         let map = Value::Map(vec![(Value::SimpleString("k".into()), Value::Nil)]);
-        let reply = second.try_recv().expect("a reply").expect("a value");
+        let reply = reply(&mut second).expect("a reply").expect("a value");
         assert_eq!(reply, Value::Array(vec![Value::Int(1), map]));
     }
 
@@ -309,7 +331,7 @@ mod tests {
             .expect("a connection");
         let places = Value::Array(vec![Value::BulkString(b"x".to_vec())]);
         assert_eq!(heard, [(PushKind::Invalidate, vec![places])]);
-        assert!(matches!(answer.try_recv(), Ok(Ok(Value::Int(1)))));
+        assert!(matches!(reply(&mut answer), Some(Ok(Value::Int(1)))));
     }
 
     #[test]
@@ -319,8 +341,8 @@ mod tests {
         server.write_all(b"-ERR no\r\n").expect("bytes");
         wire.read(silent).expect("a connection");
         assert!(matches!(
-            answer.try_recv(),
-            Ok(Ok(Value::ServerError(error))) if error.details() == Some("no")
+            reply(&mut answer),
+            Some(Ok(Value::ServerError(error))) if error.details() == Some("no")
         ));
     }
 
