@@ -120,9 +120,9 @@ class NativeStore extends Store {
     });
   }
 
-  #named(sid, callback, read, method, ...args) {
+  #named(sid, callback, read, method, second, third, fourth) {
     if (typeof sid === 'string' && sid !== '' && sid.isWellFormed()) {
-      return this.engine.ask(callback, read, method, sid, ...args);
+      return this.engine.ask(callback, read, method, sid, second, third, fourth);
     }
     const message = `a session id is a string of Unicode that is not empty, not ${JSON.stringify(sid) ?? String(sid)}`;
     return promised(callback, (done) => done(new SessionError('ERR_SESSION_ARGUMENT', message)));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::fields;
 
 pub mod foreign;
 pub mod memory;
@@ -239,12 +240,8 @@ impl Stored {
 /// `text` as a JSON string.
 #[must_use]
 pub fn quoted(text: &str) -> String {
-    // Few texts have something to escape, and that is found out at once for many bytes (1 KB: 0.05 us against 0.3).
-    let is_special = |byte| matches!(byte, 0..=0x1f | b'"' | b'\\');
-    let has_special = text
-        .bytes()
-        .fold(false, |found, byte| found | is_special(byte));
-    if !has_special {
+    // Few texts have something to escape.
+    if fields::is_verbatim(text) {
         return ["\"", text, "\""].concat();
     }
     // A string can always be written.
