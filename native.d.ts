@@ -38,7 +38,7 @@ export declare function engineClear(engine: HeldEngine, op: number): Cell
 export declare function engineClose(engine: HeldEngine, op: number, timeout: number): Cell
 
 /** Removes a value, or a session with its keys. */
-export declare function engineDelete(engine: HeldEngine, op: number, name: string): Cell
+export declare function engineDelete(engine: HeldEngine, op: number, name: Text): Cell
 
 /** Removes a session with all of its keys. */
 export declare function engineDestroy(engine: HeldEngine, op: number, record: HeldRecord): Cell
@@ -56,7 +56,7 @@ export declare function engineExpire(engine: HeldEngine): void
 export declare function engineFlush(engine: HeldEngine): void
 
 /** The JSON text stored under `name`, or `null`. */
-export declare function engineGet(engine: HeldEngine, op: number, name: string): Cell
+export declare function engineGet(engine: HeldEngine, op: number, name: Text): Cell
 
 /** The names of everything that is stored. */
 export declare function engineIds(engine: HeldEngine, op: number): Cell
@@ -69,10 +69,10 @@ export declare function engineLength(engine: HeldEngine, op: number): Cell
  * if there is none, `true` if `live` is up to date, `false` if it has to be merged. With
  * `lenient`, `live` is not taken for removed where the key leads nowhere.
  */
-export declare function engineLoad(engine: HeldEngine, op: number, id: string, live?: HeldRecord | undefined | null, lenient?: boolean | undefined | null): Cell
+export declare function engineLoad(engine: HeldEngine, op: number, id: Name, live?: HeldRecord | undefined | null, lenient?: boolean | undefined | null): Cell
 
 /** Takes a key away, and with the last one the session. Gives how many are left. */
-export declare function engineRemoveKey(engine: HeldEngine, op: number, record: HeldRecord, id: string, text?: string | undefined | null, ttl?: number | undefined | null): Cell
+export declare function engineRemoveKey(engine: HeldEngine, op: number, record: HeldRecord, id: Name, text?: Text | undefined | null, ttl?: number | undefined | null): Cell
 
 /** Whether [`engine_expire`] has something to do though nobody waits for an operation. */
 export declare function engineRestless(engine: HeldEngine): boolean
@@ -82,10 +82,10 @@ export declare function engineRestless(engine: HeldEngine): boolean
  * even nothing, 2 for the short wait of a challenged request; `ttl` is in ms. With `if_unchanged` it fails where
  * somebody else has stored something since this process last saw the session.
  */
-export declare function engineSave(engine: HeldEngine, op: number, record: HeldRecord, text: string | undefined | null, extent: number, ttl?: number | undefined | null, ifUnchanged?: boolean | undefined | null): Cell
+export declare function engineSave(engine: HeldEngine, op: number, record: HeldRecord, text: Text | undefined | null, extent: number, ttl?: number | undefined | null, ifUnchanged?: boolean | undefined | null): Cell
 
 /** Stores a value: its JSON text, or with `is_string` a string that is to be written as JSON here; `ttl` in ms. */
-export declare function engineSet(engine: HeldEngine, op: number, name: string, text: string, ttl?: number | undefined | null, isString?: boolean | undefined | null): Cell
+export declare function engineSet(engine: HeldEngine, op: number, name: Text, text: Text, ttl?: number | undefined | null, isString?: boolean | undefined | null): Cell
 
 /** What an operation may take, ms. */
 export declare function engineSetTimeout(engine: HeldEngine, timeout: number): void
@@ -97,13 +97,13 @@ export declare function engineStats(engine: HeldEngine): string
  * Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
  * it has to be merged. One that `insists` has failed often, and is to have the next turn.
  */
-export declare function engineSwap(engine: HeldEngine, op: number, record: HeldRecord, text: string, insists: boolean, ttl?: number | undefined | null): Cell
+export declare function engineSwap(engine: HeldEngine, op: number, record: HeldRecord, text: Text, insists: boolean, ttl?: number | undefined | null): Cell
 
 /** What an operation may take, ms. */
 export declare function engineTimeout(engine: HeldEngine): number
 
 /** Starts a time to live anew; `ttl` in ms. */
-export declare function engineTouch(engine: HeldEngine, op: number, name: string, ttl?: number | undefined | null): Cell
+export declare function engineTouch(engine: HeldEngine, op: number, name: Text, ttl?: number | undefined | null): Cell
 
 /** What a final response means for the session of a request that had `plan`: a number of `rules::Finish`. */
 export declare function finish(plan: number, facts: number, status: number): number
@@ -139,7 +139,7 @@ export declare function plan(method: string, facts: number, status: number): num
 export declare function recordAbsorb(record: HeldRecord, fresh: HeldRecord): boolean | null
 
 /** Adds a key, or gives the one there is another resource; it is stored with the next save. */
-export declare function recordAddKey(record: HeldRecord, id: string, resource?: string | undefined | null): void
+export declare function recordAddKey(record: HeldRecord, id: Name, resource?: string | undefined | null): void
 
 /** Whether others have written what is not known here. */
 export declare function recordIsBehind(record: HeldRecord): boolean
@@ -187,4 +187,4 @@ export declare function redisEngine(options: string, wake: () => void): External
  * What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
  * found nothing (`rules::StandIn`): it has that key. Nothing where it has ended ([`ended_record`]).
  */
-export declare function standInRecord(plan: number, failed: boolean, id: string): ExternalObject<Shared> | null
+export declare function standInRecord(plan: number, failed: boolean, id: Name): ExternalObject<Shared> | null

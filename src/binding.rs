@@ -6,14 +6,14 @@
 // Node-API hands strings over by value; what an operation may throw is said in `engine`.
 #![allow(clippy::needless_pass_by_value, clippy::missing_errors_doc)]
 
+mod crossing;
 pub mod engine;
 mod event_loop;
-mod held;
 pub mod record;
 
 use std::cell::RefCell;
 
-use held::Held;
+use crossing::{Held, Name};
 use napi::bindgen_prelude::{Either7, External, Null, Undefined};
 use napi_derive::napi;
 
@@ -33,14 +33,14 @@ fn thrown(error: Error) -> JsError {
     JsError::new(error.kind.code().to_owned(), error.message)
 }
 
-fn name_of(id: &str) -> Result<String> {
-    if id.is_empty() {
+fn name_of(id: Name) -> Result<String> {
+    if id.0 == KEY_PREFIX {
         return Err(thrown(Error::new(
             Kind::Argument,
             "the id of a key must be a string that is not empty",
         )));
     }
-    Ok([KEY_PREFIX, id].concat())
+    Ok(id.0)
 }
 
 #[allow(clippy::cast_precision_loss)] // counts and times stay below 2^53

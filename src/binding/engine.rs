@@ -15,8 +15,8 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use serde_json::Map;
 
+use super::crossing::{Arguments, Held, Name, Text};
 use super::event_loop::EventLoop;
-use super::held::{Arguments, Held};
 use super::{Cell, HeldRecord, JsError, Result, cell, name_of, number, thrown};
 use crate::engine::{Completion, Engine, Extent, Limits, Value};
 use crate::error::{Error, Kind};
@@ -177,11 +177,11 @@ pub fn engine_timeout(engine: HeldEngine) -> f64 {
 pub fn engine_load(
     engine: HeldEngine,
     op: u32,
-    id: String,
+    id: Name,
     live: Option<HeldRecord>,
     lenient: Option<bool>,
 ) -> Result<Cell> {
-    let name = name_of(&id)?;
+    let name = name_of(id)?;
     let lenient = lenient.unwrap_or(false);
     returned(
         engine
@@ -198,7 +198,7 @@ pub fn engine_save(
     engine: HeldEngine,
     op: u32,
     record: HeldRecord,
-    text: Option<String>,
+    text: Option<Text>,
     extent: u32,
     ttl: Option<f64>,
     if_unchanged: Option<bool>,
@@ -213,11 +213,14 @@ pub fn engine_save(
         }
     };
     let guarded = if_unchanged.unwrap_or(false);
-    returned(
-        engine
-            .borrow_mut()
-            .save(op, &record, text, extent, millis(ttl), guarded),
-    )
+    returned(engine.borrow_mut().save(
+        op,
+        &record,
+        text.map(|text| text.0),
+        extent,
+        millis(ttl),
+        guarded,
+    ))
 }
 
 /// Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
@@ -227,14 +230,14 @@ pub fn engine_swap(
     engine: HeldEngine,
     op: u32,
     record: HeldRecord,
-    text: String,
+    text: Text,
     insists: bool,
     ttl: Option<f64>,
 ) -> Result<Cell> {
     returned(
         engine
             .borrow_mut()
-            .swap(op, &record, text, millis(ttl), insists),
+            .swap(op, &record, text.0, millis(ttl), insists),
     )
 }
 
@@ -244,16 +247,18 @@ pub fn engine_remove_key(
     engine: HeldEngine,
     op: u32,
     record: HeldRecord,
-    id: String,
-    text: Option<String>,
+    id: Name,
+    text: Option<Text>,
     ttl: Option<f64>,
 ) -> Result<Cell> {
-    let name = name_of(&id)?;
-    returned(
-        engine
-            .borrow_mut()
-            .remove_key(op, &record, &name, text, millis(ttl)),
-    )
+    let name = name_of(id)?;
+    returned(engine.borrow_mut().remove_key(
+        op,
+        &record,
+        &name,
+        text.map(|text| text.0),
+        millis(ttl),
+    ))
 }
 
 /// Removes a session with all of its keys.
@@ -264,8 +269,8 @@ pub fn engine_destroy(engine: HeldEngine, op: u32, record: HeldRecord) -> Result
 
 /// The JSON text stored under `name`, or `null`.
 #[napi]
-pub fn engine_get(engine: HeldEngine, op: u32, name: String) -> Result<Cell> {
-    returned(engine.borrow_mut().plain(op, Op::Get { name }))
+pub fn engine_get(engine: HeldEngine, op: u32, name: Text) -> Result<Cell> {
+    returned(engine.borrow_mut().plain(op, Op::Get { name: name.0 }))
 }
 
 /// Stores a value: its JSON text, or with `is_string` a string that is to be written as JSON here; `ttl` in ms.
@@ -273,20 +278,20 @@ pub fn engine_get(engine: HeldEngine, op: u32, name: String) -> Result<Cell> {
 pub fn engine_set(
     engine: HeldEngine,
     op: u32,
-    name: String,
-    text: String,
+    name: Text,
+    text: Text,
     ttl: Option<f64>,
     is_string: Option<bool>,
 ) -> Result<Cell> {
     let text = if is_string.unwrap_or(false) {
-        quoted(&text)
+        quoted(&text.0)
     } else {
-        text
+        text.0
     };
     returned(engine.borrow_mut().plain(
         op,
         Op::Set {
-            name,
+            name: name.0,
             text,
             ttl: millis(ttl),
         },
@@ -295,17 +300,17 @@ pub fn engine_set(
 
 /// Removes a value, or a session with its keys.
 #[napi]
-pub fn engine_delete(engine: HeldEngine, op: u32, name: String) -> Result<Cell> {
-    returned(engine.borrow_mut().plain(op, Op::Delete { name }))
+pub fn engine_delete(engine: HeldEngine, op: u32, name: Text) -> Result<Cell> {
+    returned(engine.borrow_mut().plain(op, Op::Delete { name: name.0 }))
 }
 
 /// Starts a time to live anew; `ttl` in ms.
 #[napi]
-pub fn engine_touch(engine: HeldEngine, op: u32, name: String, ttl: Option<f64>) -> Result<Cell> {
+pub fn engine_touch(engine: HeldEngine, op: u32, name: Text, ttl: Option<f64>) -> Result<Cell> {
     returned(engine.borrow_mut().plain(
         op,
         Op::Touch {
-            name,
+            name: name.0,
             ttl: millis(ttl),
         },
     ))

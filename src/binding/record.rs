@@ -6,6 +6,7 @@ use std::rc::Rc;
 use napi::bindgen_prelude::External;
 use napi_derive::napi;
 
+use super::crossing::Name;
 use super::{HeldRecord, Result, held, name_of, thrown};
 use crate::engine::Shared;
 use crate::error::Error;
@@ -32,8 +33,8 @@ pub fn ended_record() -> External<Shared> {
 /// What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
 /// found nothing (`rules::StandIn`): it has that key. Nothing where it has ended ([`ended_record`]).
 #[napi]
-pub fn stand_in_record(plan: u32, failed: bool, id: String) -> Result<Option<External<Shared>>> {
-    let name = name_of(&id)?;
+pub fn stand_in_record(plan: u32, failed: bool, id: Name) -> Result<Option<External<Shared>>> {
+    let name = name_of(id)?;
     let stand_in = rules::stand_in(Plan::from_bits_truncate(plan), failed);
     let first = if stand_in == StandIn::Adopting {
         First::Joins
@@ -99,8 +100,8 @@ pub fn record_resource(record: HeldRecord, name: String) -> Option<String> {
 
 /// Adds a key, or gives the one there is another resource; it is stored with the next save.
 #[napi]
-pub fn record_add_key(record: HeldRecord, id: String, resource: Option<String>) -> Result<()> {
-    let name = name_of(&id)?;
+pub fn record_add_key(record: HeldRecord, id: Name, resource: Option<String>) -> Result<()> {
+    let name = name_of(id)?;
     let mut record = record.borrow_mut();
     if record.state == State::Removed {
         return Err(thrown(Error::gone(&record.uuid)));

@@ -1,0 +1,110 @@
+//! Values as they cross where napi-rs has a dearer way.
+
+use std::ops::Deref;
+use std::ptr;
+use std::rc::Rc;
+
+use napi::bindgen_prelude::{
+    External, FromNapiRef, FromNapiValue, JsValuesTupleIntoVec, ToNapiValue,
+};
+use napi::sys::{
+    Status, napi_env, napi_get_value_string_latin1, napi_get_value_string_utf8, napi_value,
+};
+
+use crate::record::KEY_PREFIX;
+
+/// The inside of an `External<Rc<T>>`.
+///
+/// An argument `&External<T>` is entered into a table of the whole process, under a lock, for as long as the call takes, and a
+/// method's `&mut self` as well, after its class was compared: 0.2 µs each. An `Rc` of one's own needs no such guard.
+pub struct Held<T: 'static>(Rc<T>);
+
+impl<T> Deref for Held<T> {
+    type Target = Rc<T>;
+
+    fn deref(&self) -> &Rc<T> {
+        &self.0
+    }
+}
+
+impl<T> FromNapiValue for Held<T> {
+    #[allow(unsafe_code)] // the trait asks for it
+    unsafe fn from_napi_value(env: napi_env, value: napi_value) -> napi::Result<Self> {
+        // SAFETY: as the caller says, both are alive. The reference ends here, before anything else can run; what the
+        // `External` is of was checked.
+        let external = unsafe { External::<Rc<T>>::from_napi_ref(env, value)? };
+        Ok(Self(Rc::clone(external)))
+    }
+}
+
+/// A string. That of napi-rs is measured before it is copied, which takes as long: here there is room for most, and the
+/// rest, as those of mostly Asian letters, find out that there was not.
+pub struct Text(pub String);
+
+/// The name of a key, by its id.
+pub struct Name(pub String);
+
+/// For longer strings there is no room, UTF-16.
+const MOST: usize = 1 << 16;
+
+/// A string, if there is room for it, with `before` before it.
+#[allow(unsafe_code)] // see the callers
+unsafe fn read(env: napi_env, value: napi_value, before: &str) -> Option<String> {
+    let (mut length, mut written) = (0, 0);
+    // SAFETY: as the caller says. Without a buffer a string is only measured, in units of UTF-16.
+    let status =
+        unsafe { napi_get_value_string_latin1(env, value, ptr::null_mut(), 0, &raw mut length) };
+    if status != Status::napi_ok || length > MOST {
+        return None;
+    }
+    let room = 2 * length + 8;
+    let mut bytes = Vec::with_capacity(before.len() + room);
+    bytes.extend_from_slice(before.as_bytes());
+    let buffer = bytes.spare_capacity_mut().as_mut_ptr().cast();
+    // SAFETY: there is so much room, for what is written and a zero.
+    let status = unsafe { napi_get_value_string_utf8(env, value, buffer, room, &raw mut written) };
+    // A character has 4 bytes at most: where there was still room for one, none was left out.
+    if status != Status::napi_ok || written + 4 >= room {
+        return None;
+    }
+    // SAFETY: so much was written.
+    unsafe { bytes.set_len(before.len() + written) };
+    String::from_utf8(bytes).ok()
+}
+
+impl FromNapiValue for Text {
+    #[allow(unsafe_code)] // the trait asks for it
+    unsafe fn from_napi_value(env: napi_env, value: napi_value) -> napi::Result<Self> {
+        // SAFETY: as the caller says, both are alive.
+        unsafe {
+            read(env, value, "")
+                .map_or_else(|| String::from_napi_value(env, value), Ok)
+                .map(Self)
+        }
+    }
+}
+
+impl FromNapiValue for Name {
+    #[allow(unsafe_code)] // the trait asks for it
+    unsafe fn from_napi_value(env: napi_env, value: napi_value) -> napi::Result<Self> {
+        let named = |id: String| [KEY_PREFIX, &id].concat();
+        // SAFETY: as the caller says, both are alive.
+        unsafe {
+            read(env, value, KEY_PREFIX)
+                .map_or_else(|| String::from_napi_value(env, value).map(named), Ok)
+                .map(Self)
+        }
+    }
+}
+
+/// As many arguments for a function of JavaScript as there are: an array of them takes 0.1 µs more for each.
+pub struct Arguments<T>(pub Vec<T>);
+
+impl<T: ToNapiValue> JsValuesTupleIntoVec for Arguments<T> {
+    #[allow(unsafe_code)] // the trait asks for it
+    fn into_vec(self, env: napi_env) -> napi::Result<Vec<napi_value>> {
+        // SAFETY: whoever calls a function has an environment that lives.
+        let converted = |value| unsafe { T::to_napi_value(env, value) };
+        self.0.into_iter().map(converted).collect()
+    }
+}
