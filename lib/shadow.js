@@ -5,14 +5,19 @@
 // How many values are copied: what has more, or refers back to itself, is not called plain.
 const MOST = 1024;
 let copied = 0;
+// whether one of them was a Date
+let dated = false;
 
 const NOT_PLAIN = Symbol('not plain');
 
 // A copy of the properties of an object, or undefined if one of them is not plain.
 function shadowOf(object) {
   copied = 0;
+  dated = false;
   const copy = copyOfObject(object);
-  return copy === NOT_PLAIN ? undefined : copy;
+  if (copy === NOT_PLAIN) return undefined;
+  copy.hasDates = dated;
+  return copy;
 }
 
 function copyOf(value) {
@@ -32,7 +37,9 @@ function copyOf(value) {
   const proto = Object.getPrototypeOf(value);
   if (proto === Object.prototype) return copyOfObject(value);
   if (proto === Array.prototype) return copyOfArray(value);
-  return proto === Date.prototype && !Object.hasOwn(value, 'toJSON') ? new Date(value) : NOT_PLAIN;
+  if (proto !== Date.prototype || Object.hasOwn(value, 'toJSON')) return NOT_PLAIN;
+  dated = true;
+  return new Date(value);
 }
 
 // The names and the values of an object's properties, in their order: a loop through the object meets them one by one.
@@ -40,6 +47,8 @@ class Properties {
   constructor(names, values) {
     this.names = names;
     this.values = values;
+    // whether there is a Date in them; of the outermost object
+    this.hasDates = false;
   }
 
   // Whether an object has these still, and no others, in whatever order.
