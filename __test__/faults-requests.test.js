@@ -1,12 +1,13 @@
 'use strict';
 // Whatever becomes of Redis: each request gets its handler and exactly one final response within the deadline, and what
-// was written or removed meanwhile is there, or gone, when Redis is well again.
+// was written or removed meanwhile is there, or gone, when Redis is well again. And which responses wait for Redis.
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
+const { setTimeout: sleep } = require('node:timers/promises');
 const { FAULTS, begin } = require('./support/faults');
 const { faultBench } = require('./support/fault-bench');
-const { save, within } = require('./support/tools');
+const { load, save, within } = require('./support/tools');
 
 // ms that a message may wait; twice that, when it is loaded and saved. What a connection may take by itself is far more.
 const TIMEOUT = 400;
@@ -91,5 +92,50 @@ for (const [name, fault] of Object.entries(FAULTS)) {
     assert.deepEqual(await bench.stored('used'), { callId: 'used', digits: '34' });
     if (known) assert.deepEqual(await bench.stored('elsewhere'), { callId: 'elsewhere', digits: '56' });
     assert.ok(!bench.codes().includes('ERR_SESSION_GIVEN_UP'), 'nothing was given up');
+  });
+}
+
+// A call of which the process knows all, and Redis, which does what it is told but whose answers don't come.
+async function silent(t) {
+  const bench = await faultBench(t, { storeOptions: { cache: {}, commandTimeout: 60000 } });
+  // Redis knows the scripts
+  await bench.bye(await bench.call('before'));
+  bench.app.sent.length = 0;
+  const call = await bench.call('call');
+  return { bench, call };
+}
+
+test('who hangs up is answered when Redis has been sent the removal, without its answer', async (t) => {
+  const { bench, call } = await silent(t);
+  bench.proxy.stall('toClient');
+  await bench.bye(call);
+  assert.deepEqual(bench.finals(), ['BYE call 200', 'INVITE call 200']);
+  await bench.become([]);
+  await bench.proxy.mend();
+  assert.equal(await load(bench.store, 'call'), null);
+  assert.deepEqual(bench.store.errors, []);
+});
+
+const CHANGED = { headers: { 'x-set': '{"late":true}' } };
+const WAITING = {
+  'the session was changed': ({ call }) => call.bye(CHANGED),
+  'the session has another key': ({ bench, call }) => {
+    bench.mks.set('other');
+    return call.bye();
+  },
+  'a save is on its way': ({ call }) => call.bye({ headers: { 'x-save': 'now', ...CHANGED.headers } })
+};
+
+for (const [why, hangUp] of Object.entries(WAITING)) {
+  test(`the response to a BYE waits for Redis where ${why}`, async (t) => {
+    const { bench, call } = await silent(t);
+    bench.mks = await load(bench.store, 'call');
+    bench.proxy.stall('toClient');
+    const answered = hangUp({ bench, call });
+    await sleep(TIMEOUT);
+    assert.deepEqual(bench.finals(), ['INVITE call 200'], 'nothing else has left');
+    await bench.proxy.mend();
+    await within(answered, 'the answers');
+    assert.equal(await load(bench.other, 'call'), null);
   });
 }

@@ -252,6 +252,19 @@ test('callbacks of one session come in the order of the calls', async () => {
   assert.deepEqual(order, Array.from({ length: 300 }, (_, i) => i)); // prettier-ignore
 });
 
+test('the response to a BYE waits for the callback of the removal', async () => {
+  const store = byCallback((callback, ...args) => setTimeout(callback, 20, ...args));
+  const middleware = session({ store });
+  const answered = async (method, toTag) => {
+    const { req, res, left } = message(method, 'call', toTag);
+    middleware(req, res, () => res.send(200));
+    await within(left, `the answer to ${method}`);
+    return store.entries.size;
+  };
+  assert.equal(await answered('INVITE'), 2);
+  assert.equal(await answered('BYE', true), 0);
+});
+
 test('while a store says that it is disconnected, requests go on with what is known here; afterwards it is asked again', async () => {
   const store = Object.assign(new EventEmitter(), byCallback(later));
   const use = session({ store });

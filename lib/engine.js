@@ -68,7 +68,12 @@ class Engine {
     this.handOver = () => {
       this.gathering = false;
       native.engineFlush(this.native);
+      const { sent } = this;
+      this.sent = [];
+      sent.forEach((callback) => process.nextTick(callback));
     };
+    // who wants to know of it
+    this.sent = [];
     // called with pairs, which follow each other
     this.settle = (...flat) => {
       for (let i = 0; i < flat.length; i += 2) this.complete(flat[i], flat[i + 1]);
@@ -128,6 +133,11 @@ class Engine {
   gather() {
     this.gathering = true;
     process.nextTick(this.handOver);
+  }
+
+  // Calls back when what was asked for has been sent to the store, if it was not done at once.
+  whenSent(callback) {
+    if (this.gathering) this.sent.push(callback);
   }
 
   // As run(), for applications: `read` turns the native value into theirs.

@@ -26,6 +26,9 @@ class JavaScriptStore extends Engine {
     }
   }
 
+  // Such a store does things when it likes: only its callbacks tell.
+  whenSent() {}
+
   // A loop, not a recursion: a store may answer in the same turn.
   work() {
     this.again = true;

@@ -237,10 +237,7 @@ class Message {
       const confirmed =
         end === Finish.SAVE_DIALOG ? this.host.confirmed(args, (err) => this.sent(status, err)) : undefined;
       const leaves = this.host.waits(res, status);
-      const method = (...given) => {
-        leaves?.();
-        return send.apply(res, given);
-      };
+      const method = leaves ? after(leaves, send) : send;
       return this.afterwards(method, confirmed || args, (leave) => this.finish(status, end, leave, Boolean(confirmed)));
     };
   }
@@ -273,8 +270,14 @@ class Message {
   }
 
   // `confirmed`: the host will tell whether the response was sent
-  finish(status, end, leave, confirmed) {
+  finish(status, end, answer, confirmed) {
     const { mks, plan } = this;
+    let left = false;
+    const leave = () => {
+      if (left) return;
+      left = true;
+      answer();
+    };
     if (debug.enabled) {
       debug('%s %s: %d, %s', this.req.method, this.id, status, end === Finish.REMOVE ? 'key removed' : 'saved');
     }
@@ -287,7 +290,8 @@ class Message {
       else this.over(err);
       leave();
     };
-    if (end === Finish.REMOVE) mks.removeKey(this.id, done);
+    // whoever has hung up need not wait for the store's answer
+    if (end === Finish.REMOVE) mks.removeKey(this.id, done, plan & Plan.ENDS_DIALOG ? leave : undefined);
     else mks.write(end, done);
   }
 
@@ -323,5 +327,12 @@ class Message {
     return undefined;
   }
 }
+
+// A method that calls something else before.
+const after = (first, method) =>
+  function later(...args) {
+    first();
+    return method.apply(this, args);
+  };
 
 module.exports = Message;

@@ -18,17 +18,21 @@ const promised = require('./promised');
 const CHANGES = 0;
 const ALWAYS = 1;
 
+const NONE = [];
+
 class Session {
   #keys;
   #content;
   #reference;
   #held = 0;
+  // how many saves are on their way
+  #saves = 0;
   // whether it was loaded from the store, or saved to it
   #isStored = false;
   // whether its data has just been compared
   #isSeen = false;
-  // by the id of a key whose removal is on its way, those who wait for it
-  #removals;
+  // the keys whose removal is on its way: {id, waiting}, with those who wait for it
+  #removals = NONE;
   // its place among the sessions that were used last (recent.js)
   newer;
   older;
@@ -198,7 +202,9 @@ class Session {
       return done(err);
     }
     this.#content.gave(text);
+    this.#saves++;
     const over = (err) => {
+      this.#saves--;
       if (!err && !this.#isStored) this.#isStored = extent === ALWAYS || native.recordIsStored(this.record);
       if (err?.code === 'ERR_SESSION_CONFLICT') {
         this.loaded(false);
@@ -209,10 +215,12 @@ class Session {
     this.engine.run(over, 'save', this.record, text, extent, ttl, ifUnchanged);
   }
 
-  removeKey(id, done) {
+  // `sent`, if given, may be called before done(): when the store has been told, where nothing but the removal is to be done,
+  // of an unchanged session with its last key.
+  removeKey(id, done, sent) {
     // a dialog has more than one end: its BYE, and the host that drops it
-    const others = this.#removals?.get(id);
-    if (others) return void others.push(done);
+    const others = this.#removals.find((removal) => removal.id === id);
+    if (others) return void others.waiting.push(done);
     // What has changed goes with the session, if this is its last key.
     const isLast = this.#keys.ids.length <= 1;
     let text, ttl;
@@ -225,11 +233,11 @@ class Session {
       text = undefined;
     }
     this.#content.gave(text);
-    const waiting = [done];
-    (this.#removals ??= new Map()).set(id, waiting);
-    const all = (err) => waiting.forEach((each) => each(err));
+    const removal = { id, waiting: [done] };
+    this.#removals = [...this.#removals, removal];
+    const all = (err) => removal.waiting.forEach((each) => each(err));
     const over = (err, left) => {
-      this.#removals.delete(id);
+      this.#removals = this.#removals.filter((other) => other !== removal);
       this.#keys.forget(id, !err);
       this.engine.strike(id, this);
       if (left === 0) this.#isStored = false;
@@ -238,6 +246,7 @@ class Session {
       all(err);
     };
     this.engine.run(over, 'removeKey', this.record, id, text, ttl);
+    if (sent && isLast && this.#saves === 0 && this.#content.isUntouched()) this.engine.whenSent(sent);
   }
 
   // The store was asked again: brings what others have stored meanwhile into the data object and the resources. Nothing

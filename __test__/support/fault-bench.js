@@ -43,7 +43,7 @@ class FaultBench {
     return store.made;
   }
 
-  // A host with handlers that note what they see, put `x-set` into the session, and answer 200.
+  // A host with handlers that note what they see, put `x-set` into the session, save it at once with `x-save`, and answer 200.
   host(store, options) {
     const app = host();
     app.on('failure', (err) => this.failures.push(err));
@@ -53,6 +53,7 @@ class FaultBench {
       this.seen.push({ method, id: req.id, degraded: mks.degraded, data: { ...data } });
       const set = req.get('x-set');
       if (set) Object.assign(data, JSON.parse(set));
+      if (req.get('x-save')) mks.save(() => undefined);
       if (method !== 'ACK' && !req.get('x-wait')) res.send(200);
     };
     for (const method of ['invite', 'ack', 'info', 'bye', 'cancel', 'options', 'register']) app[method](handle);
