@@ -142,19 +142,7 @@ class Engine {
 
   // As run(), for applications: `read` turns the native value into theirs.
   ask(callback, read, method, first, second, third, fourth) {
-    return promised(callback, (done) => {
-      const settle = (err, value) => {
-        if (err) return done(err);
-        let result;
-        try {
-          result = read(value);
-        } catch (thrown) {
-          return done(thrown);
-        }
-        done(null, result);
-      };
-      this.run(settle, method, first, second, third, fourth);
-    });
+    return promised(callback, (done) => this.run(done, method, first, second, third, fourth), read);
   }
 
   // Settles what was completed. An error thrown by one callback is the process's, as anywhere, and not the others'.
