@@ -242,11 +242,14 @@ class Message {
     };
   }
 
-  // Calls a method of the response after something: in the same turn if that is done at once.
+  // Calls a method of the response once, after something: in the same turn if that is done at once.
   afterwards(method, args, first) {
     let turn = true;
+    let left = false;
     let given;
     first(() => {
+      if (left) return;
+      left = true;
       try {
         given = method.apply(this.res, args);
       } catch (err) {
@@ -270,14 +273,8 @@ class Message {
   }
 
   // `confirmed`: the host will tell whether the response was sent
-  finish(status, end, answer, confirmed) {
+  finish(status, end, leave, confirmed) {
     const { mks, plan } = this;
-    let left = false;
-    const leave = () => {
-      if (left) return;
-      left = true;
-      answer();
-    };
     if (debug.enabled) {
       debug('%s %s: %d, %s', this.req.method, this.id, status, end === Finish.REMOVE ? 'key removed' : 'saved');
     }

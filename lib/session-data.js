@@ -80,7 +80,12 @@ class Content {
   // Its JSON text; nothing while nobody has read it.
   text() {
     if (!this.#data) return undefined;
-    this.#seen = shadowOf(this.#data) ?? null;
+    this.#seen = null;
+    try {
+      this.#seen = shadowOf(this.#data) ?? null;
+    } catch {
+      // a getter that throws, which encode() tells where it is
+    }
     const text = codec.encode(this.#data, 'session', this.#seen?.hasDates === false);
     if (text.startsWith('{')) return text;
     throw new SessionError('ERR_SESSION_DATA', `a session is an object; its toJSON gives ${text}`);

@@ -13,7 +13,7 @@ pub mod record;
 
 use std::cell::RefCell;
 
-use crossing::{Held, Name};
+use crossing::{Held, Name, Text};
 use napi::bindgen_prelude::{Either7, External, Null, Undefined};
 use napi_derive::napi;
 
@@ -27,7 +27,7 @@ type JsError = napi::Error<String>;
 type Result<T> = napi::Result<T, String>;
 
 /// `undefined` (pending), `null`, a flag, a number, a text, texts, or a session.
-type Cell = Either7<Undefined, Null, bool, f64, String, Vec<String>, External<Shared>>;
+type Cell = Either7<Undefined, Null, bool, f64, Text, Vec<String>, External<Shared>>;
 
 fn thrown(error: Error) -> JsError {
     JsError::new(error.kind.code().to_owned(), error.message)
@@ -59,7 +59,7 @@ fn cell(value: Value) -> Cell {
         Value::Nothing => Cell::B(Null),
         Value::Current(current) => Cell::C(current),
         Value::Count(count) => Cell::D(number(count)),
-        Value::Text(text) => Cell::E(text),
+        Value::Text(text) => Cell::E(Text(text)),
         Value::Texts(texts) => Cell::F(texts),
         Value::Session(record) => Cell::G(held(record)),
     }

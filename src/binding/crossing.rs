@@ -7,8 +7,10 @@ use std::rc::Rc;
 use napi::bindgen_prelude::{
     External, FromNapiRef, FromNapiValue, JsValuesTupleIntoVec, ToNapiValue,
 };
+use napi::check_status;
 use napi::sys::{
-    Status, napi_env, napi_get_value_string_latin1, napi_get_value_string_utf8, napi_value,
+    Status, napi_create_string_latin1, napi_env, napi_get_value_string_latin1,
+    napi_get_value_string_utf8, napi_value,
 };
 
 use crate::record::KEY_PREFIX;
@@ -81,6 +83,23 @@ impl FromNapiValue for Text {
                 .map_or_else(|| String::from_napi_value(env, value), Ok)
                 .map(Self)
         }
+    }
+}
+
+impl ToNapiValue for Text {
+    #[allow(unsafe_code)] // the trait asks for it
+    unsafe fn to_napi_value(env: napi_env, text: Self) -> napi::Result<napi_value> {
+        let Self(text) = text;
+        if !text.is_ascii() {
+            // SAFETY: as the caller says, it is alive.
+            return unsafe { String::to_napi_value(env, text) };
+        }
+        let mut value = ptr::null_mut();
+        let (letters, length) = (text.as_ptr().cast(), text.len().cast_signed());
+        // SAFETY: as above; the letters are there while they are copied.
+        let status = unsafe { napi_create_string_latin1(env, letters, length, &raw mut value) };
+        check_status!(status, "there is no room for a string of {length} letters")?;
+        Ok(value)
     }
 }
 

@@ -429,6 +429,7 @@ pub fn engine_expire(engine: HeldEngine) {
 /// What a store written in JavaScript has to be asked, flat: id, method, name, JSON text or `null`, ttl in ms or
 /// `null`.
 #[napi]
+#[must_use]
 pub fn engine_calls(engine: HeldEngine) -> Vec<Cell> {
     let Store::Foreign(store) = &mut engine.borrow_mut().backend else {
         return Vec::new();
@@ -437,10 +438,10 @@ pub fn engine_calls(engine: HeldEngine) -> Vec<Cell> {
     for call in store.calls() {
         flat.extend([
             Cell::D(f64::from(call.id)),
-            Cell::E(call.method.to_owned()),
-            Cell::E(call.name),
+            Cell::E(Text(call.method.to_owned())),
+            Cell::E(Text(call.name)),
         ]);
-        flat.push(call.text.map_or(Cell::B(Null), Cell::E));
+        flat.push(call.text.map_or(Cell::B(Null), |text| Cell::E(Text(text))));
         flat.push(call.ttl.map_or(Cell::B(Null), |ttl| Cell::D(number(ttl))));
     }
     flat
