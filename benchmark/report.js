@@ -53,6 +53,8 @@ What stands in the way of the rest:
 - **One call at a time.** One round trip is waited for, where classic waits for seven: the response to an INVITE needs the session to
   be stored. That to a BYE needs nothing from the store but that it be told, and leaves when the removal is written to the socket; it
   waits where something is to be saved.
+- **Bare \`set\` and \`get\`.** 2.7 to 3.1 µs in different runs, 0.8 of them the kernel's. The rest is in parts of under 0.2: the promise, the
+  strings on their way in and out, the parser of replies. The ratio was 2.9 to 3.3 in runs that measured nothing else.
 - **Memory in the process.** Of the 310 bytes beside a text of 1 KB, 250 are the session's: 128 its entry with the links of the
   order, 57 its deadline, 48 its name, 19 its place in the table. 1.2 times the data would leave 150 for these: it would take
   compressing the text, and CPU with each save and load.
