@@ -28,7 +28,8 @@ const REST = `## Where the time goes, and what was tried
 
 Of the main thread's time in a call at 64 at once (\`perf\`, near cache on): JavaScript of the middleware and of the driver, with
 the runtime functions that it calls, 38 %, the native engine 31 %, \`JSON.stringify\` of the one save 11 %, the kernel 9 %, crossing
-into native code and back 6 %, collections of garbage and compiling 5 %. Steps that have paid, 64 calls at once:
+into native code and back 6 %, collections of garbage and compiling 5 %. Steps that have paid, 64 calls at once (× is new against old,
+both in one process in turns):
 
 | step | main thread, µs a call | besides |
 |---|--:|---|
@@ -41,8 +42,10 @@ into native code and back 6 %, collections of garbage and compiling 5 %. Steps t
 | the ordinary ways through the scripts are short | | Redis 28 → 20 µs a call |
 | one connection in place of two | 26.5 → 24 | calls/s + 28 %, p99 5 → 4.3 ms |
 | small boxes for the usual operations | | bare \`set\` and \`get\` 3.35 → 2.98 µs |
-| completions as arguments, strings in one pass, operations without wakers and channels | 24 → 22.8 | bare \`set\` and \`get\` 3.05 → 2.7 µs |
-| data without instances is written as JSON without the hooks for them | 22.8 → 22.5 | |
+| completions as arguments of one call | × 0.98 | bare \`set\` and \`get\` × 0.97 |
+| strings in one pass | × 0.985 | bare × 0.96 |
+| operations without wakers and channels, JSON strings checked faster, fewer closures | | bare × 0.96, × 0.98, × 0.97 |
+| data without instances is written as JSON without the hooks for them | | 0.2 µs of a save, by itself; in a call it is lost in the noise |
 | the response to a BYE leaves when the removal is sent | | a call that is alone 0.24 → 0.12 ms |
 
 What stands in the way of the rest:
@@ -54,7 +57,8 @@ What stands in the way of the rest:
   be stored. That to a BYE needs nothing from the store but that it be told, and leaves when the removal is written to the socket; it
   waits where something is to be saved.
 - **Bare \`set\` and \`get\`.** 2.7 to 3.1 µs in different runs, 0.8 of them the kernel's. The rest is in parts of under 0.2: the promise, the
-  strings on their way in and out, the parser of replies. The ratio was 2.9 to 3.3 in runs that measured nothing else.
+  strings on their way in and out, the parser of replies. In four pairs of runs that measured nothing else the ratio was 3.1 to 3.7; in whole
+  runs of the benchmark it stays just below 3, and why is not known.
 - **Memory in the process.** Of the 310 bytes beside a text of 1 KB, 250 are the session's: 128 its entry with the links of the
   order, 57 its deadline, 48 its name, 19 its place in the table. 1.2 times the data would leave 150 for these: it would take
   compressing the text, and CPU with each save and load.
@@ -62,7 +66,7 @@ What stands in the way of the rest:
   that, but lets go only with full collections. Writing to the sockets before the turn is over (after 4, 8, 16 or 32 commands)
   changes nothing.
 - Tables with strings as keys that are filled and emptied (a \`Map\` of the live sessions in place of an object): 0.7 % less, but
-  the outgrown ones keep young objects alive, and collections take three times as long. Texts given back when their session ends,
+  the outgrown ones keep young objects alive, and collections took up to three times as long. Texts given back when their session ends,
   strong references in place of weak ones, a prototype set otherwise: no effect.`;
 
 function page(results) {
