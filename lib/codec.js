@@ -110,13 +110,13 @@ function escapeKeys(key, value) {
   return Object.fromEntries(keys.map((name) => [ESCAPABLE.test(name) ? `@${name}` : name, value[name]]));
 }
 
-// The JSON text of a value; `what` names it in errors. With `isBare` there are no instances in it.
-function encode(value, what = 'session', isBare = false) {
+// The JSON text of a value; `what` names it in errors.
+function encode(value, what = 'session') {
   const outer = [written, tags];
   [written, tags] = [0, null];
   let text;
   try {
-    text = isBare ? JSON.stringify(value) : stringify(value);
+    text = stringify(value);
     if (text !== undefined && text.includes('@class":') && hasLookAlike(text)) {
       tags = new WeakSet();
       text = stringify(value, escapeKeys);

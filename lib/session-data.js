@@ -43,8 +43,6 @@ class Content {
   // the data when the record got or gave it last, if it is plain; otherwise its text
   #shadow;
   #given;
-  // the data when its text was made, if that has not been given yet
-  #seen;
   // how long its text was
   length = 0;
 
@@ -80,13 +78,7 @@ class Content {
   // Its JSON text; nothing while nobody has read it.
   text() {
     if (!this.#data) return undefined;
-    this.#seen = null;
-    try {
-      this.#seen = shadowOf(this.#data) ?? null;
-    } catch {
-      // a getter that throws, which encode() tells where it is
-    }
-    const text = codec.encode(this.#data, 'session', this.#seen?.hasDates === false);
+    const text = codec.encode(this.#data);
     if (text.startsWith('{')) return text;
     throw new SessionError('ERR_SESSION_DATA', `a session is an object; its toJSON gives ${text}`);
   }
@@ -94,15 +86,14 @@ class Content {
   // The record got or gave this text.
   gave(text) {
     if (text === undefined) return;
-    this.#shadow = this.#seen === undefined ? shadowOf(this.#data) : this.#seen;
-    this.#seen = undefined;
+    this.#shadow = shadowOf(this.#data);
     this.#given = this.#shadow ? undefined : text;
     this.length = text.length;
   }
 
   // Whether it is certain without its text that it is what the record got or gave last.
   isUntouched() {
-    return !this.#data || (this.#shadow ? isSame(this.#data, this.#shadow) : false);
+    return !this.#data || (this.#shadow !== undefined && isSame(this.#data, this.#shadow));
   }
 
   // Whether this is the text that the record got or gave last.

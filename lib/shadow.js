@@ -5,19 +5,14 @@
 // How many values are copied: what has more, or refers back to itself, is not called plain.
 const MOST = 1024;
 let copied = 0;
-// whether one of them was a Date
-let dated = false;
 
 const NOT_PLAIN = Symbol('not plain');
 
 // A copy of the properties of an object, or undefined if one of them is not plain.
 function shadowOf(object) {
   copied = 0;
-  dated = false;
   const copy = copyOfObject(object);
-  if (copy === NOT_PLAIN) return undefined;
-  copy.hasDates = dated;
-  return copy;
+  return copy === NOT_PLAIN ? undefined : copy;
 }
 
 function copyOf(value) {
@@ -37,9 +32,7 @@ function copyOf(value) {
   const proto = Object.getPrototypeOf(value);
   if (proto === Object.prototype) return copyOfObject(value);
   if (proto === Array.prototype) return copyOfArray(value);
-  if (proto !== Date.prototype || Object.hasOwn(value, 'toJSON')) return NOT_PLAIN;
-  dated = true;
-  return new Date(value);
+  return proto === Date.prototype && !Object.hasOwn(value, 'toJSON') ? new Date(value) : NOT_PLAIN;
 }
 
 // The names and the values of an object's properties, in their order: a loop through the object meets them one by one.
@@ -47,8 +40,6 @@ class Properties {
   constructor(names, values) {
     this.names = names;
     this.values = values;
-    // whether there is a Date in them; of the outermost object
-    this.hasDates = false;
   }
 
   // Whether an object has these still, and no others, in whatever order.
