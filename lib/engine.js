@@ -135,7 +135,7 @@ class Engine {
     process.nextTick(this.handOver);
   }
 
-  // Calls back when what was asked for has been sent to the store, if it was not done at once.
+  // Calls back when what was asked for has been handed over, if it was not done at once.
   whenSent(callback) {
     if (this.gathering) this.sent.push(callback);
   }
