@@ -1,4 +1,8 @@
 //! Values as they cross where napi-rs has a dearer way.
+//!
+//! The traits of napi-rs are unsafe: whoever implements one is handed an environment and a value that are alive, and only
+//! there.
+#![allow(unsafe_code)]
 
 use std::ops::Deref;
 use std::ptr;
@@ -30,7 +34,6 @@ impl<T> Deref for Held<T> {
 }
 
 impl<T> FromNapiValue for Held<T> {
-    #[allow(unsafe_code)] // the trait asks for it
     unsafe fn from_napi_value(env: napi_env, value: napi_value) -> napi::Result<Self> {
         // SAFETY: as the caller says, both are alive. The reference ends here, before anything else can run; what the
         // `External` is of was checked.
@@ -50,7 +53,6 @@ pub struct Name(pub String);
 const MOST: usize = 1 << 16;
 
 /// A string, if there is room for it, with `before` before it.
-#[allow(unsafe_code)] // see the callers
 unsafe fn read(env: napi_env, value: napi_value, before: &str) -> Option<String> {
     let (mut length, mut written) = (0, 0);
     // SAFETY: as the caller says. Without a buffer a string is only measured, in units of UTF-16.
@@ -75,7 +77,6 @@ unsafe fn read(env: napi_env, value: napi_value, before: &str) -> Option<String>
 }
 
 impl FromNapiValue for Text {
-    #[allow(unsafe_code)] // the trait asks for it
     unsafe fn from_napi_value(env: napi_env, value: napi_value) -> napi::Result<Self> {
         // SAFETY: as the caller says, both are alive.
         unsafe {
@@ -87,7 +88,6 @@ impl FromNapiValue for Text {
 }
 
 impl ToNapiValue for Text {
-    #[allow(unsafe_code)] // the trait asks for it
     unsafe fn to_napi_value(env: napi_env, text: Self) -> napi::Result<napi_value> {
         let Self(text) = text;
         if !text.is_ascii() {
@@ -104,7 +104,6 @@ impl ToNapiValue for Text {
 }
 
 impl FromNapiValue for Name {
-    #[allow(unsafe_code)] // the trait asks for it
     unsafe fn from_napi_value(env: napi_env, value: napi_value) -> napi::Result<Self> {
         let named = |id: String| [KEY_PREFIX, &id].concat();
         // SAFETY: as the caller says, both are alive.
@@ -120,7 +119,6 @@ impl FromNapiValue for Name {
 pub struct Arguments<T>(pub Vec<T>);
 
 impl<T: ToNapiValue> JsValuesTupleIntoVec for Arguments<T> {
-    #[allow(unsafe_code)] // the trait asks for it
     fn into_vec(self, env: napi_env) -> napi::Result<Vec<napi_value>> {
         // SAFETY: whoever calls a function has an environment that lives.
         let converted = |value| unsafe { T::to_napi_value(env, value) };

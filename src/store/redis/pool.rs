@@ -252,9 +252,7 @@ impl Pool {
         for (line, slot) in self.links.all.iter().zip(&mut self.wires) {
             line.link.stop();
             line.refuse(&stopped);
-            for answer in slot.take().into_iter().flat_map(Wire::end) {
-                answer.give(Err(Failure::Refused(stopped.clone())));
-            }
+            drop_wire(slot, &Failure::Refused(stopped.clone()));
         }
     }
 }
@@ -271,12 +269,16 @@ impl Drop for Pool {
 
 /// Ends a connection that is of no use any more.
 fn end(slot: &mut Option<Wire>, link: &Link, error: &RedisError, places: &mut Vec<Option<String>>) {
-    let failure = link.failure(error);
+    drop_wire(slot, &link.failure(error));
+    places.push(None);
+    link.lose();
+}
+
+/// Lets go of a connection, and of who waits for a reply over it.
+fn drop_wire(slot: &mut Option<Wire>, failure: &Failure) {
     for answer in slot.take().into_iter().flat_map(Wire::end) {
         answer.give(Err(failure.clone()));
     }
-    places.push(None);
-    link.lose();
 }
 
 /// Others have changed what was read over a connection.

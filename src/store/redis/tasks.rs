@@ -52,7 +52,6 @@ impl Answer {
 }
 
 /// See the module.
-#[derive(Default)]
 pub struct Tasks<T> {
     running: Slab<LocalBoxFuture<'static, T>>,
     turn: Rc<Turn>,
