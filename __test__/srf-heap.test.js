@@ -8,7 +8,7 @@ const { describe, it } = require('node:test');
 const { promisify } = require('node:util');
 
 const WARM = 2000;
-const TOTAL = { 'drachtio-srf': 20000, 'drachtio-srf-4': 5000 };
+const TOTAL = { 'drachtio-srf': 20000, 'drachtio-srf-4': 10000 };
 // per call; a session that is kept has more than 1,000 bytes
 const BYTES = 100;
 
