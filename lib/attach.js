@@ -17,20 +17,35 @@ const SESSION = {
 
 const mksOf = (mks) => ({ value: mks, configurable: true, writable: true, enumerable: false });
 
-// `mks` of a request, kept under MKS until it is given another one
-const MKS_OF_REQUEST = {
-  get() {
-    return this[MKS];
+// What a class of requests gets: for those that have a session the same, under MKS until they are given another one; the
+// others are as they would be without.
+const OF_REQUESTS = {
+  [MKS]: { value: undefined, writable: true },
+  mks: {
+    get() {
+      return this[MKS];
+    },
+    set(mks) {
+      Object.defineProperty(this, 'mks', mksOf(mks));
+    },
+    configurable: true,
+    enumerable: false
   },
-  set(mks) {
-    Object.defineProperty(this, 'mks', mksOf(mks));
-  },
-  configurable: true,
-  enumerable: false
+  session: {
+    get() {
+      return this[MKS] && this.mks.session;
+    },
+    set(content) {
+      if (this[MKS]) this.mks.session = content;
+      else Object.defineProperty(this, 'session', { ...mksOf(content), enumerable: true });
+    },
+    configurable: true,
+    enumerable: false
+  }
 };
 
-// by the prototype of requests, the one that goes between
-const between = new WeakMap();
+// the prototype that was seen last, which has them
+let seen = null;
 
 // Gives any object `mks` and `session`.
 function attach(object, mks) {
@@ -38,27 +53,33 @@ function attach(object, mks) {
   Object.defineProperty(object, 'session', SESSION);
 }
 
-// Gives them to a request, by a prototype between it and that of its class: to define two properties takes several times
-// as long.
+// Gives them to a request, by way of its class: to define two properties on each takes several times as long.
 function attachRequest(req, mks) {
   const proto = Object.getPrototypeOf(req);
-  if (proto === null || Object.hasOwn(req, 'mks') || Object.hasOwn(req, 'session')) return attach(req, mks);
-  req[MKS] = mks;
-  if (Object.hasOwn(proto, MKS)) return;
-  let own = between.get(proto);
-  if (!own) {
-    own = Object.create(proto, { [MKS]: { value: null, writable: true }, mks: MKS_OF_REQUEST, session: SESSION });
-    between.set(proto, own);
+  if ((proto !== seen && !prepare(proto)) || Object.hasOwn(req, 'mks') || Object.hasOwn(req, 'session')) {
+    return attach(req, mks);
   }
-  Object.setPrototypeOf(req, own);
+  req[MKS] = mks;
+}
+
+// Whether a prototype is that of a class of requests, and has what they get. Where somebody else has put `mks` or
+// `session`, it is left alone.
+function prepare(proto) {
+  if (proto === null) return false;
+  if (!(MKS in proto)) {
+    const isOfRequests = Object.hasOwn(proto, 'constructor') && typeof proto.get === 'function';
+    if (!isOfRequests || 'mks' in proto || 'session' in proto || !Object.isExtensible(proto)) return false;
+    Object.defineProperties(proto, OF_REQUESTS);
+  }
+  seen = proto;
+  return true;
 }
 
 // Takes them away.
 function detach(object) {
   delete object.mks;
   delete object.session;
-  const proto = Object.getPrototypeOf(object);
-  if (proto !== null && Object.hasOwn(proto, MKS)) Object.setPrototypeOf(object, Object.getPrototypeOf(proto));
+  delete object[MKS];
 }
 
 module.exports = { attach, attachRequest, detach };
