@@ -36,7 +36,7 @@ class Message {
     const attached = req.mks instanceof Session || req.session;
     if (attached) this.facts |= Facts.ATTACHED;
     if (req.mks?.keyCount > 1) this.facts |= Facts.SHARED;
-    this.known = engine.peek(id);
+    this.known = engine.live.get(id);
     if (this.known?.pending === id) this.facts |= Facts.PENDING;
     this.mks = null;
     this.onStoreFailure = onStoreFailure;

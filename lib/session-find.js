@@ -42,7 +42,7 @@ function find(engine, id, live, make, callback) {
 
 // The session that another load has brought home while this one was under way.
 function known(engine, record) {
-  if (engine.liveCount === 0) return null;
+  if (engine.live.size === 0) return null;
   for (const name of native.recordKeys(record)) {
     const session = engine.find(name.slice(PREFIX.length));
     if (session && native.recordAbsorb(session.record, record) !== null) return session;

@@ -92,7 +92,7 @@ class Session {
   // Adds a key: set(id), set(resource) with a sessionID, set(id, resource).
   set(id, resource) {
     const added = this.#keys.add(id, resource);
-    if (this.#isLive) this.engine.enlist(added, this);
+    if (this.#isLive) this.engine.live.add(added, this);
     return this;
   }
 
@@ -239,7 +239,7 @@ class Session {
     const over = (err, left) => {
       this.#removals = this.#removals.filter((other) => other !== removal);
       this.#keys.forget(id, !err);
-      this.engine.strike(id, this);
+      this.engine.live.strike(id, this);
       if (left === 0) this.#isStored = false;
       // another process has added a key
       if (isLast && left > 0) return this.write(CHANGES, all);
@@ -290,7 +290,7 @@ class Session {
   // A request holds the session: whoever comes by one of its keys meanwhile gets this object.
   hold() {
     if (this.#held++ > 0) return;
-    if (this.older === undefined) for (const id of this.#keys.ids) this.engine.enlist(id, this);
+    if (this.older === undefined) for (const id of this.#keys.ids) this.engine.live.add(id, this);
     else this.engine.recent.remove(this);
   }
 
@@ -305,7 +305,7 @@ class Session {
 
   // Nobody gets it any more by these keys.
   unlist(ids = this.#keys.ids) {
-    for (const id of ids) this.engine.strike(id, this);
+    for (const id of ids) this.engine.live.strike(id, this);
   }
 
   get reference() {
@@ -313,7 +313,7 @@ class Session {
   }
 
   // Finds a session by a key: callback(err, mks), without mks if there is none. `live`: the one that is here.
-  static find(store, id, callback, live = Engine.of(store).peek(id)) {
+  static find(store, id, callback, live = Engine.of(store).live.get(id)) {
     find(Engine.of(store), id, live, (record) => new Session({ store }, record), callback);
   }
 
