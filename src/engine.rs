@@ -23,7 +23,6 @@ mod task;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flights::{Flight, Sent};
@@ -70,8 +69,8 @@ pub struct Engine<B> {
     sent: HashMap<u32, Flight>,
     /// Bytes of what is at the store.
     sent_bytes: usize,
-    lanes: HashMap<Arc<str>, Lane>,
-    lane_of: HashMap<Arc<str>, Arc<str>>,
+    lanes: HashMap<Rc<str>, Lane>,
+    lane_of: HashMap<Rc<str>, Rc<str>>,
     health: Health,
     owed: Owed,
     near: Near,
@@ -158,7 +157,7 @@ impl<B: Backend> Engine<B> {
         }
         let lane = match live {
             Some(live) => Some(self.lane(&live.borrow())),
-            None => self.lane_of.get(name).map(Arc::clone),
+            None => self.lane_of.get(name).map(Rc::clone),
         };
         if lane
             .as_ref()
@@ -226,7 +225,7 @@ impl<B: Backend> Engine<B> {
         ttl: Option<u64>,
         insists: bool,
     ) -> Option<Result<Value>> {
-        let (base, text) = (Arc::clone(&record.borrow().text), text.into());
+        let (base, text) = (Rc::clone(&record.borrow().text), text.into());
         self.on_session(
             op,
             record,

@@ -3,7 +3,7 @@
 
 mod writes;
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use uuid::Uuid;
 
@@ -45,7 +45,7 @@ pub enum First {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// `mks:` and the id.
-    pub name: Arc<str>,
+    pub name: Rc<str>,
     /// The JSON text of what the application keeps with the key.
     pub resource: Option<String>,
     /// Whether the store has it like this.
@@ -56,17 +56,17 @@ pub struct Key {
 #[derive(Debug, Clone)]
 pub struct Record {
     /// `mks:session:` and a uuid: who it is, whatever its keys are.
-    pub uuid: Arc<str>,
+    pub uuid: Rc<str>,
     /// The name it is stored under: its first key's, unless another session lived there.
-    pub home: Arc<str>,
+    pub home: Rc<str>,
     /// The names it is found by.
     pub keys: Vec<Key>,
     /// The text last stored or loaded, as the store has confirmed it.
-    pub text: Arc<str>,
+    pub text: Rc<str>,
     /// The text when all saves that were asked for are done: what the next difference is taken from.
-    pub view: Arc<str>,
+    pub view: Rc<str>,
     /// The text that the data object has given or got last; another one than `view` if that has moved on since.
-    pub shown: Arc<str>,
+    pub shown: Rc<str>,
     /// What its first save does.
     pub first: First,
     /// Where it stands.
@@ -82,7 +82,7 @@ pub struct Record {
     pub ageing: bool,
     /// What a load found, and its version, that are not in `text` and `version` yet: the data object has to be merged
     /// first.
-    pub incoming: Option<(Arc<str>, u64)>,
+    pub incoming: Option<(Rc<str>, u64)>,
 }
 
 impl Record {
@@ -91,13 +91,13 @@ impl Record {
     pub fn new() -> Self {
         let mut uuid = Uuid::encode_buffer();
         let uuid = Uuid::new_v4().hyphenated().encode_lower(&mut uuid);
-        let text: Arc<str> = fields::EMPTY.into();
+        let text: Rc<str> = fields::EMPTY.into();
         Self {
             uuid: [UUID_PREFIX, uuid].concat().into(),
             home: "".into(),
             keys: Vec::new(),
-            view: Arc::clone(&text),
-            shown: Arc::clone(&text),
+            view: Rc::clone(&text),
+            shown: Rc::clone(&text),
             text,
             first: First::Takes,
             state: State::New,
@@ -127,8 +127,8 @@ impl Record {
         };
         record.absorb(stored);
         if let Some((text, version)) = record.incoming.take() {
-            record.view = Arc::clone(&text);
-            record.shown = Arc::clone(&text);
+            record.view = Rc::clone(&text);
+            record.shown = Rc::clone(&text);
             (record.text, record.version) = (text, version);
         }
         record
@@ -139,11 +139,11 @@ impl Record {
     pub fn stored(&self) -> Stored {
         Stored {
             uuid: self.uuid.to_string(),
-            home: Arc::clone(&self.home),
+            home: Rc::clone(&self.home),
             keys: self
                 .keys
                 .iter()
-                .map(|key| (Arc::clone(&key.name), key.resource.clone()))
+                .map(|key| (Rc::clone(&key.name), key.resource.clone()))
                 .collect(),
             text: self.text.to_string(),
             version: self.version,
@@ -164,12 +164,12 @@ impl Record {
             return None;
         }
         Some(Self {
-            uuid: Arc::clone(&self.uuid),
-            home: Arc::clone(&self.home),
+            uuid: Rc::clone(&self.uuid),
+            home: Rc::clone(&self.home),
             keys: self.keys.iter().filter(|key| key.stored).cloned().collect(),
-            text: Arc::clone(text),
-            view: Arc::clone(text),
-            shown: Arc::clone(text),
+            text: Rc::clone(text),
+            view: Rc::clone(text),
+            shown: Rc::clone(text),
             first: self.first,
             state: self.state,
             ahead: false,
@@ -259,7 +259,7 @@ impl Record {
         self.version = version;
         let base = std::mem::replace(&mut self.text, stored);
         let Some(mine) = mine else {
-            self.view = Arc::clone(&self.text);
+            self.view = Rc::clone(&self.text);
             return Ok(None);
         };
         let (base, stored, mine) = (
@@ -306,20 +306,20 @@ impl Record {
 
     /// Takes the text of the data object for a save, absent while nobody has read it: gives what it changes, from and
     /// to.
-    pub fn take(&mut self, text: Option<String>) -> (Arc<str>, Arc<str>) {
-        let base = Arc::clone(&self.view);
+    pub fn take(&mut self, text: Option<String>) -> (Rc<str>, Rc<str>) {
+        let base = Rc::clone(&self.view);
         if let Some(text) = text {
             if *text != *base {
                 self.view = text.into();
             }
-            self.shown = Arc::clone(&self.view);
+            self.shown = Rc::clone(&self.view);
         }
-        (base, Arc::clone(&self.view))
+        (base, Rc::clone(&self.view))
     }
 
     /// The text for a data object to be made of it.
     pub fn give(&mut self) -> String {
-        self.shown = Arc::clone(&self.view);
+        self.shown = Rc::clone(&self.view);
         self.view.to_string()
     }
 
@@ -328,7 +328,7 @@ impl Record {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.state == State::Stored
-            && Arc::ptr_eq(&self.shown, &self.view)
+            && Rc::ptr_eq(&self.shown, &self.view)
             && self.incoming.is_none()
             && !self.is_dirty(None)
             && self.view == self.text
@@ -336,9 +336,9 @@ impl Record {
 }
 
 /// `text` with the changes from `base` to `now` made to it.
-pub fn patched(text: &Arc<str>, base: &Arc<str>, now: &Arc<str>) -> Arc<str> {
+pub fn patched(text: &Rc<str>, base: &Rc<str>, now: &Rc<str>) -> Rc<str> {
     if text == base {
-        return Arc::clone(now);
+        return Rc::clone(now);
     }
     // All three were split before; one that can't be is no reason to lose track of what was written.
     let patched = || {
@@ -346,7 +346,7 @@ pub fn patched(text: &Arc<str>, base: &Arc<str>, now: &Arc<str>) -> Arc<str> {
         let changes = fields::diff(&base, &now);
         Some(fields::apply(&fields::split(text).ok()?, &changes))
     };
-    patched().map_or_else(|| Arc::clone(now), Into::into)
+    patched().map_or_else(|| Rc::clone(now), Into::into)
 }
 
 impl Default for Record {

@@ -1,7 +1,6 @@
 //! Sessions that end while something is owed of them: what need not be done then.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::Engine;
 use super::task::Task;
@@ -10,7 +9,7 @@ use crate::store::Backend;
 
 impl<B: Backend> Engine<B> {
     /// Whether what is owed removes all of a session's keys, also those that others here have given it.
-    pub(super) fn is_ending(&self, lane: &Arc<str>, record: &Record) -> bool {
+    pub(super) fn is_ending(&self, lane: &Rc<str>, record: &Record) -> bool {
         let Some(entry) = self.lanes.get(lane) else {
             return false;
         };
@@ -28,7 +27,7 @@ impl<B: Backend> Engine<B> {
     /// A session is removed by what is owed: its saves need not be done by themselves. They go with the last removal, in
     /// case that another process has added a key. Nothing has to be done at all, which is answered, if none of it can
     /// have been stored. What may have been done already stays as it is.
-    pub(super) fn shorten(&mut self, lane: &Arc<str>, uuid: &str) -> bool {
+    pub(super) fn shorten(&mut self, lane: &Rc<str>, uuid: &str) -> bool {
         let Some(entry) = self.lanes.get_mut(lane) else {
             return false;
         };

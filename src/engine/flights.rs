@@ -1,7 +1,7 @@
 //! What is on its way to the store: sent, answered, or waited for too long.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Instant;
 
 use super::task::{Job, Sealed, Task, value_of};
@@ -28,7 +28,7 @@ pub enum Sent {
     Change(u32, Option<String>),
     /// The operation that its lane waits for.
     Lane {
-        lane: Arc<str>,
+        lane: Rc<str>,
         job: Job,
         written: Option<Box<Written>>,
         /// Whether nobody knew what became of an attempt before this one.

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::flights::Sent;
@@ -20,7 +19,7 @@ pub struct Lane {
     /// What is at the store, if anything is.
     pub ticket: Option<u32>,
     /// The names by which loads find this lane.
-    pub names: Vec<Arc<str>>,
+    pub names: Vec<Rc<str>>,
     /// Where it stands if what waits is owed; then nothing of it is at the store.
     pub owed: Option<Place>,
 }
@@ -38,7 +37,7 @@ impl<B: Backend> Engine<B> {
 
     /// The lane of a session: where something of it is under way, or else of what has one of its keys, so that two
     /// sessions that are new under the same key are stored one after the other.
-    pub(super) fn lane(&self, record: &Record) -> Arc<str> {
+    pub(super) fn lane(&self, record: &Record) -> Rc<str> {
         let own = self.lanes.get_key_value(&*record.uuid);
         let own = own.map(|(lane, _)| lane);
         let names = record.keys.iter().map(|key| &*key.name);
@@ -47,10 +46,10 @@ impl<B: Backend> Engine<B> {
                 .chain(names)
                 .find_map(|name| self.lane_of.get(name))
         })
-        .map_or_else(|| Arc::clone(&record.uuid), Arc::clone)
+        .map_or_else(|| Rc::clone(&record.uuid), Rc::clone)
     }
 
-    pub(super) fn enqueue(&mut self, op: u32, lane: &Arc<str>, job: Job) -> Option<Result<Value>> {
+    pub(super) fn enqueue(&mut self, op: u32, lane: &Rc<str>, job: Job) -> Option<Result<Value>> {
         if self.closed {
             return Some(Err(closed()));
         }
@@ -68,7 +67,7 @@ impl<B: Backend> Engine<B> {
         }
         if self.lanes.contains_key(lane) {
             self.occupy(lane, &job);
-            let waiting = &mut self.lanes.entry(Arc::clone(lane)).or_default().waiting;
+            let waiting = &mut self.lanes.entry(Rc::clone(lane)).or_default().waiting;
             if let Some(job) = coalesce(waiting.back_mut(), job) {
                 waiting.push_back(job);
             }
@@ -86,7 +85,7 @@ impl<B: Backend> Engine<B> {
     /// do now is owed; a `trial` is sent all the same.
     pub(super) fn start(
         &mut self,
-        lane: &Arc<str>,
+        lane: &Rc<str>,
         mut job: Job,
         trial: bool,
     ) -> Option<Result<Value>> {
@@ -135,8 +134,8 @@ impl<B: Backend> Engine<B> {
             return Some(result);
         }
         self.occupy(lane, &job);
-        let lane = Arc::clone(lane);
-        self.lanes.entry(Arc::clone(&lane)).or_default().ticket = Some(ticket);
+        let lane = Rc::clone(lane);
+        self.lanes.entry(Rc::clone(&lane)).or_default().ticket = Some(ticket);
         let sent = Sent::Lane {
             lane,
             job,
@@ -148,7 +147,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// After something was not done, or was of which nobody knew: what waits goes on from there.
-    pub(super) fn has_ended(&mut self, lane: &Arc<str>, job: &Job, done: bool) {
+    pub(super) fn has_ended(&mut self, lane: &Rc<str>, job: &Job, done: bool) {
         if let Some(entry) = self.lanes.get_mut(lane) {
             job.pass_on(done, &mut entry.waiting);
         }
@@ -158,7 +157,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// What the store will have of a session is what it has confirmed, with what waits to be done.
-    pub(super) fn review(&self, lane: &Arc<str>, record: &Shared) {
+    pub(super) fn review(&self, lane: &Rc<str>, record: &Shared) {
         let waiting = self
             .lanes
             .get(lane)
@@ -177,25 +176,25 @@ impl<B: Backend> Engine<B> {
         );
     }
 
-    pub(super) fn occupy(&mut self, lane: &Arc<str>, job: &Job) {
-        let entry = self.lanes.entry(Arc::clone(lane)).or_default();
+    pub(super) fn occupy(&mut self, lane: &Rc<str>, job: &Job) {
+        let entry = self.lanes.entry(Rc::clone(lane)).or_default();
         let Some(record) = &job.record else { return };
         for key in &record.borrow().keys {
             if !self.lane_of.contains_key(&key.name) {
-                self.lane_of.insert(Arc::clone(&key.name), Arc::clone(lane));
-                entry.names.push(Arc::clone(&key.name));
+                self.lane_of.insert(Rc::clone(&key.name), Rc::clone(lane));
+                entry.names.push(Rc::clone(&key.name));
             }
         }
         let uuid = &record.borrow().uuid;
         if **lane != **uuid && !self.lane_of.contains_key(&**uuid) {
-            self.lane_of.insert(Arc::clone(uuid), Arc::clone(lane));
-            entry.names.push(Arc::clone(uuid));
+            self.lane_of.insert(Rc::clone(uuid), Rc::clone(lane));
+            entry.names.push(Rc::clone(uuid));
         }
     }
 
     pub(super) fn settle(
         &mut self,
-        lane: &Arc<str>,
+        lane: &Rc<str>,
         mut job: Job,
         written: Option<&Written>,
         reply: Result<Reply>,
@@ -284,7 +283,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Starts what waits on a lane, until something is at the store again, or is owed, or the lane is empty.
-    pub(super) fn advance(&mut self, lane: &Arc<str>, trial: bool) {
+    pub(super) fn advance(&mut self, lane: &Rc<str>, trial: bool) {
         while let Some(entry) = self.lanes.get_mut(lane).filter(|lane| lane.owed.is_none()) {
             let Some(job) = entry.waiting.pop_front() else {
                 break;
@@ -308,7 +307,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Forgets a lane that has nothing to do.
-    pub(super) fn retire(&mut self, lane: &Arc<str>) {
+    pub(super) fn retire(&mut self, lane: &Rc<str>) {
         if let Some(over) = self.lanes.get(lane)
             && over.owed.is_none()
             && let Some(over) = self.lanes.remove(lane)

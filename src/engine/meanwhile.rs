@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::task::{Job, Shared, Task, Value};
 use super::{Engine, Sent};
@@ -16,7 +15,7 @@ impl<B: Backend> Engine<B> {
     /// Where that is not known of the key, it is the `error`.
     pub(super) fn owed_session(
         &self,
-        lane: &Arc<str>,
+        lane: &Rc<str>,
         name: &str,
         live: Option<&Shared>,
         error: &Error,
@@ -54,7 +53,7 @@ impl<B: Backend> Engine<B> {
     /// The session that has the key `name` when everything that is under way on its lane is done.
     pub(super) fn found_ahead(
         &self,
-        lane: &Arc<str>,
+        lane: &Rc<str>,
         name: &str,
         live: Option<&Shared>,
     ) -> Option<Value> {

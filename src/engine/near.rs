@@ -5,7 +5,7 @@
 //! may overtake each other on their way through the process.
 
 use std::hash::BuildHasher;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
@@ -56,9 +56,9 @@ pub struct Near {
     /// Whether the server tells of changes on every connection.
     is_told: bool,
     /// By the name under which they are stored.
-    sessions: LruCache<Arc<str>, Entry>,
+    sessions: LruCache<Rc<str>, Entry>,
     /// Where the other keys lead.
-    homes: HashMap<Arc<str>, Arc<str>>,
+    homes: HashMap<Rc<str>, Rc<str>>,
     bytes: usize,
     /// How many changes there were.
     clock: u64,
@@ -154,9 +154,9 @@ impl Near {
         let ages = ages_in.map_or(size.ttl, Duration::from_millis);
         for key in record.keys.iter().filter(|key| key.name != record.home) {
             self.homes
-                .insert(Arc::clone(&key.name), Arc::clone(&record.home));
+                .insert(Rc::clone(&key.name), Rc::clone(&record.home));
         }
-        let home = Arc::clone(&record.home);
+        let home = Rc::clone(&record.home);
         let until = now + size.ttl.min(ages);
         let entry = Entry {
             record,

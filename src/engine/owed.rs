@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::prepare::unwritable;
@@ -41,15 +40,15 @@ pub struct Place(u64);
 #[derive(Debug, Default)]
 pub struct Owed {
     next: u64,
-    lanes: BTreeMap<u64, (Arc<str>, usize)>,
+    lanes: BTreeMap<u64, (Rc<str>, usize)>,
     bytes: usize,
 }
 
 impl Owed {
     /// Adds a lane at the end.
-    pub fn add(&mut self, lane: &Arc<str>, bytes: usize) -> Place {
+    pub fn add(&mut self, lane: &Rc<str>, bytes: usize) -> Place {
         self.next += 1;
-        self.lanes.insert(self.next, (Arc::clone(lane), bytes));
+        self.lanes.insert(self.next, (Rc::clone(lane), bytes));
         self.bytes += bytes;
         Place(self.next)
     }
@@ -71,10 +70,10 @@ impl Owed {
 
     /// The lane that has waited for longest.
     #[must_use]
-    pub fn first(&self) -> Option<Arc<str>> {
+    pub fn first(&self) -> Option<Rc<str>> {
         self.lanes
             .first_key_value()
-            .map(|(_, (lane, _))| Arc::clone(lane))
+            .map(|(_, (lane, _))| Rc::clone(lane))
     }
 
     /// How many lanes.
@@ -98,7 +97,7 @@ impl Owed {
 
 impl<B: Backend> Engine<B> {
     /// A job could not be done: it is owed, if it is one that can be, or sealed, and gives the error for those who wait.
-    pub(super) fn put_off(&mut self, lane: &Arc<str>, job: Job, error: Error) -> Error {
+    pub(super) fn put_off(&mut self, lane: &Rc<str>, job: Job, error: Error) -> Error {
         let is_owed = job.can_be_owed();
         if !is_owed && job.sealed.is_none() {
             self.has_ended(lane, &job, false);
@@ -107,7 +106,7 @@ impl<B: Backend> Engine<B> {
         self.occupy(lane, &job);
         let record = job.record.clone().filter(|_| !is_owed);
         let mut waiting =
-            std::mem::take(&mut self.lanes.entry(Arc::clone(lane)).or_default().waiting);
+            std::mem::take(&mut self.lanes.entry(Rc::clone(lane)).or_default().waiting);
         // What is turned away goes with what comes after it.
         let mut rest = waiting.make_contiguous();
         while let Some((job, later)) = rest.split_first_mut() {
@@ -135,7 +134,7 @@ impl<B: Backend> Engine<B> {
                 others.push(job);
             }
         }
-        self.lanes.entry(Arc::clone(lane)).or_default().waiting = owed;
+        self.lanes.entry(Rc::clone(lane)).or_default().waiting = owed;
         for other in others {
             self.turn_away(lane, other, &error);
         }
@@ -148,7 +147,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Answers a job that can't be owed, on a lane that something is owed of.
-    fn turn_away(&mut self, lane: &Arc<str>, mut job: Job, error: &Error) {
+    fn turn_away(&mut self, lane: &Rc<str>, mut job: Job, error: &Error) {
         let waiters = std::mem::take(&mut job.waiters);
         let result = if let Task::Load { name, .. } = &job.task {
             self.owed_session(lane, name, job.record.as_ref(), error)
@@ -164,7 +163,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Brings the account of a lane up to date, after its jobs have changed.
-    fn weigh(&mut self, lane: &Arc<str>) {
+    fn weigh(&mut self, lane: &Rc<str>) {
         let Some(entry) = self.lanes.get_mut(lane) else {
             return;
         };
@@ -182,7 +181,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// An operation on a lane that something is owed of: it is owed too, or answered without the store.
-    pub(super) fn join_owed(&mut self, lane: &Arc<str>, mut job: Job) -> Result<Value> {
+    pub(super) fn join_owed(&mut self, lane: &Rc<str>, mut job: Job) -> Result<Value> {
         let error = self.health.refusal().unwrap_or_else(|| {
             let message = "what was asked for before is still owed to the store";
             Error::new(Kind::Unavailable, message)
@@ -193,7 +192,7 @@ impl<B: Backend> Engine<B> {
         let Some(record) = job.record.clone() else {
             return Err(error);
         };
-        let uuid = Arc::clone(&record.borrow().uuid);
+        let uuid = Rc::clone(&record.borrow().uuid);
         let hopeless = unwritable(&record.borrow());
         if let Task::Save {
             base, text, extent, ..
@@ -234,7 +233,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Whether what is owed has a save of a record that its new keys go with.
-    fn has_save(&self, lane: &Arc<str>, record: &Shared) -> bool {
+    fn has_save(&self, lane: &Rc<str>, record: &Shared) -> bool {
         let waiting = self.lanes.get(lane).map(|lane| lane.waiting.iter());
         waiting.into_iter().flatten().any(|job| {
             let theirs = job.record.as_ref();
@@ -259,7 +258,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Lets go of what is owed of a lane, and says so.
-    pub(super) fn give_up(&mut self, lane: &Arc<str>, why: &str) {
+    pub(super) fn give_up(&mut self, lane: &Rc<str>, why: &str) {
         let Some(entry) = self.lanes.get_mut(lane) else {
             return;
         };
@@ -338,7 +337,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Does what is owed of a lane.
-    pub(super) fn pay_lane(&mut self, lane: &Arc<str>) {
+    pub(super) fn pay_lane(&mut self, lane: &Rc<str>) {
         if let Some(entry) = self.lanes.get_mut(lane)
             && let Some(place) = entry.owed.take()
         {

@@ -1,6 +1,6 @@
 //! A [`Task`] becomes an operation of the store, for the record as it is when its turn comes.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use super::task::{Extent, Job, Task, Value};
 use crate::error::{Error, Kind, Result};
@@ -23,7 +23,7 @@ pub fn prepare(job: &Job, default_ttl: Option<u64>, number: u64) -> Result<Prepa
         return Ok(match &job.task {
             Task::Load { name, .. } => Prepared::Send(
                 Op::Load {
-                    name: Arc::clone(name),
+                    name: Rc::clone(name),
                 },
                 None,
             ),
@@ -34,7 +34,7 @@ pub fn prepare(job: &Job, default_ttl: Option<u64>, number: u64) -> Result<Prepa
     match &job.task {
         Task::Load { name, .. } => Ok(Prepared::Send(
             Op::Load {
-                name: Arc::clone(name),
+                name: Rc::clone(name),
             },
             None,
         )),
@@ -69,13 +69,9 @@ pub fn prepare(job: &Job, default_ttl: Option<u64>, number: u64) -> Result<Prepa
         )),
         Task::Destroy if record.may_be_stored() => {
             let destroy = Destroy {
-                uuid: Arc::clone(&record.uuid),
-                home: Arc::clone(&record.home),
-                known: record
-                    .keys
-                    .iter()
-                    .map(|key| Arc::clone(&key.name))
-                    .collect(),
+                uuid: Rc::clone(&record.uuid),
+                home: Rc::clone(&record.home),
+                known: record.keys.iter().map(|key| Rc::clone(&key.name)).collect(),
             };
             Ok(Prepared::Send(Op::Destroy(destroy), None))
         }
@@ -100,7 +96,7 @@ pub fn unwritable(record: &Record) -> Option<Error> {
 
 fn prepare_save(
     record: &mut Record,
-    (base, text): (&Arc<str>, &Arc<str>),
+    (base, text): (&Rc<str>, &Rc<str>),
     extent: Extent,
     ttl: Option<u64>,
     number: u64,
@@ -115,8 +111,8 @@ fn prepare_save(
     };
     let written = |keys| {
         Box::new(Written {
-            base: Arc::clone(base),
-            text: Arc::clone(text),
+            base: Rc::clone(base),
+            text: Rc::clone(text),
             keys,
             ttl,
         })
@@ -153,7 +149,7 @@ fn prepare_save(
 
 fn prepare_swap(
     record: &Record,
-    (base, text): (&Arc<str>, &Arc<str>),
+    (base, text): (&Rc<str>, &Rc<str>),
     ttl: Option<u64>,
     insists: bool,
     number: u64,
@@ -175,8 +171,8 @@ fn prepare_swap(
     let mut update = record.update(base, text, ttl, number);
     update.basis = Some(Box::new(record.basis(insists)));
     let written = Box::new(Written {
-        base: Arc::clone(base),
-        text: Arc::clone(text),
+        base: Rc::clone(base),
+        text: Rc::clone(text),
         keys: update.added.clone(),
         ttl,
     });
@@ -185,8 +181,8 @@ fn prepare_swap(
 
 fn prepare_removal(
     record: &mut Record,
-    name: &Arc<str>,
-    (base, text): &(Arc<str>, Arc<str>),
+    name: &Rc<str>,
+    (base, text): &(Rc<str>, Rc<str>),
     ttl: Option<u64>,
     number: u64,
 ) -> Prepared {
@@ -204,16 +200,16 @@ fn prepare_removal(
     }
     let changed = stored && base != text;
     let remove = RemoveKey {
-        of: stored.then(|| (Arc::clone(&record.uuid), Arc::clone(&record.home))),
-        name: Arc::clone(name),
-        data: changed.then(|| (Arc::clone(base), Arc::clone(text))),
+        of: stored.then(|| (Rc::clone(&record.uuid), Rc::clone(&record.home))),
+        name: Rc::clone(name),
+        data: changed.then(|| (Rc::clone(base), Rc::clone(text))),
         ttl,
         number: if stored { number } else { 0 },
     };
     let written = changed.then(|| {
         Box::new(Written {
-            base: Arc::clone(base),
-            text: Arc::clone(text),
+            base: Rc::clone(base),
+            text: Rc::clone(text),
             keys: Vec::new(),
             ttl,
         })

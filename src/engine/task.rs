@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 use crate::record::{Record, State, Written, patched};
@@ -45,16 +44,16 @@ pub enum Task {
     /// Look up who has a key.
     Load {
         /// The key's name.
-        name: Arc<str>,
+        name: Rc<str>,
         /// Whether that the key leads nowhere says nothing of the session: it may have others.
         lenient: bool,
     },
     /// Save the data.
     Save {
         /// Its text before the changes.
-        base: Arc<str>,
+        base: Rc<str>,
         /// Its text with them.
-        text: Arc<str>,
+        text: Rc<str>,
         /// How much.
         extent: Extent,
         /// The time to live asked for, ms.
@@ -65,9 +64,9 @@ pub enum Task {
     /// Store a text that was made from what the store has, and only if it still has that.
     Swap {
         /// What it was made from.
-        base: Arc<str>,
+        base: Rc<str>,
         /// The text.
-        text: Arc<str>,
+        text: Rc<str>,
         /// The time to live asked for, ms.
         ttl: Option<u64>,
         /// Whether it has failed so often that it is to have its turn.
@@ -76,9 +75,9 @@ pub enum Task {
     /// Take a key away.
     RemoveKey {
         /// The key's name.
-        name: Arc<str>,
+        name: Rc<str>,
         /// The data before and after the changes, to be saved if the session stays.
-        data: (Arc<str>, Arc<str>),
+        data: (Rc<str>, Rc<str>),
         /// The time to live asked for, ms.
         ttl: Option<u64>,
     },
@@ -166,7 +165,7 @@ impl Job {
 
     /// The data before and after what it saves.
     #[must_use]
-    pub fn changes(&self) -> Option<(&Arc<str>, &Arc<str>)> {
+    pub fn changes(&self) -> Option<(&Rc<str>, &Rc<str>)> {
         match &self.task {
             Task::Save { base, text, .. } => Some((base, text)),
             Task::RemoveKey { data, .. } => Some((&data.0, &data.1)),
@@ -244,8 +243,8 @@ pub fn coalesce(last: Option<&mut Job>, mut job: Job) -> Option<Job> {
             extent: now,
             ttl: newer_ttl,
             if_unchanged: false,
-        } if same && extent == now && Arc::ptr_eq(base, text) => {
-            *text = Arc::clone(newer);
+        } if same && extent == now && Rc::ptr_eq(base, text) => {
+            *text = Rc::clone(newer);
             *ttl = *newer_ttl;
             last.waiters.append(&mut job.waiters);
             None

@@ -13,7 +13,7 @@ fn stored(text: &str, keys: &[&str]) -> Stored {
     }
 }
 
-fn written(base: &str, text: &str, keys: Vec<(Arc<str>, Option<String>)>) -> Written {
+fn written(base: &str, text: &str, keys: Vec<(Rc<str>, Option<String>)>) -> Written {
     let (base, text) = (base.into(), text.into());
     Written {
         base,

@@ -1,6 +1,6 @@
 //! What is written of a session, and what the store has done of it.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use super::{First, Key, Record, State, patched};
 use crate::store::{Basis, Create, Saved, Update};
@@ -9,11 +9,11 @@ use crate::store::{Basis, Create, Saved, Update};
 #[derive(Debug)]
 pub struct Written {
     /// The data before the changes.
-    pub base: Arc<str>,
+    pub base: Rc<str>,
     /// The data with them.
-    pub text: Arc<str>,
+    pub text: Rc<str>,
     /// The keys that go along, with their resources.
-    pub keys: Vec<(Arc<str>, Option<String>)>,
+    pub keys: Vec<(Rc<str>, Option<String>)>,
     /// The time to live, ms.
     pub ttl: Option<u64>,
 }
@@ -21,20 +21,20 @@ pub struct Written {
 impl Record {
     /// The first save of this session.
     #[must_use]
-    pub fn create(&mut self, text: &Arc<str>, ttl: Option<u64>, number: u64) -> Create {
+    pub fn create(&mut self, text: &Rc<str>, ttl: Option<u64>, number: u64) -> Create {
         self.home = self
             .keys
             .first()
-            .map_or_else(|| Arc::clone(&self.uuid), |key| Arc::clone(&key.name));
+            .map_or_else(|| Rc::clone(&self.uuid), |key| Rc::clone(&key.name));
         Create {
             adopt: self.first == First::Joins,
-            uuid: Arc::clone(&self.uuid),
-            home: Arc::clone(&self.home),
-            text: Arc::clone(text),
+            uuid: Rc::clone(&self.uuid),
+            home: Rc::clone(&self.home),
+            text: Rc::clone(text),
             keys: self
                 .keys
                 .iter()
-                .map(|key| (Arc::clone(&key.name), key.resource.clone()))
+                .map(|key| (Rc::clone(&key.name), key.resource.clone()))
                 .collect(),
             ttl,
             number,
@@ -44,24 +44,18 @@ impl Record {
 
     /// A later save of this session: the changes from `base` to `text`.
     #[must_use]
-    pub fn update(
-        &self,
-        base: &Arc<str>,
-        text: &Arc<str>,
-        ttl: Option<u64>,
-        number: u64,
-    ) -> Update {
+    pub fn update(&self, base: &Rc<str>, text: &Rc<str>, ttl: Option<u64>, number: u64) -> Update {
         Update {
-            uuid: Arc::clone(&self.uuid),
-            home: Arc::clone(&self.home),
-            base: Arc::clone(base),
-            text: Arc::clone(text),
+            uuid: Rc::clone(&self.uuid),
+            home: Rc::clone(&self.home),
+            base: Rc::clone(base),
+            text: Rc::clone(text),
             known: self.known(),
             added: self
                 .keys
                 .iter()
                 .filter(|key| !key.stored)
-                .map(|key| (Arc::clone(&key.name), key.resource.clone()))
+                .map(|key| (Rc::clone(&key.name), key.resource.clone()))
                 .collect(),
             ttl,
             basis: None,
@@ -84,17 +78,17 @@ impl Record {
         Basis {
             insists,
             version: self.version,
-            text: Arc::clone(&self.text),
+            text: Rc::clone(&self.text),
         }
     }
 
     /// The names of the keys that the store has.
     #[must_use]
-    pub fn known(&self) -> Vec<Arc<str>> {
+    pub fn known(&self) -> Vec<Rc<str>> {
         self.keys
             .iter()
             .filter(|key| key.stored)
-            .map(|key| Arc::clone(&key.name))
+            .map(|key| Rc::clone(&key.name))
             .collect()
     }
 
@@ -115,7 +109,7 @@ impl Record {
         self.acknowledge(written, saved);
         if !overtaken {
             let version = if exact { version } else { self.version };
-            self.incoming = Some((Arc::clone(&written.text), version));
+            self.incoming = Some((Rc::clone(&written.text), version));
         }
     }
 
@@ -175,8 +169,8 @@ impl Record {
 
     /// Something was not done: what the store will have is what it has confirmed, with what still waits to be saved,
     /// each from its text before the changes to that with them. The rest goes with the next save.
-    pub fn review<'a>(&mut self, waiting: impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)>) {
-        self.view = Arc::clone(&self.text);
+    pub fn review<'a>(&mut self, waiting: impl Iterator<Item = (&'a Rc<str>, &'a Rc<str>)>) {
+        self.view = Rc::clone(&self.text);
         for (base, text) in waiting.filter(|(base, text)| base != text) {
             self.view = patched(&self.view, base, text);
         }

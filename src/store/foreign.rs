@@ -12,7 +12,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use futures_executor::{LocalPool, LocalSpawner};
 use futures_util::future::{AbortHandle, Abortable};
@@ -280,7 +279,7 @@ async fn write(desk: &RefCell<Desk>, stored: &Stored, ttl: Option<u64>) -> Resul
 async fn write_keys(
     desk: &RefCell<Desk>,
     uuid: &str,
-    names: &[Arc<str>],
+    names: &[Rc<str>],
     ttl: Option<u64>,
 ) -> Result<()> {
     for name in names {
@@ -293,8 +292,8 @@ async fn write_keys(
 async fn claim(desk: &RefCell<Desk>, name: &str, uuid: &str) -> Result<()> {
     match uuid_of(desk, name).await? {
         Some(other) if other != uuid => {
-            let other: Arc<str> = other.into();
-            let of = Some((Arc::clone(&other), other));
+            let other: Rc<str> = other.into();
+            let of = Some((Rc::clone(&other), other));
             let remove = RemoveKey {
                 of,
                 name: name.into(),
@@ -317,7 +316,7 @@ async fn create(desk: &RefCell<Desk>, create: &Create) -> Result<Saved> {
             uuid: resident.uuid.as_str().into(),
             home: resident.uuid.as_str().into(),
             base: fields::EMPTY.into(),
-            text: Arc::clone(&create.text),
+            text: Rc::clone(&create.text),
             known: Vec::new(),
             added: create.keys.clone(),
             ttl: create.ttl,
@@ -334,14 +333,14 @@ async fn create(desk: &RefCell<Desk>, create: &Create) -> Result<Saved> {
     let names: Vec<_> = create
         .keys
         .iter()
-        .map(|(name, _)| Arc::clone(name))
+        .map(|(name, _)| Rc::clone(name))
         .collect();
     for name in &names {
         claim(desk, name, &create.uuid).await?;
     }
     let stored = Stored {
         uuid: create.uuid.to_string(),
-        home: Arc::clone(&create.uuid),
+        home: Rc::clone(&create.uuid),
         keys: create.keys.clone(),
         text: create.text.to_string(),
         version: 0,
@@ -377,7 +376,7 @@ async fn update(desk: &RefCell<Desk>, update: &Update) -> Result<Reply> {
     let mut names = update.known.clone();
     let renewed = update.ttl.is_some() || stored.ageing;
     names.retain(|name| renewed && stored.keys.iter().any(|(known, _)| known == name));
-    names.extend(update.added.iter().map(|(name, _)| Arc::clone(name)));
+    names.extend(update.added.iter().map(|(name, _)| Rc::clone(name)));
     for (name, _) in &update.added {
         claim(desk, name, &update.uuid).await?;
     }
@@ -425,7 +424,7 @@ async fn remove_key(desk: &RefCell<Desk>, remove: &RemoveKey) -> Result<u64> {
         return Ok(before as u64);
     }
     if stored.keys.is_empty() {
-        remove_session(desk, &uuid, vec![Arc::clone(&remove.name)]).await?;
+        remove_session(desk, &uuid, vec![Rc::clone(&remove.name)]).await?;
         return Ok(0);
     }
     if let Some((base, text)) = &remove.data {
@@ -436,7 +435,7 @@ async fn remove_key(desk: &RefCell<Desk>, remove: &RemoveKey) -> Result<u64> {
     Ok(stored.keys.len() as u64)
 }
 
-async fn remove_session(desk: &RefCell<Desk>, uuid: &str, names: Vec<Arc<str>>) -> Result<()> {
+async fn remove_session(desk: &RefCell<Desk>, uuid: &str, names: Vec<Rc<str>>) -> Result<()> {
     for name in names {
         ask(desk, "destroy", &name, None, None).await?;
     }

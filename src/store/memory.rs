@@ -13,7 +13,6 @@ mod text;
 
 use std::num::NonZeroUsize;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 use entries::{Body, Entries, Session};
@@ -181,10 +180,10 @@ impl MemoryStore {
         let uuid = format!("{UUID_PREFIX}{}", resident.uuid);
         let update = Update {
             uuid: uuid.as_str().into(),
-            home: Arc::clone(&create.home),
+            home: Rc::clone(&create.home),
             base: fields::EMPTY.into(),
-            text: Arc::clone(&create.text),
-            known: vec![Arc::clone(&create.home)],
+            text: Rc::clone(&create.text),
+            known: vec![Rc::clone(&create.home)],
             added: create.keys.clone(),
             ttl: create.ttl,
             basis: None,
@@ -289,10 +288,10 @@ impl MemoryStore {
             (&remove.of, &remove.data, left > 0)
         {
             let update = Update {
-                uuid: Arc::clone(uuid),
-                home: Arc::clone(home),
-                base: Arc::clone(base),
-                text: Arc::clone(text),
+                uuid: Rc::clone(uuid),
+                home: Rc::clone(home),
+                base: Rc::clone(base),
+                text: Rc::clone(text),
                 known: Vec::new(),
                 added: Vec::new(),
                 ttl: remove.ttl,

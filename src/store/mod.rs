@@ -3,7 +3,7 @@
 //! Names are what sessions and plain values are found by (`mks:<Call-ID>` for a dialog); a store may put a prefix in
 //! front. Texts are JSON. Times to live are milliseconds; `None` means forever.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
@@ -24,7 +24,7 @@ pub enum Op {
     /// Find the session that has the key `name`.
     Load {
         /// The key's name.
-        name: Arc<str>,
+        name: Rc<str>,
     },
     /// Store a session for the first time.
     Create(Create),
@@ -108,13 +108,13 @@ impl Op {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Create {
     /// Who it is.
-    pub uuid: Arc<str>,
+    pub uuid: Rc<str>,
     /// The name to store it under.
-    pub home: Arc<str>,
+    pub home: Rc<str>,
     /// Its data.
-    pub text: Arc<str>,
+    pub text: Rc<str>,
     /// Its keys, each with the JSON text of its resource.
-    pub keys: Vec<(Arc<str>, Option<String>)>,
+    pub keys: Vec<(Rc<str>, Option<String>)>,
     /// Whether a session that has the home's key already takes the data over. Otherwise it loses that key: a new
     /// dialog has begun under the same Call-ID.
     pub adopt: bool,
@@ -130,17 +130,17 @@ pub struct Create {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
     /// Who it is.
-    pub uuid: Arc<str>,
+    pub uuid: Rc<str>,
     /// Where it is stored.
-    pub home: Arc<str>,
+    pub home: Rc<str>,
     /// Its data as it was before the changes.
-    pub base: Arc<str>,
+    pub base: Rc<str>,
     /// Its data now.
-    pub text: Arc<str>,
+    pub text: Rc<str>,
     /// The keys it had.
-    pub known: Vec<Arc<str>>,
+    pub known: Vec<Rc<str>>,
     /// The keys that are new, or have another resource.
-    pub added: Vec<(Arc<str>, Option<String>)>,
+    pub added: Vec<(Rc<str>, Option<String>)>,
     /// Its time to live, ms, from now on.
     pub ttl: Option<u64>,
     /// What the store must have for the write to be done; otherwise it answers [`Reply::Conflict`].
@@ -157,7 +157,7 @@ pub struct Basis {
     /// The version; 0 where the store does not count.
     pub version: u64,
     /// The data.
-    pub text: Arc<str>,
+    pub text: Rc<str>,
     /// Whether the writer has lost so often that it is to have the next turn.
     pub insists: bool,
 }
@@ -166,11 +166,11 @@ pub struct Basis {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoveKey {
     /// Whose, and where that session is stored; absent when it could not be loaded: then whoever has the key.
-    pub of: Option<(Arc<str>, Arc<str>)>,
+    pub of: Option<(Rc<str>, Rc<str>)>,
     /// The key's name.
-    pub name: Arc<str>,
+    pub name: Rc<str>,
     /// Data as last stored and as it is now, to be saved if the session stays.
-    pub data: Option<(Arc<str>, Arc<str>)>,
+    pub data: Option<(Rc<str>, Rc<str>)>,
     /// The time to live of what stays, ms.
     pub ttl: Option<u64>,
     /// Its number; none where it is not known whose key it is.
@@ -181,11 +181,11 @@ pub struct RemoveKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destroy {
     /// Who it is.
-    pub uuid: Arc<str>,
+    pub uuid: Rc<str>,
     /// Where it is stored.
-    pub home: Arc<str>,
+    pub home: Rc<str>,
     /// The keys it is known to have.
-    pub known: Vec<Arc<str>>,
+    pub known: Vec<Rc<str>>,
 }
 
 /// A session as a store has it.
@@ -194,9 +194,9 @@ pub struct Stored {
     /// Who it is.
     pub uuid: String,
     /// The name it is stored under.
-    pub home: Arc<str>,
+    pub home: Rc<str>,
     /// Its keys, each with the JSON text of its resource.
-    pub keys: Vec<(Arc<str>, Option<String>)>,
+    pub keys: Vec<(Rc<str>, Option<String>)>,
     /// Its data: the text of a JSON object.
     pub text: String,
     /// How often it was written; 0 where the store does not count.
@@ -213,7 +213,7 @@ pub struct Saved {
     /// The version written; 0 where the store does not count.
     pub version: u64,
     /// Where the session was stored, if not where it should have been.
-    pub home: Option<Arc<str>>,
+    pub home: Option<Rc<str>>,
     /// Who took the data over, if not the session itself ([`Create::adopt`]).
     pub uuid: Option<String>,
 }

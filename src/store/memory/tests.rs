@@ -1,13 +1,13 @@
 use super::entries::Entry;
 use super::*;
 
-fn uuid() -> Arc<str> {
+fn uuid() -> Rc<str> {
     crate::record::Record::new().uuid
 }
 
-fn create(uuid: &Arc<str>, keys: &[&str], text: &str, ttl: Option<u64>) -> Op {
+fn create(uuid: &Rc<str>, keys: &[&str], text: &str, ttl: Option<u64>) -> Op {
     Op::Create(Create {
-        uuid: Arc::clone(uuid),
+        uuid: Rc::clone(uuid),
         home: keys[0].into(),
         text: text.into(),
         keys: keys.iter().map(|key| ((*key).into(), None)).collect(),
@@ -25,8 +25,8 @@ fn load(store: &mut MemoryStore, name: &str) -> Option<Stored> {
     }
 }
 
-fn remove(store: &mut MemoryStore, of: Option<(&Arc<str>, &str)>, name: &str) -> u64 {
-    let of = of.map(|(uuid, home)| (Arc::clone(uuid), home.into()));
+fn remove(store: &mut MemoryStore, of: Option<(&Rc<str>, &str)>, name: &str) -> u64 {
+    let of = of.map(|(uuid, home)| (Rc::clone(uuid), home.into()));
     match store.perform(Op::RemoveKey(RemoveKey {
         of,
         name: name.into(),
@@ -71,7 +71,7 @@ fn what_is_kept_with_a_key_stays_with_it() {
         .expect("stored");
     let mut put = |name: &str, resource: Option<&str>| {
         let update = Update {
-            uuid: Arc::clone(&id),
+            uuid: Rc::clone(&id),
             home: "mks:a".into(),
             base: "{}".into(),
             text: "{}".into(),
@@ -122,7 +122,7 @@ fn a_removed_session_is_not_brought_back() {
         .expect("stored");
     assert_eq!(remove(&mut store, Some((&id, "mks:a")), "mks:a"), 0);
     let update = Update {
-        uuid: Arc::clone(&id),
+        uuid: Rc::clone(&id),
         home: "mks:a".into(),
         base: "{}".into(),
         text: r#"{"x":1}"#.into(),

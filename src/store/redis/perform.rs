@@ -1,7 +1,8 @@
 //! Each operation as Redis commands. One round trip each, but for what is rare; `docs/storage.md` lists them.
 
 use std::io::Write as _;
-use std::sync::{Arc, LazyLock};
+use std::rc::Rc;
+use std::sync::LazyLock;
 
 use redis::{Arg, Cmd, RedisWrite, Script, ServerErrorKind, Value};
 
@@ -344,11 +345,11 @@ async fn get(links: &Links, name: &str) -> Result<Option<String>> {
 async fn touch(links: &Links, name: &str, ttl: Option<u64>) -> Result<()> {
     match load(links, name).await {
         Ok(Some(found)) => {
-            let text: Arc<str> = found.text.into();
+            let text: Rc<str> = found.text.into();
             let unchanged = Update {
                 uuid: found.uuid.into(),
                 home: found.home,
-                base: Arc::clone(&text),
+                base: Rc::clone(&text),
                 text,
                 known: found.keys.into_iter().map(|(name, _)| name).collect(),
                 added: Vec::new(),

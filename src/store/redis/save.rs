@@ -1,7 +1,7 @@
 //! Saves: one script each. The number of a save lets it be asked for again where its connection was lost, and be done
 //! once.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use redis::{Cmd, RedisWrite, Value};
 
@@ -17,7 +17,7 @@ pub struct Fields<'a> {
     /// The properties.
     pub changes: Changes<'a>,
     /// The keys, which go first.
-    pub keys: &'a [(Arc<str>, Option<String>)],
+    pub keys: &'a [(Rc<str>, Option<String>)],
     /// The writer, and the number of the save.
     pub stamp: Option<(&'a str, u64)>,
     /// The time to live, ms.
@@ -57,8 +57,8 @@ struct Save<'a> {
     mode: &'static str,
     /// Of a first save who makes it; of an update `''`, or the version, and whether the writer insists.
     by_or_basis: String,
-    added: &'a [(Arc<str>, Option<String>)],
-    known: &'a [Arc<str>],
+    added: &'a [(Rc<str>, Option<String>)],
+    known: &'a [Rc<str>],
     ttl: Option<u64>,
     fields: Fields<'a>,
 }
@@ -96,7 +96,7 @@ pub async fn create(links: &Links, create: &mut Create) -> Result<Saved> {
     }
     let reply = first(links, create).await?;
     Ok(Saved {
-        home: Some(Arc::clone(&create.home)),
+        home: Some(Rc::clone(&create.home)),
         ..saved(&reply, &create.uuid)?
     })
 }
