@@ -4,10 +4,12 @@
 const path = require('node:path');
 const { once } = require('node:events');
 const { spawn } = require('node:child_process');
+const { setTimeout: sleep } = require('node:timers/promises');
 const peers = require('./peers');
 const { onMeasured } = require('./pinning');
 
 const PATIENCE_MS = 300000;
+const ARRIVES_MS = 2000;
 const NODE_ARGS = ['--expose-gc', '--max-old-space-size=12288'];
 
 const running = new Set();
@@ -60,10 +62,17 @@ class PeerProcess {
     }
   }
 
-  // Throws when something is left of what ran; what a peer is known to leave behind is removed.
+  // Throws when something is left of what ran; what a peer is known to leave behind is removed. Removals that were sent
+  // when the last call was over may still be on their way.
   async assertEmpty(expected = 0) {
     if (this.loses && this.server) return void (await this.server.raw('FLUSHALL'));
-    const left = this.server ? await this.server.size() : await this.ask('size');
+    const size = () => (this.server ? this.server.size() : this.ask('size'));
+    const end = Date.now() + ARRIVES_MS;
+    let left = await size();
+    while (left !== expected && Date.now() < end) {
+      await sleep(10);
+      left = await size();
+    }
     if (left !== expected) throw new Error(`${this.id}: ${left - expected} entries were left behind`);
   }
 

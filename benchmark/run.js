@@ -83,7 +83,11 @@ main(async () => {
   const { quick, full } = require('./plan');
   const report = require('./report');
   if (given.includes('--report')) return report.write(JSON.parse(fs.readFileSync(RESULTS, 'utf8')));
-  const results = await measure(given.includes('--quick') ? quick : full);
+  const results = await measure(given.includes('--quick') ? quick : full).catch((err) => {
+    console.error(err);
+    // peers that still run would keep this process waiting: they end with it
+    process.exit(1);
+  });
   if (results.plan.name === 'full') {
     fs.writeFileSync(RESULTS, JSON.stringify(results));
     report.write(results);
