@@ -174,10 +174,14 @@ impl Pool {
         for (line, slot) in self.links.all.iter().zip(&mut self.wires) {
             let link = &line.link;
             match link.outcome() {
-                Some(Ok(stream)) => match (self.watcher)(stream.socket()) {
-                    Ok(watch) => *slot = Some(Wire::new(stream, watch)),
-                    Err(_) => link.lose(),
-                },
+                Some(Ok(stream)) => {
+                    if let Ok(watch) = (self.watcher)(stream.socket()) {
+                        *slot = Some(Wire::new(stream, watch));
+                    } else {
+                        self.told.lost = true;
+                        link.lose();
+                    }
+                }
                 Some(Err(error)) => line.refuse(&error),
                 None => {}
             }
@@ -200,7 +204,7 @@ impl Pool {
                 outcome = Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
             }
             if let Err(error) = outcome {
-                end(slot, link, &error, &mut self.places);
+                end(slot, link, &error, &mut self.places, &mut self.told);
             }
         }
     }
@@ -222,7 +226,8 @@ impl Pool {
             wire.add(&mut waiting, Instant::now());
             drop(waiting);
             if let Err(error) = wire.write() {
-                end(slot, &line.link, &error.into(), &mut self.places);
+                let error = error.into();
+                end(slot, &line.link, &error, &mut self.places, &mut self.told);
                 has_lost = true;
             }
         }
@@ -268,9 +273,16 @@ impl Drop for Pool {
 }
 
 /// Ends a connection that is of no use any more.
-fn end(slot: &mut Option<Wire>, link: &Link, error: &RedisError, places: &mut Vec<Option<String>>) {
+fn end(
+    slot: &mut Option<Wire>,
+    link: &Link,
+    error: &RedisError,
+    places: &mut Vec<Option<String>>,
+    told: &mut Told,
+) {
     drop_wire(slot, &link.failure(error));
     places.push(None);
+    told.lost = true;
     link.lose();
 }
 
@@ -300,6 +312,8 @@ fn hear(data: Vec<Value>, places: &mut Vec<Option<String>>) {
 #[derive(Default)]
 struct Told {
     up: bool,
+    /// A connection was lost since; the next one may be there already.
+    lost: bool,
     tracking: bool,
     errors: HashSet<&'static str>,
 }
@@ -313,12 +327,14 @@ impl Told {
         }
         let standings: Vec<Standing> = links.all.iter().map(|line| line.link.standing()).collect();
         let up = standings.iter().all(|standing| *standing == Standing::Up);
-        if self.up && !up {
+        let lost = std::mem::take(&mut self.lost) || !up;
+        if self.up && lost {
             let why = Error::new(
                 Kind::Unavailable,
                 "the connection to Redis was lost; it is being made anew",
             );
             news.push(Event::Disconnect(why));
+            self.up = false;
         }
         for standing in standings {
             if let Standing::Down(error) = standing
