@@ -72,28 +72,63 @@ impl Stream {
     }
 }
 
+/// How much is read at once, bytes: the parser asks for less.
+const ROOM: usize = 64 << 10;
+
+/// What was read, and not parsed yet.
+struct Input {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self {
+            bytes: vec![0; ROOM].into(),
+            start: 0,
+            end: 0,
+        }
+    }
+}
+
 /// Reads what is there. After a short read nothing is: the next one is not tried before the socket is ready again.
 struct Source<'a> {
     stream: &'a mut Stream,
+    input: &'a mut Input,
     was_short: bool,
     /// Whether the last read has found nothing.
     is_empty: bool,
 }
 
-impl Read for Source<'_> {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+impl Source<'_> {
+    /// Reads what there is room for; 0 is the end of the connection, which the next read has to find, too.
+    fn fill(&mut self) -> io::Result<()> {
         let read = match self.stream {
             _ if self.was_short => Err(ErrorKind::WouldBlock.into()),
-            Stream::Tcp(stream) => stream.read(room),
+            Stream::Tcp(stream) => stream.read(&mut self.input.bytes),
             #[cfg(unix)]
-            Stream::Unix(stream) => stream.read(room),
+            Stream::Unix(stream) => stream.read(&mut self.input.bytes),
         };
         match &read {
-            // 0 is the end of the connection, which the next read has to find, too.
-            Ok(count) => self.was_short = *count > 0 && *count < room.len(),
+            Ok(count) => self.was_short = *count > 0 && *count < ROOM,
             Err(error) => self.is_empty = error.kind() == ErrorKind::WouldBlock,
         }
-        read
+        (self.input.start, self.input.end) = (0, read?);
+        Ok(())
+    }
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        if self.input.start == self.input.end {
+            self.fill()?;
+        }
+        let there = &self.input.bytes[self.input.start..self.input.end];
+        let count = there.len().min(room.len());
+        room[..count].copy_from_slice(&there[..count]);
+        self.input.start += count;
+        Ok(count)
     }
 }
 
@@ -119,6 +154,7 @@ pub struct Wire {
     // Before the stream: a socket is not watched any more when it is closed.
     watch: Box<dyn Watch>,
     stream: Stream,
+    input: Input,
     parser: Parser,
     out: Vec<u8>,
     written: usize,
@@ -134,6 +170,7 @@ impl Wire {
         Self {
             watch,
             stream,
+            input: Input::default(),
             parser: Parser::new(),
             out: Vec::new(),
             written: 0,
@@ -198,6 +235,7 @@ impl Wire {
     pub fn read(&mut self, mut heard: impl FnMut(PushKind, Vec<Value>)) -> Result<(), RedisError> {
         let mut source = Source {
             stream: &mut self.stream,
+            input: &mut self.input,
             was_short: false,
             is_empty: false,
         };
