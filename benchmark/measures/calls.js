@@ -16,8 +16,9 @@ async function warmUp(peers, { kind, size, ms }) {
 }
 
 // one scenario: {kind, size, atOnce} -> {id: [result of each round]}
-function scenario(peers, { rounds, ms }, options) {
+function scenario(peers, { rounds, ms, wakeMs }, options) {
   return inRounds(peers, rounds, async (peer) => {
+    await peer.ask('calls', { ...options, ms: wakeMs });
     const work = () => peer.ask('calls', { ...options, ms });
     const result = peer.server ? await withCounters(peer.server, work) : await work();
     await peer.assertEmpty();

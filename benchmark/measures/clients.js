@@ -9,7 +9,10 @@ async function measureClients(peers, plan, say) {
   for (const objects of plan.clients.objects) {
     for (const atOnce of plan.clients.atOnce) {
       say(`set and get of ${objects ? 'an object' : 'a text'}, ${atOnce} at once`);
-      const ask = (peer) => peer.ask('pairs', { objects, size: 1024, atOnce, ms: plan.ms });
+      const ask = async (peer) => {
+        await peer.ask('pairs', { objects, size: 1024, atOnce, ms: plan.wakeMs });
+        return await peer.ask('pairs', { objects, size: 1024, atOnce, ms: plan.ms });
+      };
       results.push({ objects, atOnce, peers: await inRounds(peers, plan.rounds, ask) });
     }
   }

@@ -81,10 +81,12 @@ async function measureFloor(peers, server, plan, say) {
   for (const atOnce of plan.floor.atOnce) {
     say(`the floor, ${atOnce} at once`);
     const options = { atOnce, ms: plan.ms };
-    const measure = (one) =>
-      one.commands
-        ? replay(server, one.commands, options)
-        : one.ask('calls', { kind: 'UasCall', size: 1024, ...options });
+    const measure = async (one) => {
+      if (one.commands) return await replay(server, one.commands, options);
+      const ask = (ms) => one.ask('calls', { kind: 'UasCall', size: 1024, atOnce, ms });
+      await ask(plan.wakeMs);
+      return await ask(plan.ms);
+    };
     results.push({ atOnce, peers: await inRounds(measured, plan.rounds, measure) });
   }
   say('redis-benchmark');

@@ -24,6 +24,8 @@ async function prepare(id, live) {
   return { id: `${id} ${live}`, peer, server, live, weight };
 }
 
+const ask = ({ peer }, ms) => peer.ask('calls', { kind: 'UasCall', size: 1024, atOnce: 64, ms });
+
 // -> [{id, live: [few, many], few: rounds, many: rounds, weight: {bytes, data} of one of many sessions in memory}]
 async function measureGrowth(plan, say) {
   const results = [];
@@ -32,10 +34,10 @@ async function measureGrowth(plan, say) {
     const stores = [];
     for (const count of live) stores.push(await prepare(id, count));
     if (stores.includes(undefined)) continue;
-    const ask = ({ peer }) => peer.ask('calls', { kind: 'UasCall', size: 1024, atOnce: 64, ms: plan.ms });
-    await inRounds(stores, 1, ask);
+    await inRounds(stores, 1, (store) => ask(store, plan.ms));
     const rounds = await inRounds(stores, plan.growthRounds, async (store) => {
-      const result = await ask(store);
+      await ask(store, plan.wakeMs);
+      const result = await ask(store, plan.ms);
       await store.peer.assertEmpty(store.live);
       return result;
     });

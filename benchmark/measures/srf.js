@@ -35,6 +35,7 @@ async function measureSrf(peers, plan, say) {
   for (const atOnce of plan.srf.atOnce) {
     say(`drachtio-srf, ${atOnce} at once`);
     const measure = async (peer) => {
+      await callFor(peer.sip, { atOnce, ms: plan.wakeMs });
       await peer.ask('startClock');
       const count = await callFor(peer.sip, { atOnce, ms: plan.ms });
       const { seconds, mainCpu, processCpu } = await peer.ask('stopClock');
