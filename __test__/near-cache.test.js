@@ -107,7 +107,7 @@ onEachStore(
       } finally {
         monitor.stop();
       }
-      await bench.becomesEmpty();
+      await bench.assertEmpty();
     });
 
     test('the handler runs in the same turn of the event loop', async ({ first }) => {
