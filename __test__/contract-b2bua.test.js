@@ -175,7 +175,7 @@ onEachStore((test, kind) => {
     connect(app);
     app.peer.onInvite((uac) => uac.respond(486));
     assert.equal((await app.peer.invite().final()).statusCode, 486);
-    await bench.assertEmpty();
+    await bench.becomesEmpty();
   });
 
   test('leg B hangs up before leg A has been answered: leg A still has the session', async (bench) => {

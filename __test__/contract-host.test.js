@@ -159,7 +159,7 @@ onEachStore((test, kind) => {
     assert.notEqual(await bench.size(), 0, 'the handler has saved it');
     // nothing answers a canceled INVITE in drachtio-srf: there is only the removal to wait for
     req.emit('cancel', {});
-    await bench.assertEmpty('the canceled INVITE leaves nothing');
+    await bench.becomesEmpty('the canceled INVITE leaves nothing');
   });
 
   test('srf: an INVITE that is canceled while its session is loaded does not reach the handlers', async (bench) => {
@@ -171,7 +171,7 @@ onEachStore((test, kind) => {
     let passedOn = false;
     middleware(req, response(), () => (passedOn = true));
     req.emit('cancel', {});
-    await bench.assertEmpty('the session of the canceled INVITE is removed');
+    await bench.becomesEmpty('the session of the canceled INVITE is removed');
     assert.equal(passedOn, false);
   });
 

@@ -107,7 +107,7 @@ onEachStore(
       } finally {
         monitor.stop();
       }
-      await bench.assertEmpty();
+      await bench.becomesEmpty();
     });
 
     test('the handler runs in the same turn of the event loop', async ({ first }) => {

@@ -55,7 +55,7 @@ onEachStore((test) => {
     b2bua(app, session, bench.first);
     app.peer.onInvite((uac) => uac.respond(486));
     assert.equal((await app.peer.invite().final()).statusCode, 486);
-    await bench.assertEmpty();
+    await bench.becomesEmpty();
   });
 });
 
