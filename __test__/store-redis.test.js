@@ -341,6 +341,21 @@ test('get of a record of others is an error, all leaves it out, a new session do
   assert.equal(await server.cli('TYPE', 'mks:call'), 'list');
 });
 
+test('a server that has just started knows the scripts before they are needed', async (t) => {
+  const { server, store } = await open(t);
+  await once(store, 'connect');
+  const lines = await monitored(server, async () => {
+    const mks = await save(store, 'call', { a: 1 });
+    await mks.del('call');
+    await (await save(store, 'call', { a: 1 })).destroy();
+  });
+  const scripts = lines.map((line) => /"(EVAL\w*)"/.exec(line)?.[1]).filter(Boolean);
+  assert.deepEqual(
+    scripts,
+    Array.from({ length: 4 }, () => 'EVALSHA')
+  );
+});
+
 test('SCRIPT FLUSH between saves loses nothing', async (t) => {
   const { server, store } = await open(t);
   const mks = await save(store, 'call', { count: 0 });

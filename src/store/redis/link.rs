@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::config::Config;
+use super::perform;
 use super::wire::Stream;
 use crate::error::{Error, Kind};
 
@@ -254,6 +255,12 @@ impl Link {
             let _: () = naming.query_async(connection).await?;
         }
         self.succeed(connection).await;
+        // A server that does not let us is told each script when it is needed.
+        let mut loading = redis::pipe();
+        for text in perform::scripts() {
+            loading.cmd("SCRIPT").arg("LOAD").arg(text).ignore();
+        }
+        let _: Result<(), _> = loading.query_async(connection).await;
         if self.config.cache.is_some() {
             let mut track = redis::cmd("CLIENT");
             track.arg("TRACKING").arg("ON").arg("NOLOOP");

@@ -43,6 +43,13 @@ pub static SAVE: LazyLock<Known> = script!("save.lua");
 static REMOVE: LazyLock<Known> = script!("remove.lua");
 static DESTROY: LazyLock<Known> = script!("destroy.lua");
 
+/// The texts of all scripts.
+pub fn scripts() -> impl Iterator<Item = &'static str> {
+    [&SAVE, &REMOVE, &DESTROY]
+        .into_iter()
+        .map(|known| &*known.text)
+}
+
 /// Does `op`.
 pub async fn perform(links: &Links, op: &mut Op) -> Result<Reply> {
     match op {
