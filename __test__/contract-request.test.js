@@ -10,8 +10,8 @@ const session = require('..');
 const HEADERS = { from: '<sip:a@example>;tag=from', to: '<sip:b@example>' };
 
 // A class of requests as a host has one; each test has its own.
-function classOfRequests(Base = EventEmitter) {
-  return class Request extends Base {
+function classOfRequests() {
+  return class Request extends EventEmitter {
     constructor(callId) {
       super();
       this.method = 'INVITE';

@@ -4,12 +4,11 @@
 const path = require('node:path');
 const { once } = require('node:events');
 const { spawn } = require('node:child_process');
-const { setTimeout: sleep } = require('node:timers/promises');
 const peers = require('./peers');
 const { onMeasured } = require('./pinning');
+const { until } = require('../__test__/support/tools');
 
 const PATIENCE_MS = 300000;
-const ARRIVES_MS = 2000;
 const NODE_ARGS = ['--expose-gc', '--max-old-space-size=12288'];
 
 const running = new Set();
@@ -67,13 +66,7 @@ class PeerProcess {
   async assertEmpty(expected = 0) {
     if (this.loses && this.server) return void (await this.server.raw('FLUSHALL'));
     const size = () => (this.server ? this.server.size() : this.ask('size'));
-    const end = Date.now() + ARRIVES_MS;
-    let left = await size();
-    while (left !== expected && Date.now() < end) {
-      await sleep(10);
-      left = await size();
-    }
-    if (left !== expected) throw new Error(`${this.id}: ${left - expected} entries were left behind`);
+    await until(async () => (await size()) === expected, `${this.id} to leave nothing behind`);
   }
 
   async stop() {

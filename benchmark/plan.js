@@ -11,7 +11,7 @@ const full = {
   // more than three: a slow moment of the machine hits fewer than half of them
   rounds: 5,
   ms: 300,
-  // not measured: while others had their turn, caches went cold and pages away
+  // at the beginning of each turn, not counted (rounds.js)
   wakeMs: 100,
   warmUpMs: 1000,
   redisPeers: REDIS_PEERS,

@@ -110,10 +110,10 @@ ${REST}
   classic drachtio has them, and delivers what has arrived once a turn of the event loop. No SIP is parsed and no socket but
   those of Redis is open. A call is over when the response to its BYE has left. The session is filled in the INVITE and read, and compared, in ACK and BYE. After each
   run the store is empty, or the run fails.
-- **Turns**: each begins with ${results.plan.wakeMs} ms that do not count, because caches have gone cold while the others had theirs.
+- **Turns**: each begins with ${results.plan.wakeMs} ms that do not count, because caches may have gone cold while the others had theirs.
 - **CPU of the main thread** is the kernel's count for that thread. What the driver itself needs, measured with a
   \`Map\` in the place of a module, is subtracted from figures called *net*, and from ratios of CPU per call.
-- **Peers** each have a process of their own and a redis-server that nobody else uses. *classic* is the algorithm of the
+- **Peers** each have a process of their own, and use one redis-server in turns. *classic* is the algorithm of the
   module of 2014, written anew for this comparison (\`benchmark/peers/classic\`): two levels of entries, a checksum
   before and after each save, a walk over the tree for class markers, one command per key. *express-session* is driven through
   its \`Session\` and \`Store\`, without cookies and signatures, and has one key for a session, so no B2BUA.

@@ -37,7 +37,13 @@ const OF_REQUESTS = {
     },
     set(content) {
       if (this[MKS]) this.mks.session = content;
-      else Object.defineProperty(this, 'session', { ...mksOf(content), enumerable: true });
+      else
+        Object.defineProperty(this, 'session', {
+          value: content,
+          configurable: true,
+          writable: true,
+          enumerable: true
+        });
     },
     configurable: true,
     enumerable: false

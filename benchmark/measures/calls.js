@@ -1,7 +1,7 @@
 'use strict';
 // Whole calls through the middleware: every peer, at each size and number at once.
 
-const inRounds = require('../rounds');
+const { inTurns } = require('../rounds');
 const { monitored, withCounters } = require('../server');
 
 const COUNTED_MS = 150;
@@ -18,9 +18,8 @@ async function warmUp(peers, { kind, size, ms }) {
 }
 
 // one scenario: {kind, size, atOnce} -> {id: [result of each round]}
-function scenario(peers, { rounds, ms, wakeMs }, options) {
-  return inRounds(peers, rounds, async (peer) => {
-    await peer.ask('calls', { ...options, ms: wakeMs });
+function scenario(peers, plan, options) {
+  return inTurns(peers, plan, async (peer, ms) => {
     const work = () => peer.ask('calls', { ...options, ms });
     const result = peer.server ? await withCounters(peer.server, work) : await work();
     await peer.assertEmpty();

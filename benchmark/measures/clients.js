@@ -1,7 +1,7 @@
 'use strict';
 // Bare clients: set and get of 1 KB, as a text and as an object that is written as JSON.
 
-const inRounds = require('../rounds');
+const { inTurns } = require('../rounds');
 
 async function measureClients(peers, plan, say) {
   const results = [];
@@ -9,11 +9,8 @@ async function measureClients(peers, plan, say) {
   for (const objects of plan.clients.objects) {
     for (const atOnce of plan.clients.atOnce) {
       say(`set and get of ${objects ? 'an object' : 'a text'}, ${atOnce} at once`);
-      const ask = async (peer) => {
-        await peer.ask('pairs', { objects, size: 1024, atOnce, ms: plan.wakeMs });
-        return await peer.ask('pairs', { objects, size: 1024, atOnce, ms: plan.ms });
-      };
-      results.push({ objects, atOnce, peers: await inRounds(peers, plan.rounds, ask) });
+      const ask = (peer, ms) => peer.ask('pairs', { objects, size: 1024, atOnce, ms });
+      results.push({ objects, atOnce, peers: await inTurns(peers, plan, ask) });
     }
   }
   return results;

@@ -4,7 +4,7 @@
 const path = require('node:path');
 const { execFile } = require('node:child_process');
 const { promisify } = require('node:util');
-const inRounds = require('../rounds');
+const { inRounds } = require('../rounds');
 const { onMeasured } = require('../pinning');
 
 const exec = promisify(execFile);

@@ -6,7 +6,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { execFile } = require('node:child_process');
 const { promisify } = require('node:util');
-const inRounds = require('../rounds');
+const { inTurns } = require('../rounds');
 const { monitored } = require('../server');
 const { onMeasured } = require('../pinning');
 const { run } = require('../../scripts/setup');
@@ -80,14 +80,11 @@ async function measureFloor(peers, server, plan, say) {
   const results = [];
   for (const atOnce of plan.floor.atOnce) {
     say(`the floor, ${atOnce} at once`);
-    const options = { atOnce, ms: plan.ms };
-    const measure = async (one) => {
-      if (one.commands) return await replay(server, one.commands, options);
-      const ask = (ms) => one.ask('calls', { kind: 'UasCall', size: 1024, atOnce, ms });
-      await ask(plan.wakeMs);
-      return await ask(plan.ms);
-    };
-    results.push({ atOnce, peers: await inRounds(measured, plan.rounds, measure) });
+    const measure = (one, ms) =>
+      one.commands
+        ? replay(server, one.commands, { atOnce, ms })
+        : one.ask('calls', { kind: 'UasCall', size: 1024, atOnce, ms });
+    results.push({ atOnce, peers: await inTurns(measured, plan, measure) });
   }
   say('redis-benchmark');
   const { requests } = plan.floor;

@@ -2,7 +2,7 @@
 // Growth: the same calls beside few live sessions and beside many, each in a store and a process of its own, in turns.
 
 const PeerProcess = require('../peer-process');
-const inRounds = require('../rounds');
+const { inRounds, inTurns } = require('../rounds');
 const { startServer } = require('../server');
 
 const BATCH = 20000;
@@ -35,9 +35,8 @@ async function measureGrowth(plan, say) {
     for (const count of live) stores.push(await prepare(id, count));
     if (stores.includes(undefined)) continue;
     await inRounds(stores, 1, (store) => ask(store, plan.ms));
-    const rounds = await inRounds(stores, plan.growthRounds, async (store) => {
-      await ask(store, plan.wakeMs);
-      const result = await ask(store, plan.ms);
+    const rounds = await inTurns(stores, { ...plan, rounds: plan.growthRounds }, async (store, ms) => {
+      const result = await ask(store, ms);
       await store.peer.assertEmpty(store.live);
       return result;
     });

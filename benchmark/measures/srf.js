@@ -2,7 +2,7 @@
 // drachtio-srf with and without the module: CPU of an application that takes calls, INVITE to BYE, through Dialogs. The
 // scripted server plays drachtio-server and the callers in the process of the benchmark.
 
-const inRounds = require('../rounds');
+const { inTurns } = require('../rounds');
 const { DrachtioServer } = require('../../examples/drachtio-server');
 
 // Keeps so many calls going at once for so many ms -> how many there were
@@ -34,15 +34,14 @@ async function measureSrf(peers, plan, say) {
   const results = [];
   for (const atOnce of plan.srf.atOnce) {
     say(`drachtio-srf, ${atOnce} at once`);
-    const measure = async (peer) => {
-      await callFor(peer.sip, { atOnce, ms: plan.wakeMs });
+    const measure = async (peer, ms) => {
       await peer.ask('startClock');
-      const count = await callFor(peer.sip, { atOnce, ms: plan.ms });
+      const count = await callFor(peer.sip, { atOnce, ms });
       const { seconds, mainCpu, processCpu } = await peer.ask('stopClock');
       await peer.assertEmpty();
       return { perSecond: count / seconds, mainCpu: mainCpu / count, processCpu: processCpu / count };
     };
-    results.push({ atOnce, peers: await inRounds(peers, plan.rounds, measure) });
+    results.push({ atOnce, peers: await inTurns(peers, plan, measure) });
   }
   for (const server of servers) await server.stop();
   return results;

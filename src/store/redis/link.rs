@@ -81,6 +81,8 @@ pub struct Link {
     outcome: Mutex<Option<Result<Stream, Error>>>,
     halt: Notify,
     lost: Notify,
+    /// Whether it was lost since that was asked last.
+    was_lost: AtomicBool,
     /// Told when its standing has changed.
     changed: Box<dyn Fn() + Send + Sync>,
     stopping: AtomicBool,
@@ -104,6 +106,7 @@ impl Link {
             outcome: Mutex::default(),
             halt: Notify::new(),
             lost: Notify::new(),
+            was_lost: AtomicBool::new(false),
             changed,
             stopping: AtomicBool::new(false),
             tracking: AtomicBool::new(false),
@@ -127,10 +130,16 @@ impl Link {
         lock(&self.outcome).take()
     }
 
+    /// Whether its connection was lost since this was asked last.
+    pub fn was_lost(&self) -> bool {
+        self.was_lost.swap(false, Relaxed)
+    }
+
     /// The connection that was taken is of no use any more: another one is made.
     pub fn lose(&self) {
         // What was known over it is not known any more.
         self.tracking.store(false, Relaxed);
+        self.was_lost.store(true, Relaxed);
         self.stand(Standing::Connecting);
         self.lost.notify_one();
     }

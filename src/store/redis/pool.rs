@@ -174,14 +174,10 @@ impl Pool {
         for (line, slot) in self.links.all.iter().zip(&mut self.wires) {
             let link = &line.link;
             match link.outcome() {
-                Some(Ok(stream)) => {
-                    if let Ok(watch) = (self.watcher)(stream.socket()) {
-                        *slot = Some(Wire::new(stream, watch));
-                    } else {
-                        self.told.lost = true;
-                        link.lose();
-                    }
-                }
+                Some(Ok(stream)) => match (self.watcher)(stream.socket()) {
+                    Ok(watch) => *slot = Some(Wire::new(stream, watch)),
+                    Err(_) => link.lose(),
+                },
                 Some(Err(error)) => line.refuse(&error),
                 None => {}
             }
@@ -204,7 +200,7 @@ impl Pool {
                 outcome = Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
             }
             if let Err(error) = outcome {
-                end(slot, link, &error, &mut self.places, &mut self.told);
+                end(slot, link, &error, &mut self.places);
             }
         }
     }
@@ -226,8 +222,7 @@ impl Pool {
             wire.add(&mut waiting, Instant::now());
             drop(waiting);
             if let Err(error) = wire.write() {
-                let error = error.into();
-                end(slot, &line.link, &error, &mut self.places, &mut self.told);
+                end(slot, &line.link, &error.into(), &mut self.places);
                 has_lost = true;
             }
         }
@@ -273,16 +268,9 @@ impl Drop for Pool {
 }
 
 /// Ends a connection that is of no use any more.
-fn end(
-    slot: &mut Option<Wire>,
-    link: &Link,
-    error: &RedisError,
-    places: &mut Vec<Option<String>>,
-    told: &mut Told,
-) {
+fn end(slot: &mut Option<Wire>, link: &Link, error: &RedisError, places: &mut Vec<Option<String>>) {
     drop_wire(slot, &link.failure(error));
     places.push(None);
-    told.lost = true;
     link.lose();
 }
 
@@ -312,8 +300,6 @@ fn hear(data: Vec<Value>, places: &mut Vec<Option<String>>) {
 #[derive(Default)]
 struct Told {
     up: bool,
-    /// A connection was lost since; the next one may be there already.
-    lost: bool,
     tracking: bool,
     errors: HashSet<&'static str>,
 }
@@ -327,8 +313,9 @@ impl Told {
         }
         let standings: Vec<Standing> = links.all.iter().map(|line| line.link.standing()).collect();
         let up = standings.iter().all(|standing| *standing == Standing::Up);
-        let lost = std::mem::take(&mut self.lost) || !up;
-        if self.up && lost {
+        // The next connection may be there already.
+        let lost = links.all.iter().filter(|line| line.link.was_lost());
+        if (lost.count() > 0 || !up) && self.up {
             let why = Error::new(
                 Kind::Unavailable,
                 "the connection to Redis was lost; it is being made anew",

@@ -1,7 +1,7 @@
 //! A connection that is made: commands out, replies in, on the thread of JavaScript and without waiting.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 #[cfg(windows)]
 use std::os::windows::io::AsRawSocket;
@@ -75,60 +75,28 @@ impl Stream {
 /// How much is read at once, bytes: the parser asks for less.
 const ROOM: usize = 64 << 10;
 
-/// What was read, and not parsed yet.
-struct Input {
-    bytes: Box<[u8]>,
-    start: usize,
-    end: usize,
-}
-
-impl Default for Input {
-    fn default() -> Self {
-        Self {
-            bytes: vec![0; ROOM].into(),
-            start: 0,
-            end: 0,
-        }
-    }
-}
-
 /// Reads what is there. After a short read nothing is: the next one is not tried before the socket is ready again.
-struct Source<'a> {
-    stream: &'a mut Stream,
-    input: &'a mut Input,
+struct Source {
+    stream: Stream,
     was_short: bool,
     /// Whether the last read has found nothing.
     is_empty: bool,
 }
 
-impl Source<'_> {
-    /// Reads what there is room for; 0 is the end of the connection, which the next read has to find, too.
-    fn fill(&mut self) -> io::Result<()> {
-        let read = match self.stream {
+impl Read for Source {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let read = match &mut self.stream {
             _ if self.was_short => Err(ErrorKind::WouldBlock.into()),
-            Stream::Tcp(stream) => stream.read(&mut self.input.bytes),
+            Stream::Tcp(stream) => stream.read(room),
             #[cfg(unix)]
-            Stream::Unix(stream) => stream.read(&mut self.input.bytes),
+            Stream::Unix(stream) => stream.read(room),
         };
         match &read {
-            Ok(count) => self.was_short = *count > 0 && *count < ROOM,
+            // 0 is the end of the connection, which the next read has to find, too.
+            Ok(count) => self.was_short = *count > 0 && *count < room.len(),
             Err(error) => self.is_empty = error.kind() == ErrorKind::WouldBlock,
         }
-        (self.input.start, self.input.end) = (0, read?);
-        Ok(())
-    }
-}
-
-impl Read for Source<'_> {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        if self.input.start == self.input.end {
-            self.fill()?;
-        }
-        let there = &self.input.bytes[self.input.start..self.input.end];
-        let count = there.len().min(room.len());
-        room[..count].copy_from_slice(&there[..count]);
-        self.input.start += count;
-        Ok(count)
+        read
     }
 }
 
@@ -151,10 +119,9 @@ impl Queue {
 
 /// See the module.
 pub struct Wire {
-    // Before the stream: a socket is not watched any more when it is closed.
+    // Before the source: a socket is not watched any more when it is closed.
     watch: Box<dyn Watch>,
-    stream: Stream,
-    input: Input,
+    source: BufReader<Source>,
     parser: Parser,
     out: Vec<u8>,
     written: usize,
@@ -167,10 +134,14 @@ pub struct Wire {
 impl Wire {
     /// A connection that was made.
     pub fn new(stream: Stream, watch: Box<dyn Watch>) -> Self {
+        let source = Source {
+            stream,
+            was_short: false,
+            is_empty: false,
+        };
         Self {
             watch,
-            stream,
-            input: Input::default(),
+            source: BufReader::with_capacity(ROOM, source),
             parser: Parser::new(),
             out: Vec::new(),
             written: 0,
@@ -201,7 +172,12 @@ impl Wire {
     /// When the connection is lost.
     pub fn write(&mut self) -> io::Result<()> {
         while self.written < self.out.len() {
-            match self.stream.write(&self.out[self.written..]) {
+            match self
+                .source
+                .get_mut()
+                .stream
+                .write(&self.out[self.written..])
+            {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -233,14 +209,10 @@ impl Wire {
     /// # Errors
     /// When the connection is lost.
     pub fn read(&mut self, mut heard: impl FnMut(PushKind, Vec<Value>)) -> Result<(), RedisError> {
-        let mut source = Source {
-            stream: &mut self.stream,
-            input: &mut self.input,
-            was_short: false,
-            is_empty: false,
-        };
+        let source = self.source.get_mut();
+        (source.was_short, source.is_empty) = (false, false);
         loop {
-            match self.parser.parse_value(&mut source) {
+            match self.parser.parse_value(&mut self.source) {
                 Ok(Value::Push { kind, data }) => heard(kind, data),
                 Ok(reply) => {
                     let Some((answer, _)) = self.asked.pop_front() else {
@@ -248,7 +220,7 @@ impl Wire {
                     };
                     answer.give(Ok(reply));
                 }
-                Err(_) if source.is_empty => return Ok(()),
+                Err(_) if self.source.get_ref().is_empty => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
