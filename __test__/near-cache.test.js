@@ -63,10 +63,10 @@ onEachStore(
       app.bye((req, res) => res.send(req.session.digits === '44' ? 200 : 500));
       const monitor = await Monitor.start(bench.redis);
       try {
-        for (const unknown of [['EVAL'], []]) {
+        for (let calls = 0; calls < 2; calls++) {
           const call = app.peer.invite();
           await call.final();
-          assert.deepEqual(await monitor.verbs(), ['EVALSHA', ...unknown], 'INVITE, 200');
+          assert.deepEqual(await monitor.verbs(), ['EVALSHA'], 'INVITE, 200');
           await call.ack();
           await call.request('UPDATE');
           assert.deepEqual(await monitor.verbs(), [], 'ACK, and an UPDATE that changes nothing');
@@ -74,7 +74,7 @@ onEachStore(
           await call.request('INFO', { body: '4' });
           assert.deepEqual(await monitor.verbs(), ['EVALSHA', 'EVALSHA'], 'two INFO that change something');
           assert.equal((await call.bye()).statusCode, 200);
-          assert.deepEqual(await monitor.verbs(), ['EVALSHA', ...unknown], 'BYE');
+          assert.deepEqual(await monitor.verbs(), ['EVALSHA'], 'BYE');
         }
       } finally {
         monitor.stop();
