@@ -147,6 +147,9 @@ export declare function recordIsBehind(record: HeldRecord): boolean
 /** Whether a save of the text that JavaScript has given or got last would write nothing. */
 export declare function recordIsClean(record: HeldRecord): boolean
 
+/** Whether it is certain that the store has nothing else, so that a load by one of its keys would bring nothing. */
+export declare function recordIsCurrent(record: HeldRecord): boolean
+
 /** Whether a save of `text` (absent: nobody has read the data) would write anything. */
 export declare function recordIsDirty(record: HeldRecord, text?: string | undefined | null): boolean
 

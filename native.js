@@ -870,6 +870,7 @@ module.exports.recordAbsorb = nativeBinding.recordAbsorb
 module.exports.recordAddKey = nativeBinding.recordAddKey
 module.exports.recordIsBehind = nativeBinding.recordIsBehind
 module.exports.recordIsClean = nativeBinding.recordIsClean
+module.exports.recordIsCurrent = nativeBinding.recordIsCurrent
 module.exports.recordIsDirty = nativeBinding.recordIsDirty
 module.exports.recordIsRemoved = nativeBinding.recordIsRemoved
 module.exports.recordIsStored = nativeBinding.recordIsStored

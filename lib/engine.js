@@ -151,6 +151,11 @@ class Engine {
     this.work();
   }
 
+  // Whether a session is certainly what the store has, so that nobody has to be asked.
+  knows(record) {
+    return !diagnostics.operation.hasSubscribers && native.recordIsCurrent(record);
+  }
+
   // What one turn of the event loop asks for goes to the store together, when the turn is over.
   gather() {
     this.gathering = true;

@@ -164,6 +164,14 @@ impl<B: Backend> Engine<B> {
             .is_none_or(|lane| !self.lanes.contains_key(lane))
             && let Some(found) = self.near(name, live)
         {
+            let same = match &found {
+                Value::Session(record) => Some(record),
+                Value::Current(true) => live,
+                _ => None,
+            };
+            if let Some(mut record) = same.map(|same| same.borrow_mut()) {
+                record.proof = self.near.prove(&record);
+            }
             return Some(Ok(found));
         }
         let name = name.into();

@@ -3,7 +3,9 @@
 
 mod writes;
 
-use std::rc::Rc;
+use std::cell::Cell;
+use std::rc::{Rc, Weak};
+use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -52,6 +54,18 @@ pub struct Key {
     pub stored: bool,
 }
 
+/// That a session is what the store has. Whoever hears of changes has it, and lets go of it when that is not certain any
+/// more; a record only refers to it.
+#[derive(Debug)]
+pub struct Proof {
+    /// How long it holds.
+    pub until: Instant,
+    /// How often one was asked for, and was there.
+    pub hits: Rc<Cell<u64>>,
+    /// Whether this one was, since somebody has looked.
+    pub was_used: Cell<bool>,
+}
+
 /// One session as this process knows it.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -83,6 +97,8 @@ pub struct Record {
     /// What a load found, and its version, that are not in `text` and `version` yet: the data object has to be merged
     /// first.
     pub incoming: Option<(Rc<str>, u64)>,
+    /// That all of this is what the store has, and nothing is under way; see [`Record::is_current`].
+    pub proof: Weak<Proof>,
 }
 
 impl Record {
@@ -106,6 +122,7 @@ impl Record {
             newest: 0,
             ageing: false,
             incoming: None,
+            proof: Weak::new(),
         }
     }
 
@@ -177,6 +194,7 @@ impl Record {
             newest: self.newest,
             ageing: self.ageing,
             incoming: None,
+            proof: Weak::new(),
         })
     }
 
@@ -289,6 +307,23 @@ impl Record {
     pub fn is_behind(&self) -> bool {
         let incoming = self.incoming.as_ref();
         incoming.map_or(self.version, |(_, version)| *version) < self.newest
+    }
+
+    /// Whether it is certain that the store has nothing else, and has all of its keys. Whoever asks has found it by one.
+    #[must_use]
+    pub fn is_current(&self, now: Instant) -> bool {
+        let Some(proof) = self.proof.upgrade() else {
+            return false;
+        };
+        let is_current = self.state == State::Stored
+            && self.incoming.is_none()
+            && self.keys.iter().all(|key| key.stored)
+            && now < proof.until;
+        if is_current {
+            proof.hits.set(proof.hits.get() + 1);
+            proof.was_used.set(true);
+        }
+        is_current
     }
 
     /// Whether there may be something to be loaded or removed.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Instant;
 
 use napi::bindgen_prelude::External;
 use napi_derive::napi;
@@ -122,6 +123,13 @@ pub fn record_is_dirty(record: HeldRecord, text: Option<String>) -> bool {
 #[must_use]
 pub fn record_is_clean(record: HeldRecord) -> bool {
     record.borrow().is_clean()
+}
+
+/// Whether it is certain that the store has nothing else, so that a load by one of its keys would bring nothing.
+#[napi]
+#[must_use]
+pub fn record_is_current(record: HeldRecord) -> bool {
+    record.borrow().is_current(Instant::now())
 }
 
 /// Whether it is in the store, as far as this process knows.

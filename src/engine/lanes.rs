@@ -181,6 +181,7 @@ impl<B: Backend> Engine<B> {
         let Some(record) = &job.record else { return };
         for key in &record.borrow().keys {
             if !self.lane_of.contains_key(&key.name) {
+                self.near.doubt(&key.name);
                 self.lane_of.insert(Rc::clone(&key.name), Rc::clone(lane));
                 entry.names.push(Rc::clone(&key.name));
             }
@@ -216,7 +217,7 @@ impl<B: Backend> Engine<B> {
             }
             reply => {
                 let result = task::apply(&job, written, reply, heard);
-                self.keep(&job, written, &result, asked);
+                self.keep(lane, &job, written, &result, asked);
                 if result.is_err() || (again && !was_owed) {
                     self.has_ended(lane, &job, result.is_ok());
                 }
@@ -241,6 +242,7 @@ impl<B: Backend> Engine<B> {
     /// What an operation on a session means for the near cache.
     pub(super) fn keep(
         &mut self,
+        lane: &Rc<str>,
         job: &Job,
         written: Option<&Written>,
         result: &Result<Value>,
@@ -249,7 +251,7 @@ impl<B: Backend> Engine<B> {
         let Some(record) = job.record.as_ref().filter(|_| self.near.is_on()) else {
             return;
         };
-        let record = record.borrow();
+        let mut record = record.borrow_mut();
         match (&job.task, result) {
             (Task::Load { .. }, _) => {}
             (Task::RemoveKey { .. }, Ok(Value::Count(1..)))
@@ -261,6 +263,10 @@ impl<B: Backend> Engine<B> {
                         None => Some(BRIEFLY),
                     };
                     self.near.keep(stored, asked, ages_in, Instant::now());
+                    let is_last = |lane: &Lane| lane.waiting.is_empty();
+                    if self.lanes.get(lane).is_some_and(is_last) {
+                        record.proof = self.near.prove(&record);
+                    }
                 }
                 None => self.let_go(job, &record),
             },

@@ -4,15 +4,16 @@
 //! What a reply brings is only kept if no invalidation of it has come since it was asked for: replies and invalidations
 //! may overtake each other on their way through the process.
 
+use std::cell::Cell;
 use std::hash::BuildHasher;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
 use foldhash::quality::RandomState;
 use lru::LruCache;
 
-use crate::record::{Key, Record};
+use crate::record::{Key, Proof, Record};
 
 /// How many places there are to remember changes in, for what is on its way: 14 bits of a hash.
 const PLACES: usize = 1 << 14;
@@ -37,6 +38,8 @@ struct Entry {
     record: Record,
     until: Instant,
     weight: usize,
+    /// For records that are the same, if there are any.
+    proof: Option<Rc<Proof>>,
 }
 
 /// How often something has happened.
@@ -68,6 +71,8 @@ pub struct Near {
     /// What was asked for before this is not kept.
     floor: u64,
     counts: Counts,
+    /// Those that needed no look into the cache.
+    hits: Rc<Cell<u64>>,
 }
 
 impl Near {
@@ -84,6 +89,7 @@ impl Near {
             hasher: RandomState::default(),
             floor: 0,
             counts: Counts::default(),
+            hits: Rc::default(),
         }
     }
 
@@ -162,13 +168,46 @@ impl Near {
             record,
             until,
             weight,
+            proof: None,
         };
         self.sessions.put(home, entry);
         self.bytes += weight;
         while self.bytes > size.max
-            && let Some((_, oldest)) = self.sessions.pop_lru()
+            && let Some((home, oldest)) = self.sessions.pop_lru()
         {
-            self.let_go(&oldest);
+            let was_used = |proof: &Rc<Proof>| proof.was_used.take();
+            if oldest.proof.as_ref().is_some_and(was_used) {
+                self.sessions.put(home, oldest);
+            } else {
+                self.let_go(&oldest);
+            }
+        }
+    }
+
+    /// What a record of which nothing is under way may refer to, if it is what is here, as long as that is so.
+    pub fn prove(&mut self, record: &Record) -> Weak<Proof> {
+        let is_same = |entry: &&mut Entry| {
+            entry.record.uuid == record.uuid && entry.record.version == record.version
+        };
+        let Some(entry) = self.sessions.peek_mut(&record.home).filter(is_same) else {
+            return Weak::new();
+        };
+        let until = entry.until;
+        let proof = entry.proof.get_or_insert_with(|| {
+            Rc::new(Proof {
+                until,
+                hits: Rc::clone(&self.hits),
+                was_used: Cell::default(),
+            })
+        });
+        Rc::downgrade(proof)
+    }
+
+    /// Something of the session that has the key `name` is under way: nobody goes on without asking.
+    pub fn doubt(&mut self, name: &str) {
+        let home = self.homes.get(name).map_or(name, |home| home);
+        if let Some(entry) = self.sessions.peek_mut(home) {
+            entry.proof = None;
         }
     }
 
@@ -225,7 +264,10 @@ impl Near {
 
     /// How often what has happened.
     pub fn counts(&self) -> Counts {
-        self.counts
+        Counts {
+            hits: self.counts.hits + self.hits.get(),
+            ..self.counts
+        }
     }
 
     /// How many sessions there are, and how many bytes they take.
@@ -256,6 +298,7 @@ fn weight_of(key: &Key) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::State;
 
     const SIZE: Size = Size {
         max: 20_000,
@@ -374,5 +417,34 @@ mod tests {
         assert!(near.usage().1 <= SIZE.max && !has(&mut near, "mks:0"));
         assert!(has(&mut near, "mks:99"));
         assert!(near.get("mks:99", Instant::now() + SIZE.ttl).is_none());
+    }
+
+    #[test]
+    fn what_is_used_without_a_look_here_stays_too() {
+        let mut near = near();
+        let asked = near.now();
+        let mut first = record("mks:first", "mks:second");
+        keep(&mut near, "mks:first", "mks:second", asked);
+        first.uuid = near
+            .sessions
+            .peek("mks:first")
+            .map(|entry| Rc::clone(&entry.record.uuid))
+            .expect("it is kept");
+        first.state = State::Stored;
+        first.keys.clear();
+        first.proof = near.prove(&first);
+        for call in 0..1000 {
+            assert!(first.is_current(Instant::now()), "after {call}");
+            let home = format!("mks:{call}");
+            keep(&mut near, &home, &home, asked);
+        }
+        for call in 0..1000 {
+            let home = format!("mks:{call}");
+            keep(&mut near, &home, &home, asked);
+        }
+        assert!(
+            !first.is_current(Instant::now()),
+            "it was not used any more"
+        );
     }
 }

@@ -1,3 +1,4 @@
+mod near;
 mod owed;
 
 use std::collections::HashMap;
