@@ -14,7 +14,7 @@ pub mod record;
 use std::cell::RefCell;
 
 use crossing::{Held, Name, Text};
-use napi::bindgen_prelude::{Either7, External, Null, Undefined};
+use napi::bindgen_prelude::{Either7, Null, Undefined};
 use napi_derive::napi;
 
 use crate::engine::{Shared, Value};
@@ -27,7 +27,7 @@ type JsError = napi::Error<String>;
 type Result<T> = napi::Result<T, String>;
 
 /// `undefined` (pending), `null`, a flag, a number, a text, texts, or a session.
-type Cell = Either7<Undefined, Null, bool, f64, Text, Vec<String>, External<Shared>>;
+type Cell = Either7<Undefined, Null, bool, f64, Text, Vec<String>, HeldRecord>;
 
 fn thrown(error: Error) -> JsError {
     JsError::new(error.kind.code().to_owned(), error.message)
@@ -48,10 +48,10 @@ fn number(count: u64) -> f64 {
     count as f64
 }
 
-/// A session for JavaScript to hold. The size lets V8 know what it would get back by collecting it.
-fn held(record: Shared) -> External<Shared> {
+/// A session for JavaScript to hold.
+fn held(record: Shared) -> HeldRecord {
     let size = record.borrow().text.len() + size_of::<Record>();
-    External::new_with_size_hint(record, size)
+    Held::new(record, size)
 }
 
 fn cell(value: Value) -> Cell {

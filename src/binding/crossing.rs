@@ -4,26 +4,42 @@
 //! there.
 #![allow(unsafe_code)]
 
+use std::any::TypeId;
+use std::ffi::c_void;
 use std::ops::Deref;
 use std::ptr;
 use std::rc::Rc;
 
-use napi::bindgen_prelude::{
-    External, FromNapiRef, FromNapiValue, JsValuesTupleIntoVec, ToNapiValue,
-};
+use napi::bindgen_prelude::{FromNapiValue, JsValuesTupleIntoVec, ToNapiValue};
 use napi::check_status;
 use napi::sys::{
-    Status, napi_create_string_latin1, napi_env, napi_get_value_string_latin1,
-    napi_get_value_string_utf8, napi_value,
+    Status, napi_adjust_external_memory, napi_create_external, napi_create_string_latin1, napi_env,
+    napi_get_value_external, napi_get_value_string_latin1, napi_get_value_string_utf8, napi_value,
 };
 
 use crate::record::KEY_PREFIX;
 
-/// The inside of an `External<Rc<T>>`.
+/// Something of ours that JavaScript holds, as an external value, until it is collected.
 ///
-/// An argument `&External<T>` is entered into a table of the whole process, under a lock, for as long as the call takes, and a
-/// method's `&mut self` as well, after its class was compared: 0.2 µs each. An `Rc` of one's own needs no such guard.
-pub struct Held<T: 'static>(Rc<T>);
+/// An `External` of napi-rs is in a table of the whole process, under a lock, where each call looks it up; all worker threads
+/// share it. This one says itself what it is of: JavaScript gets none of others to hand over.
+pub struct Held<T: 'static>(Rc<T>, usize);
+
+/// What an external value points to.
+#[repr(C)]
+struct Content<T> {
+    of: TypeId,
+    inside: Rc<T>,
+    /// Bytes that V8 was told of.
+    size: i64,
+}
+
+impl<T> Held<T> {
+    /// For JavaScript to hold. `size` lets V8 know how many bytes it would get back by collecting it.
+    pub fn new(inside: Rc<T>, size: usize) -> Self {
+        Self(inside, size)
+    }
+}
 
 impl<T> Deref for Held<T> {
     type Target = Rc<T>;
@@ -33,12 +49,67 @@ impl<T> Deref for Held<T> {
     }
 }
 
+impl<T> ToNapiValue for Held<T> {
+    unsafe fn to_napi_value(env: napi_env, Self(inside, size): Self) -> napi::Result<napi_value> {
+        let content = Box::into_raw(Box::new(Content {
+            of: TypeId::of::<T>(),
+            inside,
+            size: size.cast_signed() as i64,
+        }));
+        let mut value = ptr::null_mut();
+        let hint = ptr::null_mut();
+        // SAFETY: as the caller says, it is alive. The content is the external value's alone from here on.
+        let status = unsafe {
+            napi_create_external(
+                env,
+                content.cast(),
+                Some(collected::<T>),
+                hint,
+                &raw mut value,
+            )
+        };
+        if status == Status::napi_ok {
+            tell_size(env, size.cast_signed() as i64);
+        } else {
+            // SAFETY: nobody has taken it.
+            drop(unsafe { Box::from_raw(content) });
+        }
+        check_status!(status, "there is no room for an external value")?;
+        Ok(value)
+    }
+}
+
+/// JavaScript has let go of an external value.
+unsafe extern "C" fn collected<T>(env: napi_env, content: *mut c_void, _hint: *mut c_void) {
+    // SAFETY: it is what was given to that value, which is no more.
+    let content = unsafe { Box::from_raw(content.cast::<Content<T>>()) };
+    tell_size(env, -content.size);
+}
+
+/// V8 would get back so many bytes more by collecting.
+fn tell_size(env: napi_env, change: i64) {
+    let mut all = 0;
+    // SAFETY: the environment is alive. It is only a hint: there is nothing to do about a failure.
+    let _ = unsafe { napi_adjust_external_memory(env, change, &raw mut all) };
+}
+
 impl<T> FromNapiValue for Held<T> {
     unsafe fn from_napi_value(env: napi_env, value: napi_value) -> napi::Result<Self> {
-        // SAFETY: as the caller says, both are alive. The reference ends here, before anything else can run; what the
-        // `External` is of was checked.
-        let external = unsafe { External::<Rc<T>>::from_napi_ref(env, value)? };
-        Ok(Self(Rc::clone(external)))
+        let mut content = ptr::null_mut();
+        // SAFETY: as the caller says, both are alive.
+        let status = unsafe { napi_get_value_external(env, value, &raw mut content) };
+        check_status!(status, "not an external value")?;
+        // SAFETY: external values are made here only, and say first what they are of. The reference ends here, before anything
+        // else can run.
+        unsafe {
+            if *content.cast::<TypeId>() == TypeId::of::<T>() {
+                return Ok(Self(Rc::clone(&(*content.cast::<Content<T>>()).inside), 0));
+            }
+        }
+        Err(napi::Error::new(
+            napi::Status::InvalidArg,
+            "an external value of something else",
+        ))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Functions on the engine of one store; JavaScript holds it as an `External`.
+//! Functions on the engine of one store; JavaScript holds it.
 //!
 //! An operation has a number (`op`, not 0) of the caller's choice. It returns its value when it is done at once, throws
 //! when it failed at once, and returns `undefined` when its completion will come with [`engine_drain`].
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use napi::Env;
-use napi::bindgen_prelude::{External, Function, Null};
+use napi::bindgen_prelude::{Function, Null};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use serde_json::Map;
@@ -26,7 +26,6 @@ use crate::store::options::Options;
 use crate::store::redis::{Config, DEFAULT_TTL, RedisStore};
 use crate::store::{Answers, Backend, Event, Op, Reply, quoted};
 
-type Shared = Rc<RefCell<Engine<Store>>>;
 type HeldEngine = Held<RefCell<Engine<Store>>>;
 
 /// What an operation takes, unless it is told otherwise.
@@ -90,13 +89,13 @@ impl Backend for Store {
     }
 }
 
-fn shared(engine: Engine<Store>) -> External<Shared> {
-    External::new(Rc::new(RefCell::new(engine)))
+fn shared(engine: Engine<Store>) -> HeldEngine {
+    Held::new(Rc::new(RefCell::new(engine)), size_of::<Engine<Store>>())
 }
 
 /// An engine over the memory store; `options` is the JSON text of `{max, ttl}`.
 #[napi]
-pub fn memory_engine(options: String) -> Result<External<Shared>> {
+pub fn memory_engine(options: String) -> Result<HeldEngine> {
     let read = || {
         let mut options = Options::new("MemoryStore", &options)?;
         let max = options.whole("max", 1, u64::from(u32::MAX))?;
@@ -119,7 +118,7 @@ pub fn memory_engine(options: String) -> Result<External<Shared>> {
 /// An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. `wake` is called when there is
 /// something to drain; it does not keep the process alive.
 #[napi]
-pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result<External<Shared>> {
+pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result<HeldEngine> {
     let config = Config::new(&options).map_err(thrown)?;
     let event_loop = EventLoop::new(&env, &wake).map_err(thrown)?;
     let wake = wake
@@ -144,7 +143,7 @@ pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result
 /// An engine over a store written in JavaScript, driven by [`engine_calls`] and [`engine_answer`].
 #[napi]
 #[must_use]
-pub fn foreign_engine() -> External<Shared> {
+pub fn foreign_engine() -> HeldEngine {
     let store = Store::Foreign(ForeignStore::new());
     shared(Engine::new(
         store,

@@ -1,15 +1,13 @@
-//! Functions on one session as this process knows it; JavaScript holds it as an `External`.
+//! Functions on one session as this process knows it; JavaScript holds it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use napi::bindgen_prelude::External;
 use napi_derive::napi;
 
 use super::crossing::Name;
 use super::{HeldRecord, Result, held, name_of, thrown};
-use crate::engine::Shared;
 use crate::error::Error;
 use crate::record::{First, Record, State};
 use crate::rules::{self, Plan, StandIn};
@@ -17,14 +15,14 @@ use crate::rules::{self, Plan, StandIn};
 /// A session that nobody has seen yet.
 #[napi]
 #[must_use]
-pub fn new_record() -> External<Shared> {
+pub fn new_record() -> HeldRecord {
     held(Rc::default())
 }
 
 /// One of a session that has ended: it has no keys, and never will.
 #[napi]
 #[must_use]
-pub fn ended_record() -> External<Shared> {
+pub fn ended_record() -> HeldRecord {
     held(Rc::new(RefCell::new(Record {
         state: State::Removed,
         ..Record::new()
@@ -34,7 +32,7 @@ pub fn ended_record() -> External<Shared> {
 /// What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
 /// found nothing (`rules::StandIn`): it has that key. Nothing where it has ended ([`ended_record`]).
 #[napi]
-pub fn stand_in_record(plan: u32, failed: bool, id: Name) -> Result<Option<External<Shared>>> {
+pub fn stand_in_record(plan: u32, failed: bool, id: Name) -> Result<Option<HeldRecord>> {
     let name = name_of(id)?;
     let stand_in = rules::stand_in(Plan::from_bits_truncate(plan), failed);
     let first = if stand_in == StandIn::Adopting {
