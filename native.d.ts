@@ -77,8 +77,11 @@ export declare function engineRestless(engine: HeldEngine): boolean
  */
 export declare function engineSave(engine: HeldEngine, op: number, record: HeldRecord, text: Text | undefined | null, extent: number, ttl?: number | undefined | null, ifUnchanged?: boolean | undefined | null): Cell
 
-/** Stores a value: its JSON text, or with `is_string` a string that is to be written as JSON here; `ttl` in ms. */
-export declare function engineSet(engine: HeldEngine, op: number, name: Text, text: Text, ttl?: number | undefined | null, isString?: boolean | undefined | null): Cell
+/** Stores a value, given by its JSON text; `ttl` in ms. */
+export declare function engineSet(engine: HeldEngine, op: number, name: Text, text: Text, ttl?: number | undefined | null): Cell
+
+/** Stores a string; `ttl` in ms. */
+export declare function engineSetString(engine: HeldEngine, op: number, name: Text, value: Quoted, ttl?: number | undefined | null): Cell
 
 /** What an operation may take, ms. */
 export declare function engineSetTimeout(engine: HeldEngine, timeout: number): void

@@ -854,6 +854,7 @@ module.exports.engineRemoveKey = nativeBinding.engineRemoveKey
 module.exports.engineRestless = nativeBinding.engineRestless
 module.exports.engineSave = nativeBinding.engineSave
 module.exports.engineSet = nativeBinding.engineSet
+module.exports.engineSetString = nativeBinding.engineSetString
 module.exports.engineSetTimeout = nativeBinding.engineSetTimeout
 module.exports.engineStats = nativeBinding.engineStats
 module.exports.engineSwap = nativeBinding.engineSwap

@@ -25,7 +25,10 @@ function start(operation, engine, op, first, second, third, fourth, fifth) {
     case 'get':
       return native.engineGet(engine, op, first);
     case 'set':
-      return native.engineSet(engine, op, first, second, third, fourth);
+      // whether it is a string, which the native side writes as JSON
+      return fourth
+        ? native.engineSetString(engine, op, first, second, third)
+        : native.engineSet(engine, op, first, second, third);
     default:
       return OPERATIONS[operation](engine, op, first, second, third, fourth);
   }

@@ -49,6 +49,7 @@ function valueOf(text) {
 class NativeStore extends Store {
   // the option `ttl`, when it is a function of the data
   #ttl = null;
+  #engine = null;
 
   constructor(options, className) {
     super();
@@ -62,7 +63,7 @@ class NativeStore extends Store {
   }
 
   get engine() {
-    return Engine.of(this);
+    return (this.#engine ??= Engine.of(this));
   }
 
   // The time to live of a session, ms; nothing where the store's own holds.

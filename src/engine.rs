@@ -292,6 +292,7 @@ impl<B: Backend> Engine<B> {
             return Some(Err(full));
         }
         let changes = match &what {
+            _ if !self.near.may_keep() => None,
             Op::Set { name, .. } | Op::Delete { name } | Op::Touch { name, .. } => {
                 Some(Some(name.clone()))
             }

@@ -17,7 +17,9 @@ use napi::sys::{
     napi_get_value_external, napi_get_value_string_latin1, napi_get_value_string_utf8, napi_value,
 };
 
+use crate::fields;
 use crate::record::KEY_PREFIX;
+use crate::store::quoted;
 
 /// Something of ours that JavaScript holds, as an external value, until it is collected.
 ///
@@ -113,15 +115,15 @@ impl<T> FromNapiValue for Held<T> {
     }
 }
 
-/// A string. That of napi-rs is measured before it is copied, which takes as long: here there is room for most, and the
-/// rest, as those of mostly Asian letters, find out that there was not.
+/// A string. That of napi-rs is measured before it is copied, which takes as long: here there is room for those of mostly
+/// ASCII, and the rest find out that there was not. Not for more: what is on its way keeps its text.
 pub struct Text(pub String);
 
 /// The name of a key, by its id.
 pub struct Name(pub String);
 
-/// For longer strings there is no room, UTF-16.
-const MOST: usize = 1 << 16;
+/// A string, as JSON text.
+pub struct Quoted(pub String);
 
 /// A string, if there is room for it, with `before` before it.
 unsafe fn read(env: napi_env, value: napi_value, before: &str) -> Option<String> {
@@ -129,10 +131,10 @@ unsafe fn read(env: napi_env, value: napi_value, before: &str) -> Option<String>
     // SAFETY: as the caller says. Without a buffer a string is only measured, in units of UTF-16.
     let status =
         unsafe { napi_get_value_string_latin1(env, value, ptr::null_mut(), 0, &raw mut length) };
-    if status != Status::napi_ok || length > MOST {
+    if status != Status::napi_ok {
         return None;
     }
-    let room = 2 * length + 8;
+    let room = length + length / 8 + 8;
     let mut bytes = Vec::with_capacity(before.len() + room);
     bytes.extend_from_slice(before.as_bytes());
     let buffer = bytes.spare_capacity_mut().as_mut_ptr().cast();
@@ -182,6 +184,22 @@ impl FromNapiValue for Name {
             read(env, value, KEY_PREFIX)
                 .map_or_else(|| String::from_napi_value(env, value).map(named), Ok)
                 .map(Self)
+        }
+    }
+}
+
+impl FromNapiValue for Quoted {
+    unsafe fn from_napi_value(env: napi_env, value: napi_value) -> napi::Result<Self> {
+        // SAFETY: as the caller says, both are alive.
+        let read = unsafe { read(env, value, "\"") };
+        match read {
+            Some(mut text) if fields::is_verbatim(&text[1..]) => {
+                text.push('"');
+                Ok(Self(text))
+            }
+            Some(text) => Ok(Self(quoted(&text[1..]))),
+            // SAFETY: as above.
+            None => unsafe { String::from_napi_value(env, value) }.map(|text| Self(quoted(&text))),
         }
     }
 }

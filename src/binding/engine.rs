@@ -15,7 +15,7 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use serde_json::Map;
 
-use super::crossing::{Arguments, Held, Name, Text};
+use super::crossing::{Arguments, Held, Name, Quoted, Text};
 use super::event_loop::EventLoop;
 use super::{Cell, HeldRecord, JsError, Result, cell, name_of, number, thrown};
 use crate::engine::{Completion, Engine, Extent, Limits, Value};
@@ -24,7 +24,7 @@ use crate::store::foreign::ForeignStore;
 use crate::store::memory::MemoryStore;
 use crate::store::options::Options;
 use crate::store::redis::{Config, DEFAULT_TTL, RedisStore};
-use crate::store::{Answers, Backend, Event, Op, Reply, quoted};
+use crate::store::{Answers, Backend, Event, Op, Reply};
 
 type HeldEngine = Held<RefCell<Engine<Store>>>;
 
@@ -272,7 +272,7 @@ pub fn engine_get(engine: HeldEngine, op: u32, name: Text) -> Result<Cell> {
     returned(engine.borrow_mut().plain(op, Op::Get { name: name.0 }))
 }
 
-/// Stores a value: its JSON text, or with `is_string` a string that is to be written as JSON here; `ttl` in ms.
+/// Stores a value, given by its JSON text; `ttl` in ms.
 #[napi]
 pub fn engine_set(
     engine: HeldEngine,
@@ -280,13 +280,23 @@ pub fn engine_set(
     name: Text,
     text: Text,
     ttl: Option<f64>,
-    is_string: Option<bool>,
 ) -> Result<Cell> {
-    let text = if is_string.unwrap_or(false) {
-        quoted(&text.0)
-    } else {
-        text.0
-    };
+    set(&engine, op, name, text.0, ttl)
+}
+
+/// Stores a string; `ttl` in ms.
+#[napi]
+pub fn engine_set_string(
+    engine: HeldEngine,
+    op: u32,
+    name: Text,
+    value: Quoted,
+    ttl: Option<f64>,
+) -> Result<Cell> {
+    set(&engine, op, name, value.0, ttl)
+}
+
+fn set(engine: &HeldEngine, op: u32, name: Text, text: String, ttl: Option<f64>) -> Result<Cell> {
     returned(engine.borrow_mut().plain(
         op,
         Op::Set {

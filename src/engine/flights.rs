@@ -8,7 +8,7 @@ use super::task::{Job, Sealed, Task, value_of};
 use super::{Closing, Completion, Engine, Value};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Record, Written};
-use crate::store::{Backend, Event, Failed, Op, Reply};
+use crate::store::{Backend, Event, Failed, Op, Reply, taken};
 
 /// Something on its way to the store.
 pub struct Flight {
@@ -116,10 +116,7 @@ impl<B: Backend> Engine<B> {
             self.submit_close(ops);
         }
         self.backend.flush();
-        (
-            std::mem::take(&mut self.done),
-            std::mem::take(&mut self.events),
-        )
+        (taken(&mut self.done), std::mem::take(&mut self.events))
     }
 
     /// What an answer says of the store.

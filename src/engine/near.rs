@@ -98,6 +98,11 @@ impl Near {
         self.clock
     }
 
+    /// Whether anything will ever be kept.
+    pub fn may_keep(&self) -> bool {
+        self.size.is_some()
+    }
+
     /// Whether anything is kept at all.
     pub fn is_on(&self) -> bool {
         self.is_told && self.size.is_some()

@@ -248,6 +248,12 @@ pub fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
+/// Takes what is there, and leaves room for as much again.
+pub fn taken<T>(list: &mut Vec<T>) -> Vec<T> {
+    let room = Vec::with_capacity(list.len());
+    std::mem::replace(list, room)
+}
+
 /// What became of an [`Op`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply {

@@ -29,7 +29,7 @@ use pool::{Pool, Watcher};
 use tasks::Tasks;
 pub use wire::{Ready, Socket, Watch};
 
-use super::{Answers, Backend, Failed, Op, Reply};
+use super::{Answers, Backend, Failed, Op, Reply, taken};
 use crate::error::Result;
 
 type Answered = (u32, std::result::Result<Reply, Failed>);
@@ -95,7 +95,7 @@ impl Backend for RedisStore {
         self.pool.receive();
         self.tasks.run(&mut self.done);
         Answers {
-            replies: std::mem::take(&mut self.done),
+            replies: taken(&mut self.done),
             events: self.pool.events(),
         }
     }

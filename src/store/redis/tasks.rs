@@ -11,6 +11,7 @@ use redis::Value;
 use slab::Slab;
 
 use super::link::Failure;
+use crate::store::taken;
 
 /// What a command comes to.
 pub type Asked = Result<Value, Failure>;
@@ -75,7 +76,7 @@ impl<T> Tasks<T> {
     /// Takes those that were answered further, and puts what they come to into `done`.
     pub fn run(&mut self, done: &mut Vec<T>) {
         loop {
-            let answered = std::mem::take(&mut *self.turn.answered.borrow_mut());
+            let answered = taken(&mut self.turn.answered.borrow_mut());
             if answered.is_empty() {
                 return;
             }
