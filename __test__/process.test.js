@@ -152,6 +152,35 @@ test("an error thrown by a callback is the process's, and the other callbacks co
   }
 });
 
+test('a defect of the native engine is an error of what was asked for, no more', async () => {
+  const result = await run(`
+    const native = require(${JSON.stringify(path.join(root, 'lib/native'))});
+    const { engineSave, engineFlush, engineDrain } = native;
+    const panic = () => {
+      throw Object.assign(new Error('a panic'), { code: 'GenericFailure' });
+    };
+    const store = new session.MemoryStore();
+    const told = [];
+    store.on('error', (err) => told.push(err.code));
+    const app = require(${JSON.stringify(path.join(root, 'examples/classic-host'))})();
+    app.use(session({ store, app }));
+    app.invite((req, res) => {
+      req.session.user = 'alice';
+      res.send(200);
+    });
+    (async () => {
+      native.engineSave = native.engineFlush = native.engineDrain = panic;
+      const { statusCode } = await app.peer.request('INVITE', { callId: 'a' });
+      const failed = await new session.Session({ store }).set('b').save().catch((err) => err);
+      Object.assign(native, { engineSave, engineFlush, engineDrain });
+      await app.peer.request('INVITE', { callId: 'c' });
+      console.log(statusCode, failed.code, failed.message, await store.length(), told.join());
+    })();
+  `);
+  const message = 'drachtio-session itself has failed, please report it: a panic';
+  ended(result, `200 ERR_SESSION_STORE ${message} 1 ERR_SESSION_STORE\n`);
+});
+
 const WORKER = `
   const { parentPort, workerData } = require('node:worker_threads');
   const session = require(${JSON.stringify(root)});

@@ -89,7 +89,7 @@ class Engine {
     this.gathering = false;
     this.handOver = () => {
       this.gathering = false;
-      native.engineFlush(this.native);
+      this.attend(native.engineFlush);
       const { sent } = this;
       this.sent = [];
       for (const callback of sent) {
@@ -177,9 +177,18 @@ class Engine {
 
   // Settles what was completed.
   drain() {
-    native.engineDrain(this.native, this.settle);
+    this.attend(native.engineDrain);
     this.work();
     if (this.holding && !this.busy) this.letGo();
+  }
+
+  // Has the native engine do what no operation waits for. A defect there is told of; what waits ends by its deadline.
+  attend(task) {
+    try {
+      task(this.native, this.settle);
+    } catch (err) {
+      this.report(SessionError.from(err));
+    }
   }
 
   // One pair of those that engineDrain() gives.
@@ -259,7 +268,7 @@ class Engine {
       this.tell();
       if (this.busy || this.restless) {
         idle = 0;
-        native.engineExpire(this.native);
+        this.attend(native.engineExpire);
         this.drain();
       } else if (++idle > 20) {
         clearInterval(this.timer);

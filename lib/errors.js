@@ -9,9 +9,12 @@ class SessionError extends Error {
     this.code = code;
   }
 
-  // an error thrown by the native engine, which has the code but not the class
+  // an error thrown by the native engine, which has the code but not the class; any other code is that of a defect
   static from(err) {
-    return err instanceof SessionError ? err : new SessionError(err.code, err.message);
+    if (err instanceof SessionError) return err;
+    if (err.code?.startsWith('ERR_SESSION_')) return new SessionError(err.code, err.message);
+    const message = `drachtio-session itself has failed, please report it: ${err.message}`;
+    return new SessionError('ERR_SESSION_STORE', message, err);
   }
 }
 SessionError.prototype.name = 'SessionError';

@@ -7,6 +7,7 @@
 #![allow(clippy::needless_pass_by_value, clippy::missing_errors_doc)]
 
 mod crossing;
+mod direct;
 pub mod engine;
 mod event_loop;
 pub mod record;
@@ -67,14 +68,14 @@ fn cell(value: Value) -> Cell {
 
 /// What a message means for its session: the bits of `rules::Plan` for the bits of `rules::Facts`. `status` is 0 for a
 /// request.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn plan(method: String, facts: u32, status: u16) -> u32 {
     rules::plan(&method, Facts::from_bits_truncate(facts), status).bits()
 }
 
 /// What a final response means for the session of a request that had `plan`: a number of `rules::Finish`.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn finish(plan: u32, facts: u32, status: u16) -> u32 {
     rules::finish(
@@ -85,7 +86,7 @@ pub fn finish(plan: u32, facts: u32, status: u16) -> u32 {
 }
 
 /// Whether a message with `plan` may be answered 503 when the store has failed: a number of `rules::Refusal`.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn may_reject(method: String, plan: u32) -> u32 {
     rules::may_reject(&method, Plan::from_bits_truncate(plan)) as u32
@@ -93,7 +94,7 @@ pub fn may_reject(method: String, plan: u32) -> u32 {
 
 /// What `event` (a number of `rules::Event`) means for the session of a dialog: a number of `rules::Finish`. `status` is
 /// that of the final response it is about, 0 if there was none.
-#[napi]
+#[napi(catch_unwind)]
 pub fn on_event(event: u32, facts: u32, status: u16) -> Result<u32> {
     let event = rules::Event::try_from(event)
         .map_err(|number| thrown(Error::new(Kind::Argument, format!("no event {number}"))))?;

@@ -26,7 +26,8 @@ use crate::store::options::Options;
 use crate::store::redis::{Config, DEFAULT_TTL, RedisStore};
 use crate::store::{Answers, Backend, Event, Op, Reply};
 
-type HeldEngine = Held<RefCell<Engine<Store>>>;
+/// An engine that JavaScript holds.
+pub type HeldEngine = Held<RefCell<Engine<Store>>>;
 
 /// What an operation takes, unless it is told otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -94,7 +95,7 @@ fn shared(engine: Engine<Store>) -> HeldEngine {
 }
 
 /// An engine over the memory store; `options` is the JSON text of `{max, ttl}`.
-#[napi]
+#[napi(catch_unwind)]
 pub fn memory_engine(options: String) -> Result<HeldEngine> {
     let read = || {
         let mut options = Options::new("MemoryStore", &options)?;
@@ -117,7 +118,7 @@ pub fn memory_engine(options: String) -> Result<HeldEngine> {
 
 /// An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. `wake` is called when there is
 /// something to drain; it does not keep the process alive.
-#[napi]
+#[napi(catch_unwind)]
 pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result<HeldEngine> {
     let config = Config::new(&options).map_err(thrown)?;
     let event_loop = EventLoop::new(&env, &wake).map_err(thrown)?;
@@ -141,7 +142,7 @@ pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result
 }
 
 /// An engine over a store written in JavaScript, driven by [`engine_calls`] and [`engine_answer`].
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn foreign_engine() -> HeldEngine {
     let store = Store::Foreign(ForeignStore::new());
@@ -155,7 +156,7 @@ pub fn foreign_engine() -> HeldEngine {
 }
 
 /// What an operation may take, ms.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_set_timeout(engine: HeldEngine, timeout: u32) {
     engine
         .borrow_mut()
@@ -163,7 +164,7 @@ pub fn engine_set_timeout(engine: HeldEngine, timeout: u32) {
 }
 
 /// What an operation may take, ms.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn engine_timeout(engine: HeldEngine) -> f64 {
     number(u64::try_from(engine.borrow().timeout().as_millis()).unwrap_or(u64::MAX))
@@ -172,7 +173,7 @@ pub fn engine_timeout(engine: HeldEngine) -> f64 {
 /// Finds the session that has the key `id`; `live` is the one that is here under that key. Gives a session, `null`
 /// if there is none, `true` if `live` is up to date, `false` if it has to be merged. With
 /// `lenient`, `live` is not taken for removed where the key leads nowhere.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_load(
     engine: HeldEngine,
     op: u32,
@@ -192,7 +193,7 @@ pub fn engine_load(
 /// Saves a session. `text` is absent while nobody has read its data; `extent` is 0 for what has changed, 1 for
 /// even nothing, 2 for the short wait of a challenged request; `ttl` is in ms. With `if_unchanged` it fails where
 /// somebody else has stored something since this process last saw the session.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_save(
     engine: HeldEngine,
     op: u32,
@@ -224,7 +225,7 @@ pub fn engine_save(
 
 /// Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
 /// it has to be merged. One that `insists` has failed often, and is to have the next turn.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_swap(
     engine: HeldEngine,
     op: u32,
@@ -241,7 +242,7 @@ pub fn engine_swap(
 }
 
 /// Takes a key away, and with the last one the session. Gives how many are left.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_remove_key(
     engine: HeldEngine,
     op: u32,
@@ -261,19 +262,19 @@ pub fn engine_remove_key(
 }
 
 /// Removes a session with all of its keys.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_destroy(engine: HeldEngine, op: u32, record: HeldRecord) -> Result<Cell> {
     returned(engine.borrow_mut().destroy(op, &record))
 }
 
 /// The JSON text stored under `name`, or `null`.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_get(engine: HeldEngine, op: u32, name: Text) -> Result<Cell> {
     returned(engine.borrow_mut().plain(op, Op::Get { name: name.0 }))
 }
 
 /// Stores a value, given by its JSON text; `ttl` in ms.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_set(
     engine: HeldEngine,
     op: u32,
@@ -285,7 +286,7 @@ pub fn engine_set(
 }
 
 /// Stores a string; `ttl` in ms.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_set_string(
     engine: HeldEngine,
     op: u32,
@@ -308,13 +309,13 @@ fn set(engine: &HeldEngine, op: u32, name: Text, text: String, ttl: Option<f64>)
 }
 
 /// Removes a value, or a session with its keys.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_delete(engine: HeldEngine, op: u32, name: Text) -> Result<Cell> {
     returned(engine.borrow_mut().plain(op, Op::Delete { name: name.0 }))
 }
 
 /// Starts a time to live anew; `ttl` in ms.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_touch(engine: HeldEngine, op: u32, name: Text, ttl: Option<f64>) -> Result<Cell> {
     returned(engine.borrow_mut().plain(
         op,
@@ -326,51 +327,51 @@ pub fn engine_touch(engine: HeldEngine, op: u32, name: Text, ttl: Option<f64>) -
 }
 
 /// The texts of everything that is stored.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_all(engine: HeldEngine, op: u32) -> Result<Cell> {
     returned(engine.borrow_mut().plain(op, Op::All))
 }
 
 /// The names of everything that is stored.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_ids(engine: HeldEngine, op: u32) -> Result<Cell> {
     returned(engine.borrow_mut().plain(op, Op::Ids))
 }
 
 /// How much is stored.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_length(engine: HeldEngine, op: u32) -> Result<Cell> {
     returned(engine.borrow_mut().plain(op, Op::Length))
 }
 
 /// Removes everything.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_clear(engine: HeldEngine, op: u32) -> Result<Cell> {
     returned(engine.borrow_mut().plain(op, Op::Clear))
 }
 
 /// Finishes what was asked for within `timeout` ms, then lets go of the store.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_close(engine: HeldEngine, op: u32, timeout: u32) -> Result<Cell> {
     let deadline = Instant::now() + Duration::from_millis(u64::from(timeout));
     returned(engine.borrow_mut().close(op, deadline))
 }
 
 /// Hands over what was asked for since the last time: an operation that gave `undefined` may wait for this.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_flush(engine: HeldEngine) {
     engine.borrow_mut().backend.flush();
 }
 
 /// Whether [`engine_expire`] has something to do though nobody waits for an operation.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn engine_restless(engine: HeldEngine) -> bool {
     engine.borrow().is_restless()
 }
 
 /// What the engine has done: the JSON text of `StoreStats`.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn engine_stats(engine: HeldEngine) -> String {
     engine.borrow().stats().to_string()
@@ -378,7 +379,10 @@ pub fn engine_stats(engine: HeldEngine) -> String {
 
 /// Calls `settle` with what was completed, in pairs one after the other: `op` and its value; or, where it failed, `-op` and
 /// the code and the message; or 0, the name of an event and its texts.
-#[napi(ts_args_type = "engine: HeldEngine, settle: (...flat: Array<Cell>) => void")]
+#[napi(
+    catch_unwind,
+    ts_args_type = "engine: HeldEngine, settle: (...flat: Array<Cell>) => void"
+)]
 pub fn engine_drain(engine: HeldEngine, settle: Function<Arguments<Cell>, ()>) -> napi::Result<()> {
     let (done, events) = engine.borrow_mut().drain();
     let mut flat = Vec::with_capacity((2 * (done.len() + events.len())).min(AT_ONCE));
@@ -427,7 +431,7 @@ fn told(event: Event) -> Option<(f64, Cell)> {
 }
 
 /// Fails what has waited for too long; drain afterwards.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_expire(engine: HeldEngine) {
     let late = engine.borrow_mut().expire(Instant::now());
     if let Store::Foreign(store) = &mut engine.borrow_mut().backend {
@@ -437,7 +441,7 @@ pub fn engine_expire(engine: HeldEngine) {
 
 /// What a store written in JavaScript has to be asked, flat: id, method, name, JSON text or `null`, ttl in ms or
 /// `null`.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn engine_calls(engine: HeldEngine) -> Vec<Cell> {
     let Store::Foreign(store) = &mut engine.borrow_mut().backend else {
@@ -457,7 +461,7 @@ pub fn engine_calls(engine: HeldEngine) -> Vec<Cell> {
 }
 
 /// What a store written in JavaScript answered: an error's message, or the JSON text of a value, or nothing.
-#[napi]
+#[napi(catch_unwind)]
 pub fn engine_answer(engine: HeldEngine, id: u32, error: Option<String>, text: Option<String>) {
     if let Store::Foreign(store) = &mut engine.borrow_mut().backend {
         store.answer(

@@ -13,14 +13,14 @@ use crate::record::{First, Record, State};
 use crate::rules::{self, Plan, StandIn};
 
 /// A session that nobody has seen yet.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn new_record() -> HeldRecord {
     held(Rc::default())
 }
 
 /// One of a session that has ended: it has no keys, and never will.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn ended_record() -> HeldRecord {
     held(Rc::new(RefCell::new(Record {
@@ -31,7 +31,7 @@ pub fn ended_record() -> HeldRecord {
 
 /// What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
 /// found nothing (`rules::StandIn`): it has that key. Nothing where it has ended ([`ended_record`]).
-#[napi]
+#[napi(catch_unwind)]
 pub fn stand_in_record(plan: u32, failed: bool, id: Name) -> Result<Option<HeldRecord>> {
     let name = name_of(id)?;
     let stand_in = rules::stand_in(Plan::from_bits_truncate(plan), failed);
@@ -53,28 +53,28 @@ pub fn stand_in_record(plan: u32, failed: bool, id: Name) -> Result<Option<HeldR
 }
 
 /// Who it is.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn record_uuid(record: HeldRecord) -> String {
     record.borrow().uuid.to_string()
 }
 
 /// The text when all that was asked for is done, for a data object to be made of it.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn record_view(record: HeldRecord) -> String {
     record.borrow_mut().give()
 }
 
 /// The text last stored or loaded.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn record_text(record: HeldRecord) -> String {
     record.borrow().text.to_string()
 }
 
 /// The names of its keys.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn record_keys(record: HeldRecord) -> Vec<String> {
     record
@@ -86,7 +86,7 @@ pub fn record_keys(record: HeldRecord) -> Vec<String> {
 }
 
 /// The JSON text of what is kept with a key, given by its name.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn record_resource(record: HeldRecord, name: String) -> Option<String> {
     record
@@ -98,7 +98,7 @@ pub fn record_resource(record: HeldRecord, name: String) -> Option<String> {
 }
 
 /// Adds a key, or gives the one there is another resource; it is stored with the next save.
-#[napi]
+#[napi(catch_unwind)]
 pub fn record_add_key(record: HeldRecord, id: Name, resource: Option<String>) -> Result<()> {
     let name = name_of(id)?;
     let mut record = record.borrow_mut();
@@ -110,35 +110,35 @@ pub fn record_add_key(record: HeldRecord, id: Name, resource: Option<String>) ->
 }
 
 /// Whether a save of `text` (absent: nobody has read the data) would write anything.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn record_is_dirty(record: HeldRecord, text: Option<String>) -> bool {
     record.borrow().is_dirty(text.as_deref())
 }
 
 /// Whether a save of the text that JavaScript has given or got last would write nothing.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn record_is_clean(record: HeldRecord) -> bool {
     record.borrow().is_clean()
 }
 
 /// Whether it is certain that the store has nothing else, so that a load by one of its keys would bring nothing.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn record_is_current(record: HeldRecord) -> bool {
     record.borrow().is_current(Instant::now())
 }
 
 /// Whether it is in the store, as far as this process knows.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn record_is_stored(record: HeldRecord) -> bool {
     record.borrow().state == State::Stored
 }
 
 /// Whether it was removed or has expired.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn record_is_removed(record: HeldRecord) -> bool {
     record.borrow().state == State::Removed
@@ -146,7 +146,7 @@ pub fn record_is_removed(record: HeldRecord) -> bool {
 
 /// Takes over what a load brought for a session that is here already: `null` if it is another session, otherwise
 /// whether there is something to merge.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn record_absorb(record: HeldRecord, fresh: HeldRecord) -> Option<bool> {
     if Rc::ptr_eq(&record, &fresh) {
@@ -159,7 +159,7 @@ pub fn record_absorb(record: HeldRecord, fresh: HeldRecord) -> Option<bool> {
 }
 
 /// Whether others have written what is not known here.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn record_is_behind(record: HeldRecord) -> bool {
     record.borrow().is_behind()
@@ -167,7 +167,7 @@ pub fn record_is_behind(record: HeldRecord) -> bool {
 
 /// Merges what a load has brought; `text` is that of the data object, absent while nobody has read it. Gives what is
 /// to be done to the object, as `{"set":{...},"removed":[...]}`, or `null`.
-#[napi]
+#[napi(catch_unwind)]
 pub fn record_merge(record: HeldRecord, text: Option<String>) -> Result<Option<String>> {
     let mut record = record.borrow_mut();
     let merged = record.merge(text.as_deref());
