@@ -7,7 +7,7 @@
 #![allow(clippy::needless_pass_by_value, clippy::missing_errors_doc)]
 
 mod crossing;
-mod direct;
+pub mod direct;
 pub mod engine;
 mod event_loop;
 pub mod record;

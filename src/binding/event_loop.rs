@@ -1,7 +1,8 @@
 //! Node's own event loop (libuv): has JavaScript called when a socket can be read or written.
 //!
-//! With `crossing` and `direct`, which read arguments, the only unsafe code: libuv and Node-API know nothing of Rust's rules. Everything here stays on the
-//! thread it was made on, and a [`Poll`] is the only owner of its handle, whose memory is freed when libuv has closed it.
+//! With `crossing` and `direct`, which read arguments, the only unsafe code: libuv and Node-API know nothing of Rust's rules.
+//! Everything here stays on the thread it was made on, and a [`Poll`] is the only owner of its handle, whose memory is freed
+//! when libuv has closed it.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
