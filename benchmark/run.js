@@ -56,7 +56,8 @@ async function measure(plan) {
       return { calls: called.results, commands: called.commands, floor: await measures.floor(ours, server, plan, say) };
     });
     Object.assign(results, redis);
-    const inMemory = (peers) => measures.calls(peers, { ...plan, calls: plan.memoryCalls }, say);
+    const memoryPlan = { ...plan, calls: plan.memoryCalls, decisiveRounds: plan.rounds };
+    const inMemory = (peers) => measures.calls(peers, memoryPlan, say);
     results.memoryCalls = (await withPeers(plan.memoryPeers, undefined, inMemory)).results;
     results.clients = await withPeers(plan.clientPeers, server, (peers) => measures.clients(peers, plan, say));
     await server.raw('FLUSHALL');

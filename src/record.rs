@@ -8,6 +8,7 @@ use std::rc::{Rc, Weak};
 use std::time::Instant;
 
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use crate::fields;
 use crate::store::Stored;
@@ -101,17 +102,31 @@ pub struct Record {
     pub proof: Weak<Proof>,
 }
 
+thread_local! {
+    /// The text of a session that has nothing in it.
+    static EMPTY: Rc<str> = fields::EMPTY.into();
+    /// The home of one that is not stored.
+    static NOWHERE: Rc<str> = "".into();
+}
+
+fn new_uuid() -> Rc<str> {
+    let mut name = [0; UUID_PREFIX.len() + Hyphenated::LENGTH];
+    let (prefix, uuid) = name.split_at_mut(UUID_PREFIX.len());
+    prefix.copy_from_slice(UUID_PREFIX.as_bytes());
+    Uuid::new_v4().hyphenated().encode_lower(uuid);
+    // Both parts are ASCII.
+    String::from_utf8_lossy(&name).into()
+}
+
 impl Record {
     /// A session that nobody has seen yet.
     #[must_use]
     pub fn new() -> Self {
-        let mut uuid = Uuid::encode_buffer();
-        let uuid = Uuid::new_v4().hyphenated().encode_lower(&mut uuid);
-        let text: Rc<str> = fields::EMPTY.into();
+        let text = EMPTY.with(Rc::clone);
         Self {
-            uuid: [UUID_PREFIX, uuid].concat().into(),
-            home: "".into(),
-            keys: Vec::new(),
+            uuid: new_uuid(),
+            home: NOWHERE.with(Rc::clone),
+            keys: Vec::with_capacity(1),
             view: Rc::clone(&text),
             shown: Rc::clone(&text),
             text,

@@ -17,9 +17,12 @@ async function warmUp(peers, { kind, size, ms }) {
   }
 }
 
+const isDecisive = ({ kind, size, atOnce }) => kind === 'UasCall' && size === 1024 && atOnce === 64;
+
 // one scenario: {kind, size, atOnce} -> {id: [result of each round]}
 function scenario(peers, plan, options) {
-  return inTurns(peers, plan, async (peer, ms) => {
+  const rounds = isDecisive(options) ? plan.decisiveRounds : plan.rounds;
+  return inTurns(peers, { ...plan, rounds }, async (peer, ms) => {
     const work = () => peer.ask('calls', { ...options, ms });
     const result = peer.server ? await withCounters(peer.server, work) : await work();
     await peer.assertEmpty();

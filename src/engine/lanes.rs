@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use super::flights::Sent;
 use super::owed::Place;
 use super::prepare::{Prepared, prepare};
@@ -19,7 +21,7 @@ pub struct Lane {
     /// What is at the store, if anything is.
     pub ticket: Option<u32>,
     /// The names by which loads find this lane.
-    pub names: Vec<Rc<str>>,
+    pub names: SmallVec<[Rc<str>; 2]>,
     /// Where it stands if what waits is owed; then nothing of it is at the store.
     pub owed: Option<Place>,
 }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use super::prepare::unwritable;
 use super::task::{Extent, Job, Shared, Task, Value, coalesce};
 use super::{Engine, Sent, closed};
@@ -117,7 +119,7 @@ impl<B: Backend> Engine<B> {
         }
         let kept = kept(&error);
         let first = Job {
-            waiters: Vec::new(),
+            waiters: SmallVec::new(),
             ..job
         };
         let mut owed = VecDeque::from([first]);

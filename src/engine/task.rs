@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::error::{Error, Kind, Result};
 use crate::record::{Record, State, Written, patched};
 use crate::store::{Op, Reply, Stored};
@@ -101,7 +103,7 @@ pub struct Job {
     /// What to do.
     pub task: Task,
     /// The callers' numbers.
-    pub waiters: Vec<u32>,
+    pub waiters: SmallVec<[u32; 2]>,
     /// Set once an attempt was made of which nobody knows whether it was done.
     pub sealed: Option<Box<Sealed>>,
 }
@@ -122,7 +124,7 @@ impl Job {
         Self {
             record,
             task,
-            waiters: vec![op],
+            waiters: smallvec![op],
             sealed: None,
         }
     }

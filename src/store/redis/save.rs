@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use redis::{Cmd, RedisWrite, Value};
+use smallvec::SmallVec;
 
 use super::layout;
 use super::perform::{SAVE, joined};
@@ -69,7 +70,7 @@ impl Save<'_> {
             ***name != *self.home && !self.added.iter().any(|(new, _)| new == *name)
         });
         let added = self.added.iter().map(|(name, _)| name);
-        let keys: Vec<&str> = added.chain(others).map(|name| &**name).collect();
+        let keys: SmallVec<[&str; 4]> = added.chain(others).map(|name| &**name).collect();
         let arguments = |command: &mut Cmd| {
             command.write_arg(self.uuid.as_bytes());
             command.write_arg(self.mode.as_bytes());
