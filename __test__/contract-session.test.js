@@ -268,6 +268,16 @@ onEachStore((test) => {
     const none = await called((done) => Session.loadFromStorage({ store: bench.first }, 'b', done));
     assert.equal(none ?? null, null);
     assert.throws(() => Session.loadFromStorage({}, 'a'), { code: 'ERR_SESSION_ARGUMENT' });
+    for (const wrong of [undefined, null, 42, '', {}]) {
+      await assert.rejects(Session.loadFromStorage({ store: bench.first }, wrong), {
+        code: 'ERR_SESSION_ARGUMENT',
+        message: /key/
+      });
+      await assert.rejects(new Session({ store: bench.first }).set('a').del(wrong), {
+        code: 'ERR_SESSION_ARGUMENT',
+        message: /key/
+      });
+    }
   });
 
   test('a key that another session had leads to the one that took it', async (bench) => {

@@ -213,6 +213,36 @@ describe('what another process changes is seen', () => {
     assert.deepEqual((await load(here, 'a')).keys, ['mks:a']);
   });
 
+  for (const [how, lose] of [
+    ['taken away', (there) => load(there, 'a').then((other) => other.del('b'))],
+    ['taken over by a new dialog', (there) => save(there, 'b', { who: 'new' })]
+  ]) {
+    it(`a key that was ${how}, of a session that a request holds`, async (t) => {
+      const { here, there } = await open(t);
+      await make(here, ['a', 'b'], { who: 'old' });
+      const attach = session({ store: here });
+      const request = async (id) => {
+        const { req, res, left } = message('INFO', id, true);
+        await new Promise((resolve) => {
+          attach(req, res, resolve);
+        });
+        return { req, res, left };
+      };
+      const first = await request('b');
+      assert.equal(first.req.session.who, 'old');
+      await told(here, () => lose(there));
+      const second = await request('a');
+      assert.equal(second.req.mks, first.req.mks);
+      second.req.session.n = 1;
+      second.res.send(200);
+      await second.left;
+      assert.equal((await request('a')).req.mks, first.req.mks);
+      const found = await load(here, 'b');
+      assert.deepEqual(found && { ...found.session }, await stored(there, 'b'));
+      assert.notEqual(found, first.req.mks);
+    });
+  }
+
   it('what no session module did: FLUSHALL, DEL, PEXPIRE', async (t) => {
     const { server, here } = await open(t);
     const gone = () => until(async () => (await load(here, 'call')) === null, 'the session to be gone');

@@ -88,8 +88,8 @@ function page(results) {
 <!-- Written by \`npm run bench\`; change benchmark/, not this file. -->
 
 What a call costs with drachtio-session, with the module it replaces, and with what else could hold its sessions: all
-measured in one run on one machine, in turns. Figures are medians of ${results.plan.rounds} rounds (${results.plan.decisiveRounds} where 64 calls go at once on Redis,
-with sessions of 1 KB), with the lowest and the highest in brackets; ratios are taken round by round. Made on ${machine.date}, and as good as that machine:
+measured in one run on one machine, in turns. Figures are medians of ${results.plan.rounds} rounds (${results.plan.decisiveRounds} where 64 plain calls go at once on
+Redis, with sessions of 1 KB), with the lowest and the highest in brackets; ratios are taken round by round. Made on ${machine.date}, and as good as that machine:
 trust the ratios.
 
 ## In a minute

@@ -9,10 +9,12 @@ class SessionError extends Error {
     this.code = code;
   }
 
-  // an error thrown by the native engine, which has the code but not the class; any other code is that of a defect
+  // an error thrown by the native engine, which has the code but not the class
   static from(err) {
     if (err instanceof SessionError) return err;
     if (err.code?.startsWith('ERR_SESSION_')) return new SessionError(err.code, err.message);
+    // Node-API's words for a panic; its other codes are those of arguments that were not checked before
+    if (err.code !== 'GenericFailure') return new SessionError('ERR_SESSION_ARGUMENT', err.message, err);
     const message = `drachtio-session itself has failed, please report it: ${err.message}`;
     return new SessionError('ERR_SESSION_STORE', message, err);
   }

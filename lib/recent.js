@@ -1,7 +1,7 @@
 'use strict';
 // The sessions that were used last and that no request holds any more. Each is kept for a while with its data object, so
-// that the next message of its call finds it as it is, and nothing has to be made of its text. The store is asked all
-// the same whether it is still what is stored.
+// that the next message of its call finds it as it is, and nothing has to be made of its text. Where the near cache does not
+// prove that it is still what is stored, the store is asked.
 //
 // A list whose links are the sessions' own: tables that are filled and emptied keep young entries alive.
 

@@ -55,10 +55,8 @@ class Keys {
       resource = isStorable(id) ? id : undefined;
       id = id.sessionID;
     }
-    if (typeof id !== 'string' || id === '' || !id.isWellFormed()) {
-      const message = 'the key of a session is a string of Unicode that is not empty, or has one as sessionID';
-      throw new SessionError('ERR_SESSION_ARGUMENT', message);
-    }
+    const wrong = refusal(id);
+    if (wrong) throw wrong;
     if (resource === undefined || resource === null) native.recordAddKey(this.#record, id);
     else {
       const name = PREFIX + id;
@@ -101,6 +99,14 @@ class Keys {
   }
 }
 Keys.PREFIX = PREFIX;
+Keys.refusal = refusal;
+
+// Why something can't be the id of a key, if it can't.
+function refusal(id) {
+  if (typeof id === 'string' && id !== '' && id.isWellFormed()) return null;
+  const message = 'the key of a session is a string of Unicode that is not empty, or has one as sessionID';
+  return new SessionError('ERR_SESSION_ARGUMENT', message);
+}
 
 const encode = (name, resource) => codec.encode(resource, `the resource of key ${name}`);
 

@@ -19,7 +19,6 @@ const CHANGES = 0;
 const ALWAYS = 1;
 
 const NONE = [];
-
 class Session {
   #keys;
   #content;
@@ -114,7 +113,11 @@ class Session {
   // Removes a key, and the session with its last one.
   del(id, callback) {
     if (id !== null && typeof id === 'object') id = id.sessionID;
-    return promised(callback, (done) => this.removeKey(id, done));
+    return promised(callback, (done) => {
+      const wrong = Keys.refusal(id);
+      if (wrong) return done(wrong);
+      return this.removeKey(id, done);
+    });
   }
 
   // save([callback]), save({ifUnchanged: true}[, callback])
@@ -132,7 +135,7 @@ class Session {
   destroy(callback) {
     return promised(callback, (done) => {
       const { ids } = this.#keys;
-      this.#keys.refresh();
+      this.#refreshKeys();
       this.engine.run(
         (err) => {
           this.unlist(ids);
@@ -253,7 +256,7 @@ class Session {
   // has come if it `isCurrent`.
   loaded(isCurrent) {
     if (isCurrent) return;
-    this.#keys.refresh();
+    this.#refreshKeys();
     this.#keys.write();
     this.#content.merge();
   }
@@ -267,7 +270,14 @@ class Session {
 
   // A load has found nothing where it was: it may have other keys.
   lostKey() {
+    this.#refreshKeys();
+  }
+
+  // The record may have changed: nobody gets it any more by keys that it has lost.
+  #refreshKeys() {
+    const { ids } = this.#keys;
     this.#keys.refresh();
+    this.unlist(ids.filter((id) => !this.has(id)));
   }
 
   // Asks the store again, by the first key: what others have stored meanwhile is merged. For update(). That the key leads
@@ -322,7 +332,11 @@ class Session {
       throw new SessionError('ERR_SESSION_ARGUMENT', 'Session.loadFromStorage({store}, id) needs a store');
     }
     if (options.resolvers) codec.addClasses(options.resolvers);
-    return promised(callback, (done) => Session.find(options.store, id, done));
+    return promised(callback, (done) => {
+      const wrong = Keys.refusal(id);
+      if (wrong) return done(wrong);
+      return Session.find(options.store, id, done);
+    });
   }
 
   static addResolvers(classes) {

@@ -169,8 +169,8 @@ impl<B: Backend> Engine<B> {
                 Value::Current(true) => live,
                 _ => None,
             };
-            if let Some(mut record) = same.map(|same| same.borrow_mut()) {
-                record.proof = self.near.prove(&record);
+            if let Some(same) = same {
+                self.prove(&mut same.borrow_mut(), None);
             }
             return Some(Ok(found));
         }
@@ -200,6 +200,11 @@ impl<B: Backend> Engine<B> {
         });
         self.near.count(value.is_some());
         value
+    }
+
+    /// It may have missed that others have changed something: nothing is taken for known.
+    pub fn distrust(&mut self) {
+        self.near.clear();
     }
 
     /// Saves a session; `text` is absent while nobody has read its data. `ttl` in ms.

@@ -324,7 +324,7 @@ impl Record {
         incoming.map_or(self.version, |(_, version)| *version) < self.newest
     }
 
-    /// Whether it is certain that the store has nothing else, and has all of its keys. Whoever asks has found it by one.
+    /// Whether it is certain that the store has nothing else, and has all of its keys. Whoever asks by one of those may have it.
     #[must_use]
     pub fn is_current(&self, now: Instant) -> bool {
         let Some(proof) = self.proof.upgrade() else {

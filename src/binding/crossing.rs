@@ -25,7 +25,11 @@ use crate::store::quoted;
 ///
 /// An `External` of napi-rs is in a table of the whole process, under a lock, where each call looks it up; all worker threads
 /// share it. This one says itself what it is of: JavaScript gets none of others to hand over.
-pub struct Held<T: 'static>(Rc<T>, usize);
+pub struct Held<T: 'static> {
+    inside: Rc<T>,
+    /// For V8, in bytes, on its way to JavaScript.
+    size: usize,
+}
 
 /// What an external value points to.
 #[repr(C)]
@@ -39,7 +43,7 @@ struct Content<T> {
 impl<T> Held<T> {
     /// For JavaScript to hold. `size` lets V8 know how many bytes it would get back by collecting it.
     pub fn new(inside: Rc<T>, size: usize) -> Self {
-        Self(inside, size)
+        Self { inside, size }
     }
 }
 
@@ -47,12 +51,13 @@ impl<T> Deref for Held<T> {
     type Target = Rc<T>;
 
     fn deref(&self) -> &Rc<T> {
-        &self.0
+        &self.inside
     }
 }
 
 impl<T> ToNapiValue for Held<T> {
-    unsafe fn to_napi_value(env: napi_env, Self(inside, size): Self) -> napi::Result<napi_value> {
+    unsafe fn to_napi_value(env: napi_env, held: Self) -> napi::Result<napi_value> {
+        let Self { inside, size } = held;
         let content = Box::into_raw(Box::new(Content {
             of: TypeId::of::<T>(),
             inside,
@@ -101,11 +106,12 @@ impl<T> FromNapiValue for Held<T> {
         // SAFETY: as the caller says, both are alive.
         let status = unsafe { napi_get_value_external(env, value, &raw mut content) };
         check_status!(status, "not an external value")?;
-        // SAFETY: external values are made here only, and say first what they are of. The reference ends here, before anything
-        // else can run.
+        // SAFETY: the library hands over external values that were made here, which say first what they are of. The reference
+        // ends here, before anything else can run.
         unsafe {
-            if *content.cast::<TypeId>() == TypeId::of::<T>() {
-                return Ok(Self(Rc::clone(&(*content.cast::<Content<T>>()).inside), 0));
+            if !content.is_null() && *content.cast::<TypeId>() == TypeId::of::<T>() {
+                let inside = Rc::clone(&(*content.cast::<Content<T>>()).inside);
+                return Ok(Self { inside, size: 0 });
             }
         }
         Err(napi::Error::new(

@@ -105,19 +105,22 @@ fn arguments<const N: usize>(env: napi_env, info: napi_callback_info) -> [napi_v
 
 fn argument<T: FromNapiValue>(env: napi_env, value: napi_value) -> Result<T> {
     // SAFETY: it is an argument of the function that is being called.
-    let read = unsafe { T::from_napi_value(env, value) };
-    read.map_err(|error| JsError::new(error.status.to_string(), error.reason.clone()))
+    unsafe { T::from_napi_value(env, value) }.map_err(refused)
+}
+
+/// An error of a conversion.
+fn refused(error: napi::Error) -> JsError {
+    JsError::new(error.status.to_string(), error.reason.clone())
 }
 
 /// What `function` gives, or throws: also where it panics, which must not be the end of the process.
 fn answered<T: ToNapiValue>(env: napi_env, function: impl FnOnce() -> Result<T>) -> napi_value {
-    let given = catch_unwind(AssertUnwindSafe(function))
-        .unwrap_or_else(|panic| Err(JsError::new("GenericFailure".to_owned(), said(&*panic))));
-    let given = given.and_then(|value| {
+    let convert = |value| {
         // SAFETY: the environment is that of the function that is being called.
-        let value = unsafe { T::to_napi_value(env, value) };
-        value.map_err(|error| JsError::new(error.status.to_string(), error.reason.clone()))
-    });
+        unsafe { T::to_napi_value(env, value) }.map_err(refused)
+    };
+    let given = catch_unwind(AssertUnwindSafe(|| function().and_then(convert)))
+        .unwrap_or_else(|panic| Err(JsError::new("GenericFailure".to_owned(), said(&*panic))));
     given.unwrap_or_else(|error| {
         // SAFETY: as above; JavaScript goes on as soon as this returns.
         unsafe { napi::JsError::from(error).throw_into(env) };

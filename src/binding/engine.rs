@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -384,7 +385,11 @@ pub fn engine_stats(engine: HeldEngine) -> String {
     ts_args_type = "engine: HeldEngine, settle: (...flat: Array<Cell>) => void"
 )]
 pub fn engine_drain(engine: HeldEngine, settle: Function<Arguments<Cell>, ()>) -> napi::Result<()> {
-    let (done, events) = engine.borrow_mut().drain();
+    let drained = catch_unwind(AssertUnwindSafe(|| engine.borrow_mut().drain()));
+    let (done, events) = drained.unwrap_or_else(|panic| {
+        engine.borrow_mut().distrust();
+        resume_unwind(panic)
+    });
     let mut flat = Vec::with_capacity((2 * (done.len() + events.len())).min(AT_ONCE));
     for (op, value) in events
         .into_iter()

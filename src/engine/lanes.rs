@@ -188,10 +188,24 @@ impl<B: Backend> Engine<B> {
                 entry.names.push(Rc::clone(&key.name));
             }
         }
+        self.near.doubt(&record.borrow().home);
         let uuid = &record.borrow().uuid;
         if **lane != **uuid && !self.lane_of.contains_key(&**uuid) {
             self.lane_of.insert(Rc::clone(uuid), Rc::clone(lane));
             entry.names.push(Rc::clone(uuid));
+        }
+    }
+
+    /// A record that is as what is near needs no look there, if nothing of its keys is under way; on `ending` nothing is any
+    /// more.
+    pub(super) fn prove(&mut self, record: &mut Record, ending: Option<&Rc<str>>) {
+        let names = record.keys.iter().map(|key| &key.name);
+        let mut lanes = names.chain([&record.uuid]).filter_map(|name| {
+            let own = self.lanes.get_key_value(name).map(|(lane, _)| lane);
+            own.or_else(|| self.lane_of.get(name))
+        });
+        if lanes.all(|lane| Some(lane) == ending) {
+            record.proof = self.near.prove(record);
         }
     }
 
@@ -267,7 +281,7 @@ impl<B: Backend> Engine<B> {
                     self.near.keep(stored, asked, ages_in, Instant::now());
                     let is_last = |lane: &Lane| lane.waiting.is_empty();
                     if self.lanes.get(lane).is_some_and(is_last) {
-                        record.proof = self.near.prove(&record);
+                        self.prove(&mut record, Some(lane));
                     }
                 }
                 None => self.let_go(job, &record),

@@ -22,6 +22,9 @@ const PLACES: usize = 1 << 14;
 /// something is not kept that could have been.
 const MARKS: usize = 4;
 
+/// How many that were used without a look here are given another turn before one of them is dropped all the same.
+const SPARED: usize = 16;
+
 /// Bytes that a session takes besides its text.
 const OVERHEAD: usize = size_of::<Record>() + 200;
 
@@ -71,7 +74,7 @@ pub struct Near {
     /// What was asked for before this is not kept.
     floor: u64,
     counts: Counts,
-    /// Those that needed no look into the cache.
+    /// Those of [`Counts::hits`] that needed no look here.
     hits: Rc<Cell<u64>>,
 }
 
@@ -177,11 +180,13 @@ impl Near {
         };
         self.sessions.put(home, entry);
         self.bytes += weight;
+        let mut spared = 0;
         while self.bytes > size.max
             && let Some((home, oldest)) = self.sessions.pop_lru()
         {
             let was_used = |proof: &Rc<Proof>| proof.was_used.take();
-            if oldest.proof.as_ref().is_some_and(was_used) {
+            if spared < SPARED && oldest.proof.as_ref().is_some_and(was_used) {
+                spared += 1;
                 self.sessions.put(home, oldest);
             } else {
                 self.let_go(&oldest);

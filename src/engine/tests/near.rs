@@ -101,3 +101,32 @@ fn one_that_was_found_in_the_cache_is_current_from_then_on() {
     assert!(matches!(again, Some(Ok(Value::Current(true)))));
     assert!(is_current(&found) && is_current(&record));
 }
+
+#[test]
+fn nor_while_one_of_its_other_keys_is_being_taken() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"x":1}"#);
+    record.borrow_mut().add_key("mks:b", None);
+    save(&mut engine, 2, &record, r#"{"x":1}"#);
+    serve(&mut engine, wrote(2));
+    done(&mut engine);
+    assert!(is_current(&record));
+    let other = session("mks:b");
+    save(&mut engine, 3, &other, r#"{"y":1}"#);
+    assert!(!is_current(&record));
+    let Some(Ok(Value::Session(found))) = engine.load(4, "mks:a", None, false) else {
+        panic!("by its first key it is in the cache")
+    };
+    assert!(!is_current(&found), "its other key may lead elsewhere");
+}
+
+#[test]
+fn nor_while_an_object_that_knows_other_keys_of_it_writes() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"x":1}"#);
+    let stale = Rc::new(RefCell::new(record.borrow().clone()));
+    stale.borrow_mut().drop_key("mks:a");
+    stale.borrow_mut().add_key("mks:c", None);
+    save(&mut engine, 2, &stale, r#"{"x":2}"#);
+    assert!(!is_current(&record));
+}

@@ -11,7 +11,6 @@ use redis::Value;
 use slab::Slab;
 
 use super::link::Failure;
-use crate::store::taken;
 
 /// What a command comes to.
 pub type Asked = Result<Value, Failure>;
@@ -56,6 +55,8 @@ impl Answer {
 pub struct Tasks<T> {
     running: Slab<LocalBoxFuture<'static, T>>,
     turn: Rc<Turn>,
+    /// Room for those whose turn it is.
+    batch: Vec<usize>,
 }
 
 impl<T> Tasks<T> {
@@ -64,6 +65,7 @@ impl<T> Tasks<T> {
         Self {
             running: Slab::new(),
             turn,
+            batch: Vec::new(),
         }
     }
 
@@ -75,14 +77,17 @@ impl<T> Tasks<T> {
 
     /// Takes those that were answered further, and puts what they come to into `done`.
     pub fn run(&mut self, done: &mut Vec<T>) {
+        let mut answered = std::mem::take(&mut self.batch);
         loop {
-            let answered = taken(&mut self.turn.answered.borrow_mut());
+            answered.clear();
+            std::mem::swap(&mut answered, &mut *self.turn.answered.borrow_mut());
             if answered.is_empty() {
-                return;
+                break;
             }
             // One that is over may still be answered; another one with its number then has its turn for nothing.
             done.extend(answered.iter().filter_map(|number| self.turn(*number)));
         }
+        self.batch = answered;
     }
 
     fn turn(&mut self, number: usize) -> Option<T> {
