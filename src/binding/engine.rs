@@ -54,7 +54,7 @@ pub enum Store {
     /// In this process.
     Memory(Box<MemoryStore>),
     /// On a Redis.
-    Redis(RedisStore),
+    Redis(Box<RedisStore>),
     /// Written in JavaScript.
     Foreign(ForeignStore),
 }
@@ -138,7 +138,7 @@ pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result
     };
     let watcher = Box::new(move |socket| event_loop.watch(socket));
     let store = RedisStore::new(config, wake, watcher);
-    let store = Store::Redis(store.map_err(thrown)?);
+    let store = Store::Redis(Box::new(store.map_err(thrown)?));
     Ok(shared(Engine::new(store, ttl, timeout, limits, near)))
 }
 
