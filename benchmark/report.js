@@ -60,13 +60,14 @@ What stands in the way of the rest:
 
 - **CPU of the main thread.** With a thread for the connections it was less by some 4 µs a call and 1 µs an operation, at the
   price of more CPU in all, fewer calls per second and a fifth more latency of a call that is alone. What remains is in many
-  small parts; the largest is \`JSON.stringify\`, 3 µs. On a noisy machine the ratio to classic on node-redis was 6.9 to 8.9 in five
-  runs on one day, 8.0 in the middle one, and that of p99 to classic on ioredis 3.0 to 5.9, 4.1 in the middle one.
+  small parts; the largest is \`JSON.stringify\`, 2 to 3 µs. Single runs on a noisy machine differ: the ratio to classic on node-redis
+  was 8.0 in two short runs before the last step, 8.5 and 8.8 in two full ones after it, and that of p99 to classic on ioredis 3.9
+  and 5.4, 4.7 and 4.8. Single rounds are further apart, as the brackets show.
 - **One call at a time.** One round trip is waited for, where classic waits for seven: the response to an INVITE needs the session to
   be stored. That to a BYE needs nothing from the store but that it be told, and leaves when the removal is written to the socket; it
   waits where something is to be saved.
 - **Bare \`set\` and \`get\`.** 0.8 µs are the kernel's. The rest is in parts of under 0.2: the promise, the strings on their way in
-  and out, the parser of replies. The ratio was 2.5 to 3.7 in six runs of the benchmark on one day, 3.2 in the middle.
+  and out, the parser of replies. The ratio was 3.4 to 3.9 in four runs of the benchmark; 2.5 to 3.7 in six before the last four steps.
 - **Memory in the process.** Of the 310 bytes beside a text of 1 KB, 250 are the session's: 128 its entry with the links of the
   order, 57 its deadline, 48 its name, 19 its place in the table. 1.2 times the data would leave 150 for these: it would take
   compressing the text, and CPU with each save and load.
