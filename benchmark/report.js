@@ -79,8 +79,8 @@ What stands in the way of the rest:
   operations, a promise with a closure less, strong references in place of weak ones while a session is kept anyway, data without
   instances written without the hooks for them, smaller futures for values, one reading of the clock for an operation, keys
   beside their session in memory: no effect that could be told from noise.
-- A look at a text for many bytes at once (SIMD) is one only while the compiler does not put the loop into a function where it finds
-  a way to stop early: 0.9 µs more for a value of 1 KB.`;
+- A look at a text for many bytes at once (SIMD) is none where the compiler has put the loop into another function: 0.9 µs more
+  for a value of 1 KB.`;
 
 function page(results) {
   const { machine } = results;

@@ -7,15 +7,6 @@ const { PREFIX } = require('./session-keys');
 // callback(err, mks), without mks if there is none; in the same turn if nobody has to be asked. `live` is the one that is
 // here under that key, `make(record)` makes one of what was loaded.
 function find(engine, id, live, make, callback) {
-  if (live?.has(id) && engine.knows(live.record)) {
-    live.hold();
-    try {
-      live.found(true);
-      return callback(null, live);
-    } finally {
-      live.release();
-    }
-  }
   const found = (err, value) => {
     if (err) {
       live?.release();
@@ -46,6 +37,7 @@ function find(engine, id, live, make, callback) {
     }
   };
   live?.hold();
+  if (live?.has(id) && engine.knows(live.record)) return found(null, true);
   engine.run(found, 'load', id, live?.record);
 }
 

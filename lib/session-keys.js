@@ -99,11 +99,17 @@ class Keys {
   }
 }
 Keys.PREFIX = PREFIX;
+Keys.isId = isId;
 Keys.refusal = refusal;
+
+// Whether something can be the id of a key, or that of a value.
+function isId(id) {
+  return typeof id === 'string' && id !== '' && id.isWellFormed();
+}
 
 // Why something can't be the id of a key, if it can't.
 function refusal(id) {
-  if (typeof id === 'string' && id !== '' && id.isWellFormed()) return null;
+  if (isId(id)) return null;
   const message = 'the key of a session is a string of Unicode that is not empty, or has one as sessionID';
   return new SessionError('ERR_SESSION_ARGUMENT', message);
 }

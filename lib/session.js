@@ -19,6 +19,7 @@ const CHANGES = 0;
 const ALWAYS = 1;
 
 const NONE = [];
+
 class Session {
   #keys;
   #content;

@@ -8,6 +8,7 @@ const SessionError = require('./errors');
 const { Engine } = require('./engine');
 const promised = require('./promised');
 const { Session } = require('./session');
+const { isId } = require('./session-keys');
 
 // For stores of applications: get(sid, cb), set(sid, value, cb) and destroy(sid, cb) are theirs to add, generate(req)
 // is the middleware's.
@@ -122,7 +123,7 @@ class NativeStore extends Store {
   }
 
   #named(sid, callback, read, method, second, third, fourth) {
-    if (typeof sid === 'string' && sid !== '' && sid.isWellFormed()) {
+    if (isId(sid)) {
       return this.engine.ask(callback, read, method, sid, second, third, fourth);
     }
     const message = `a session id is a string of Unicode that is not empty, not ${JSON.stringify(sid) ?? String(sid)}`;

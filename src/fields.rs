@@ -58,8 +58,8 @@ pub fn check(text: &str) -> Result<(), serde_json::Error> {
     serde_json::from_str::<&RawValue>(text).map(|_| ())
 }
 
-/// Whether a JSON string has `text` in it as it is. That is found out for many bytes at once (1 KB: 0.05 µs against 0.3),
-/// if the compiler does not find a way to stop early: by itself it has none.
+/// Whether a JSON string has `text` in it as it is. That is found out for many bytes at once (1 KB: 0.05 µs), but not where
+/// the compiler has put the loop into another function (0.9 µs).
 #[must_use]
 #[inline(never)]
 pub fn is_verbatim(text: &str) -> bool {

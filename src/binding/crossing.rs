@@ -27,8 +27,8 @@ use crate::store::quoted;
 /// share it. This one says itself what it is of: JavaScript gets none of others to hand over.
 pub struct Held<T: 'static> {
     inside: Rc<T>,
-    /// For V8, in bytes, on its way to JavaScript.
-    size: usize,
+    /// Bytes that V8 is told of, on its way to JavaScript.
+    size: i64,
 }
 
 /// What an external value points to.
@@ -43,6 +43,7 @@ struct Content<T> {
 impl<T> Held<T> {
     /// For JavaScript to hold. `size` lets V8 know how many bytes it would get back by collecting it.
     pub fn new(inside: Rc<T>, size: usize) -> Self {
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
         Self { inside, size }
     }
 }
@@ -61,7 +62,7 @@ impl<T> ToNapiValue for Held<T> {
         let content = Box::into_raw(Box::new(Content {
             of: TypeId::of::<T>(),
             inside,
-            size: size.cast_signed() as i64,
+            size,
         }));
         let mut value = ptr::null_mut();
         let hint = ptr::null_mut();
@@ -76,7 +77,7 @@ impl<T> ToNapiValue for Held<T> {
             )
         };
         if status == Status::napi_ok {
-            tell_size(env, size.cast_signed() as i64);
+            tell_size(env, size);
         } else {
             // SAFETY: nobody has taken it.
             drop(unsafe { Box::from_raw(content) });
@@ -122,7 +123,7 @@ impl<T> FromNapiValue for Held<T> {
 }
 
 /// A string. That of napi-rs is measured before it is copied, which takes as long: here there is room for those of mostly
-/// ASCII, and the rest find out that there was not. Not for more: what is on its way keeps its text.
+/// ASCII, and the rest find out that there was not. There is no more, because a text keeps its room while it is on its way.
 pub struct Text(pub String);
 
 /// The name of a key, by its id.

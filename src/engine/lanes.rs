@@ -40,15 +40,18 @@ impl<B: Backend> Engine<B> {
     /// The lane of a session: where something of it is under way, or else of what has one of its keys, so that two
     /// sessions that are new under the same key are stored one after the other.
     pub(super) fn lane(&self, record: &Record) -> Rc<str> {
+        let lane = self.lanes_of(record).next();
+        Rc::clone(lane.unwrap_or(&record.uuid))
+    }
+
+    /// The lanes in which something of a session, or of what has one of its keys, is under way.
+    fn lanes_of<'a>(&'a self, record: &'a Record) -> impl Iterator<Item = &'a Rc<str>> {
         let own = self.lanes.get_key_value(&*record.uuid);
-        let own = own.map(|(lane, _)| lane);
         let names = record.keys.iter().map(|key| &*key.name);
-        own.or_else(|| {
-            std::iter::once(&*record.uuid)
-                .chain(names)
-                .find_map(|name| self.lane_of.get(name))
-        })
-        .map_or_else(|| Rc::clone(&record.uuid), Rc::clone)
+        let others = std::iter::once(&*record.uuid)
+            .chain(names)
+            .filter_map(|name| self.lane_of.get(name));
+        own.map(|(lane, _)| lane).into_iter().chain(others)
     }
 
     pub(super) fn enqueue(&mut self, op: u32, lane: &Rc<str>, job: Job) -> Option<Result<Value>> {
@@ -181,15 +184,18 @@ impl<B: Backend> Engine<B> {
     pub(super) fn occupy(&mut self, lane: &Rc<str>, job: &Job) {
         let entry = self.lanes.entry(Rc::clone(lane)).or_default();
         let Some(record) = &job.record else { return };
-        for key in &record.borrow().keys {
+        let record = record.borrow();
+        self.near.doubt(&record.home);
+        for key in &record.keys {
             if !self.lane_of.contains_key(&key.name) {
-                self.near.doubt(&key.name);
+                if key.name != record.home {
+                    self.near.doubt(&key.name);
+                }
                 self.lane_of.insert(Rc::clone(&key.name), Rc::clone(lane));
                 entry.names.push(Rc::clone(&key.name));
             }
         }
-        self.near.doubt(&record.borrow().home);
-        let uuid = &record.borrow().uuid;
+        let uuid = &record.uuid;
         if **lane != **uuid && !self.lane_of.contains_key(&**uuid) {
             self.lane_of.insert(Rc::clone(uuid), Rc::clone(lane));
             entry.names.push(Rc::clone(uuid));
@@ -199,12 +205,7 @@ impl<B: Backend> Engine<B> {
     /// A record that is as what is near needs no look there, if nothing of its keys is under way; on `ending` nothing is any
     /// more.
     pub(super) fn prove(&mut self, record: &mut Record, ending: Option<&Rc<str>>) {
-        let names = record.keys.iter().map(|key| &key.name);
-        let mut lanes = names.chain([&record.uuid]).filter_map(|name| {
-            let own = self.lanes.get_key_value(name).map(|(lane, _)| lane);
-            own.or_else(|| self.lane_of.get(name))
-        });
-        if lanes.all(|lane| Some(lane) == ending) {
+        if self.lanes_of(record).all(|lane| Some(lane) == ending) {
             record.proof = self.near.prove(record);
         }
     }
