@@ -76,7 +76,7 @@ impl Error {
 
     /// The same, of something that may have been done.
     #[must_use]
-    pub fn doubtful(self) -> Self {
+    pub fn in_doubt_write(self) -> Self {
         Self {
             in_doubt: true,
             ..self

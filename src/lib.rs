@@ -14,9 +14,9 @@
 pub mod binding;
 pub mod engine;
 pub mod error;
-pub mod fields;
-pub mod record;
+
 pub mod rules;
+pub mod session;
 pub mod store;
 
 /// An operation allocates many small things: names, texts, a future, an answer.

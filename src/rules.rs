@@ -200,7 +200,7 @@ pub fn may_reject(method: &str, plan: Plan) -> Refusal {
 
 /// What stands in for a session that a message needs and that could not be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StandIn {
+pub enum Placeholder {
     /// A new one: a dialog begins.
     New,
     /// A new one that, when it is stored, joins the one that has its key by then.
@@ -213,21 +213,21 @@ pub enum StandIn {
 
 /// What stands in when a load has `failed`, or has found nothing.
 #[must_use]
-pub fn stand_in(plan: Plan, failed: bool) -> StandIn {
+pub fn placeholder(plan: Plan, failed: bool) -> Placeholder {
     let forms = plan.contains(Plan::FORMS_DIALOG);
     if failed {
         return if forms {
-            StandIn::Adopting
+            Placeholder::Adopting
         } else {
-            StandIn::Unknown
+            Placeholder::Unknown
         };
     }
     if forms {
-        StandIn::New
+        Placeholder::New
     } else if plan.contains(Plan::IN_DIALOG) {
-        StandIn::Ended
+        Placeholder::Ended
     } else {
-        StandIn::Adopting
+        Placeholder::Adopting
     }
 }
 

@@ -17,9 +17,9 @@ use napi::sys::{
     napi_get_value_external, napi_get_value_string_latin1, napi_get_value_string_utf8, napi_value,
 };
 
-use crate::fields;
-use crate::record::KEY_PREFIX;
-use crate::store::quoted;
+use crate::session::KEY_PREFIX;
+use crate::session::fields;
+use crate::session::fields::quoted;
 
 /// Something of ours that JavaScript holds, as an external value, until it is collected.
 ///

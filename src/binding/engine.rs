@@ -19,9 +19,9 @@ use serde_json::Map;
 use super::crossing::{Arguments, Held, Name, Quoted, Text};
 use super::event_loop::EventLoop;
 use super::{Cell, HeldRecord, JsError, Result, cell, name_of, number, thrown};
-use crate::engine::{Completion, Engine, Extent, Limits, Value};
+use crate::engine::{Completion, Engine, Limits, SaveMode, Value};
 use crate::error::{Error, Kind};
-use crate::store::foreign::ForeignStore;
+use crate::store::javascript::JavaScriptStore;
 use crate::store::memory::MemoryStore;
 use crate::store::options::Options;
 use crate::store::redis::{Config, DEFAULT_TTL, RedisStore};
@@ -56,7 +56,7 @@ pub enum Store {
     /// On a Redis.
     Redis(Box<RedisStore>),
     /// Written in JavaScript.
-    Foreign(ForeignStore),
+    JavaScript(JavaScriptStore),
 }
 
 impl Backend for Store {
@@ -64,7 +64,7 @@ impl Backend for Store {
         match self {
             Self::Memory(store) => store.submit(ticket, op),
             Self::Redis(store) => store.submit(ticket, op),
-            Self::Foreign(store) => store.submit(ticket, op),
+            Self::JavaScript(store) => store.submit(ticket, op),
         }
     }
 
@@ -78,7 +78,7 @@ impl Backend for Store {
         match self {
             Self::Memory(store) => store.stats(),
             Self::Redis(store) => store.stats(),
-            Self::Foreign(store) => store.stats(),
+            Self::JavaScript(store) => store.stats(),
         }
     }
 
@@ -86,7 +86,7 @@ impl Backend for Store {
         match self {
             Self::Memory(store) => store.take(),
             Self::Redis(store) => store.take(),
-            Self::Foreign(store) => store.take(),
+            Self::JavaScript(store) => store.take(),
         }
     }
 }
@@ -130,7 +130,7 @@ pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result
         .build()
         .map_err(|why| JsError::new(Kind::Argument.code().to_owned(), why.reason.clone()))?;
     let (ttl, timeout) = (config.ttl, config.command_timeout);
-    let (limits, near) = (config.limits, config.cache);
+    let (limits, cache) = (config.limits, config.cache);
     let wake = Arc::new(wake);
     let wake = move || {
         // Fails only while the environment is going down: then nobody is there to be told.
@@ -139,14 +139,14 @@ pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result
     let watcher = Box::new(move |socket| event_loop.watch(socket));
     let store = RedisStore::new(config, wake, watcher);
     let store = Store::Redis(Box::new(store.map_err(thrown)?));
-    Ok(shared(Engine::new(store, ttl, timeout, limits, near)))
+    Ok(shared(Engine::new(store, ttl, timeout, limits, cache)))
 }
 
 /// An engine over a store written in JavaScript, driven by [`engine_calls`] and [`engine_answer`].
 #[napi(catch_unwind)]
 #[must_use]
-pub fn foreign_engine() -> HeldEngine {
-    let store = Store::Foreign(ForeignStore::new());
+pub fn javascript_engine() -> HeldEngine {
+    let store = Store::JavaScript(JavaScriptStore::new());
     shared(Engine::new(
         store,
         None,
@@ -191,7 +191,7 @@ pub fn engine_load(
     )
 }
 
-/// Saves a session. `text` is absent while nobody has read its data; `extent` is 0 for what has changed, 1 for
+/// Saves a session. `text` is absent while nobody has read its data; `mode` is 0 for what has changed, 1 for
 /// even nothing, 2 for the short wait of a challenged request; `ttl` is in ms. With `if_unchanged` it fails where
 /// somebody else has stored something since this process last saw the session.
 #[napi(catch_unwind)]
@@ -200,16 +200,16 @@ pub fn engine_save(
     op: u32,
     record: HeldRecord,
     text: Option<Text>,
-    extent: u32,
+    mode: u32,
     ttl: Option<f64>,
     if_unchanged: Option<bool>,
 ) -> Result<Cell> {
-    let extent = match extent {
-        0 => Extent::Changes,
-        1 => Extent::Always,
-        2 => Extent::ForRetry,
+    let mode = match mode {
+        0 => SaveMode::Changes,
+        1 => SaveMode::Always,
+        2 => SaveMode::ForRetry,
         other => {
-            let message = format!("{other} is no extent of a save");
+            let message = format!("{other} is no mode of a save");
             return Err(thrown(Error::new(Kind::Argument, message)));
         }
     };
@@ -218,27 +218,27 @@ pub fn engine_save(
         op,
         &record,
         text.map(|text| text.0),
-        extent,
+        mode,
         millis(ttl),
         guarded,
     ))
 }
 
 /// Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
-/// it has to be merged. One that `insists` has failed often, and is to have the next turn.
+/// it has to be merged. One that `reserve` has failed often, and is to have the next turn.
 #[napi(catch_unwind)]
-pub fn engine_swap(
+pub fn engine_compare_and_set(
     engine: HeldEngine,
     op: u32,
     record: HeldRecord,
     text: Text,
-    insists: bool,
+    reserve: bool,
     ttl: Option<f64>,
 ) -> Result<Cell> {
     returned(
         engine
             .borrow_mut()
-            .swap(op, &record, text.0, millis(ttl), insists),
+            .compare_and_set(op, &record, text.0, millis(ttl), reserve),
     )
 }
 
@@ -367,8 +367,8 @@ pub fn engine_flush(engine: HeldEngine) {
 /// Whether [`engine_expire`] has something to do though nobody waits for an operation.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn engine_restless(engine: HeldEngine) -> bool {
-    engine.borrow().is_restless()
+pub fn engine_has_background_work(engine: HeldEngine) -> bool {
+    engine.borrow().has_background_work()
 }
 
 /// What the engine has done: the JSON text of `StoreStats`.
@@ -439,7 +439,7 @@ fn told(event: Event) -> Option<(f64, Cell)> {
 #[napi(catch_unwind)]
 pub fn engine_expire(engine: HeldEngine) {
     let late = engine.borrow_mut().expire(Instant::now());
-    if let Store::Foreign(store) = &mut engine.borrow_mut().backend {
+    if let Store::JavaScript(store) = &mut engine.borrow_mut().backend {
         store.give_up(&late);
     }
 }
@@ -449,7 +449,7 @@ pub fn engine_expire(engine: HeldEngine) {
 #[napi(catch_unwind)]
 #[must_use]
 pub fn engine_calls(engine: HeldEngine) -> Vec<Cell> {
-    let Store::Foreign(store) = &mut engine.borrow_mut().backend else {
+    let Store::JavaScript(store) = &mut engine.borrow_mut().backend else {
         return Vec::new();
     };
     let mut flat = Vec::new();
@@ -468,11 +468,11 @@ pub fn engine_calls(engine: HeldEngine) -> Vec<Cell> {
 /// What a store written in JavaScript answered: an error's message, or the JSON text of a value, or nothing.
 #[napi(catch_unwind)]
 pub fn engine_answer(engine: HeldEngine, id: u32, error: Option<String>, text: Option<String>) {
-    if let Store::Foreign(store) = &mut engine.borrow_mut().backend {
+    if let Store::JavaScript(store) = &mut engine.borrow_mut().backend {
         store.answer(
             id,
             error.map_or(Ok(text), |message| {
-                Err(Error::new(Kind::Store, message).doubtful())
+                Err(Error::new(Kind::Store, message).in_doubt_write())
             }),
         );
     }

@@ -103,20 +103,20 @@ impl EventLoop {
     pub fn watch(&self, socket: Socket) -> Result<Box<dyn Watch>> {
         let uv = self.callee.uv;
         let failed = || Error::new(Kind::Unavailable, "the socket can't be watched");
-        let mut place = ptr::null_mut();
+        let mut redis_key = ptr::null_mut();
         // SAFETY: `env` lives; see `Callee::call`.
-        unsafe { sys::napi_get_uv_event_loop(self.callee.env, &raw mut place) };
-        if place.is_null() {
+        unsafe { sys::napi_get_uv_event_loop(self.callee.env, &raw mut redis_key) };
+        if redis_key.is_null() {
             return Err(failed());
         }
         // SAFETY: takes a number, gives one.
         let size = unsafe { (uv.handle_size)(POLL) };
         let mut room = vec![0_u64; size.div_ceil(size_of::<u64>())].into_boxed_slice();
         let handle: Handle = room.as_mut_ptr().cast();
-        // SAFETY: the handle has the size that libuv wants, in a place that doesn't move until libuv has closed it. Where it
+        // SAFETY: the handle has the size that libuv wants, in a redis_key that doesn't move until libuv has closed it. Where it
         // can't be initialized, libuv knows nothing of it.
         unsafe {
-            if (uv.poll_init)(place, handle, socket) != 0 {
+            if (uv.poll_init)(redis_key, handle, socket) != 0 {
                 return Err(failed());
             }
             let watched = Box::new(Watched {

@@ -9,8 +9,8 @@ use napi_derive::napi;
 use super::crossing::Name;
 use super::{HeldRecord, Result, held, name_of, thrown};
 use crate::error::Error;
-use crate::record::{First, Record, State};
-use crate::rules::{self, Plan, StandIn};
+use crate::rules::{self, Placeholder, Plan};
+use crate::session::{First, Record, State};
 
 /// A session that nobody has seen yet.
 #[napi(catch_unwind)]
@@ -30,23 +30,23 @@ pub fn ended_record() -> HeldRecord {
 }
 
 /// What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
-/// found nothing (`rules::StandIn`): it has that key. Nothing where it has ended ([`ended_record`]).
+/// found nothing (`rules::Placeholder`): it has that key. Nothing where it has ended ([`ended_record`]).
 #[napi(catch_unwind)]
-pub fn stand_in_record(plan: u32, failed: bool, id: Name) -> Result<Option<HeldRecord>> {
+pub fn placeholder_record(plan: u32, failed: bool, id: Name) -> Result<Option<HeldRecord>> {
     let name = name_of(id)?;
-    let stand_in = rules::stand_in(Plan::from_bits_truncate(plan), failed);
-    let first = if stand_in == StandIn::Adopting {
+    let placeholder = rules::placeholder(Plan::from_bits_truncate(plan), failed);
+    let first = if placeholder == Placeholder::Adopting {
         First::Joins
     } else {
         First::Takes
     };
-    let mut record = match stand_in {
-        StandIn::New | StandIn::Adopting => Record {
+    let mut record = match placeholder {
+        Placeholder::New | Placeholder::Adopting => Record {
             first,
             ..Record::new()
         },
-        StandIn::Ended => return Ok(None),
-        StandIn::Unknown => Record::unknown(),
+        Placeholder::Ended => return Ok(None),
+        Placeholder::Unknown => Record::unknown(),
     };
     record.add_key(&name, None);
     Ok(Some(held(Rc::new(RefCell::new(record)))))
@@ -62,7 +62,7 @@ pub fn record_uuid(record: HeldRecord) -> String {
 /// The text when all that was asked for is done, for a data object to be made of it.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_view(record: HeldRecord) -> String {
+pub fn record_snapshot(record: HeldRecord) -> String {
     record.borrow_mut().give()
 }
 
@@ -154,7 +154,7 @@ pub fn record_absorb(record: HeldRecord, fresh: HeldRecord) -> Option<bool> {
     }
     let (mut record, fresh) = (record.borrow_mut(), fresh.borrow());
     (record.uuid == fresh.uuid && record.state == State::Stored)
-        // What is owed is not stored yet.
+        // What is pending is not stored yet.
         .then(|| !fresh.ahead && record.absorb(fresh.stored()))
 }
 
@@ -171,5 +171,5 @@ pub fn record_is_behind(record: HeldRecord) -> bool {
 pub fn record_merge(record: HeldRecord, text: Option<String>) -> Result<Option<String>> {
     let mut record = record.borrow_mut();
     let merged = record.merge(text.as_deref());
-    merged.map_err(|why| thrown(Error::corrupt(&record.home, why)))
+    merged.map_err(|why| thrown(Error::corrupt(&record.primary, why)))
 }

@@ -1,15 +1,16 @@
-//! A [`Task`] becomes an operation of the store, for the record as it is when its turn comes.
+//! A [`Action`] becomes an operation of the store, for the record as it is when its turn comes.
 
 use std::rc::Rc;
 
-use super::task::{Extent, Job, Task, Value};
+use super::operation::{Action, Operation, SaveMode, Value};
 use crate::error::{Error, Kind, Result};
-use crate::fields;
-use crate::record::{Record, State, Written};
 use crate::rules::RETRY_SECONDS;
-use crate::store::{Destroy, Op, RemoveKey};
+use crate::session::fields;
+use crate::session::{Destroy, RemoveKey};
+use crate::session::{Record, State, Written};
+use crate::store::Op;
 
-/// What a job comes to.
+/// What a operation comes to.
 pub enum Prepared {
     /// There is nothing to ask the store for.
     Done(Value),
@@ -17,11 +18,11 @@ pub enum Prepared {
     Send(Op, Option<Box<Written>>),
 }
 
-/// What a job means for its record as it is now; `default_ttl` in ms, `number` is that of the operation.
-pub fn prepare(job: &Job, default_ttl: Option<u64>, number: u64) -> Result<Prepared> {
-    let Some(shared) = &job.record else {
-        return Ok(match &job.task {
-            Task::Load { name, .. } => Prepared::Send(
+/// What a operation means for its record as it is now; `default_ttl` in ms, `sequence` is that of the operation.
+pub fn prepare(operation: &Operation, default_ttl: Option<u64>, sequence: u64) -> Result<Prepared> {
+    let Some(shared) = &operation.record else {
+        return Ok(match &operation.action {
+            Action::Load { name, .. } => Prepared::Send(
                 Op::Load {
                     name: Rc::clone(name),
                 },
@@ -31,22 +32,22 @@ pub fn prepare(job: &Job, default_ttl: Option<u64>, number: u64) -> Result<Prepa
         });
     };
     let mut record = shared.borrow_mut();
-    match &job.task {
-        Task::Load { name, .. } => Ok(Prepared::Send(
+    match &operation.action {
+        Action::Load { name, .. } => Ok(Prepared::Send(
             Op::Load {
                 name: Rc::clone(name),
             },
             None,
         )),
-        Task::Save {
+        Action::Save {
             base,
             text,
-            extent,
+            mode,
             ttl,
             if_unchanged,
         } => {
             let ttl = ttl.or(default_ttl);
-            let mut save = prepare_save(&mut record, (base, text), *extent, ttl, number);
+            let mut save = prepare_save(&mut record, (base, text), *mode, ttl, sequence);
             if let Ok(Prepared::Send(Op::Update(update), _)) = &mut save
                 && *if_unchanged
             {
@@ -54,28 +55,34 @@ pub fn prepare(job: &Job, default_ttl: Option<u64>, number: u64) -> Result<Prepa
             }
             save
         }
-        Task::Swap {
+        Action::CompareAndSet {
             base,
             text,
             ttl,
-            insists,
-        } => prepare_swap(&record, (base, text), ttl.or(default_ttl), *insists, number),
-        Task::RemoveKey { name, data, ttl } => Ok(prepare_removal(
+            reserve,
+        } => prepare_compare_and_set(
+            &record,
+            (base, text),
+            ttl.or(default_ttl),
+            *reserve,
+            sequence,
+        ),
+        Action::RemoveKey { name, data, ttl } => Ok(prepare_removal(
             &mut record,
             name,
             data,
             ttl.or(default_ttl),
-            number,
+            sequence,
         )),
-        Task::Destroy if record.may_be_stored() => {
+        Action::Destroy if record.may_be_stored() => {
             let destroy = Destroy {
                 uuid: Rc::clone(&record.uuid),
-                home: Rc::clone(&record.home),
+                primary: Rc::clone(&record.primary),
                 known: record.keys.iter().map(|key| Rc::clone(&key.name)).collect(),
             };
             Ok(Prepared::Send(Op::Destroy(destroy), None))
         }
-        Task::Destroy => {
+        Action::Destroy => {
             record.state = State::Removed;
             Ok(Prepared::Done(Value::Nothing))
         }
@@ -90,24 +97,24 @@ pub fn unwritable(record: &Record) -> Option<Error> {
             Kind::Unavailable,
             "this session could not be loaded, so what was put into it can't be saved; see the earlier error",
         )),
-        State::New | State::Doubtful | State::Stored => None,
+        State::New | State::Uncertain | State::Stored => None,
     }
 }
 
 fn prepare_save(
     record: &mut Record,
     (base, text): (&Rc<str>, &Rc<str>),
-    extent: Extent,
+    mode: SaveMode,
     ttl: Option<u64>,
-    number: u64,
+    sequence: u64,
 ) -> Result<Prepared> {
     let dirty = base != text || record.is_dirty(None);
-    let ttl = match extent {
-        Extent::ForRetry => {
+    let ttl = match mode {
+        SaveMode::ForRetry => {
             let short = u64::from(RETRY_SECONDS) * 1000;
             Some(ttl.map_or(short, |ttl| ttl.min(short)))
         }
-        Extent::Changes | Extent::Always => ttl,
+        SaveMode::Changes | SaveMode::Always => ttl,
     };
     let written = |keys| {
         Box::new(Written {
@@ -117,7 +124,7 @@ fn prepare_save(
             ttl,
         })
     };
-    let always = extent == Extent::Always;
+    let always = mode == SaveMode::Always;
     let untouched = !always && base == text;
     let empty = **text == *fields::EMPTY && record.keys.iter().all(|key| key.resource.is_none());
     if let Some(error) = unwritable(record) {
@@ -128,35 +135,35 @@ fn prepare_save(
         };
     }
     match record.state {
-        State::New | State::Doubtful if empty && !always => Ok(Prepared::Done(Value::Nothing)),
-        State::New | State::Doubtful if record.keys.is_empty() => Err(Error::new(
+        State::New | State::Uncertain if empty && !always => Ok(Prepared::Done(Value::Nothing)),
+        State::New | State::Uncertain if record.keys.is_empty() => Err(Error::new(
             Kind::Argument,
             "a session without keys can't be found again: add one with set(id)",
         )),
-        State::New | State::Doubtful => {
-            let create = record.create(text, ttl, number);
+        State::New | State::Uncertain => {
+            let create = record.create(text, ttl, sequence);
             let written = written(create.keys.clone());
             Ok(Prepared::Send(Op::Create(create), Some(written)))
         }
         _ if !dirty && !always => Ok(Prepared::Done(Value::Nothing)),
         _ => {
-            let update = record.update(base, text, ttl, number);
+            let update = record.update(base, text, ttl, sequence);
             let written = written(update.added.clone());
             Ok(Prepared::Send(Op::Update(update), Some(written)))
         }
     }
 }
 
-fn prepare_swap(
+fn prepare_compare_and_set(
     record: &Record,
     (base, text): (&Rc<str>, &Rc<str>),
     ttl: Option<u64>,
-    insists: bool,
-    number: u64,
+    reserve: bool,
+    sequence: u64,
 ) -> Result<Prepared> {
     match record.state {
         State::Removed => return Err(Error::gone(&record.uuid)),
-        State::New | State::Doubtful | State::Unknown => {
+        State::New | State::Uncertain | State::Unknown => {
             return Err(Error::new(
                 Kind::Unavailable,
                 "this session is not in the store: see the earlier error",
@@ -168,8 +175,8 @@ fn prepare_swap(
         }
         State::Stored => {}
     }
-    let mut update = record.update(base, text, ttl, number);
-    update.basis = Some(Box::new(record.basis(insists)));
+    let mut update = record.update(base, text, ttl, sequence);
+    update.basis = Some(Box::new(record.basis(reserve)));
     let written = Box::new(Written {
         base: Rc::clone(base),
         text: Rc::clone(text),
@@ -184,7 +191,7 @@ fn prepare_removal(
     name: &Rc<str>,
     (base, text): &(Rc<str>, Rc<str>),
     ttl: Option<u64>,
-    number: u64,
+    sequence: u64,
 ) -> Prepared {
     let stored = record.may_be_stored();
     match record.state {
@@ -196,15 +203,15 @@ fn prepare_removal(
             }
             return Prepared::Done(Value::Count(record.keys.len() as u64));
         }
-        State::Doubtful | State::Stored | State::Unknown => {}
+        State::Uncertain | State::Stored | State::Unknown => {}
     }
     let changed = stored && base != text;
     let remove = RemoveKey {
-        of: stored.then(|| (Rc::clone(&record.uuid), Rc::clone(&record.home))),
+        of: stored.then(|| (Rc::clone(&record.uuid), Rc::clone(&record.primary))),
         name: Rc::clone(name),
         data: changed.then(|| (Rc::clone(base), Rc::clone(text))),
         ttl,
-        number: if stored { number } else { 0 },
+        sequence: if stored { sequence } else { 0 },
     };
     let written = changed.then(|| {
         Box::new(Written {

@@ -220,10 +220,11 @@ fn what_stands_in_for_a_session_that_is_not_there() {
     let begins = plan("INVITE", NETWORK | Facts::AUTHORIZED, 0);
     let inside = plan("INFO", DIALOG, 0);
     let outside = plan("REGISTER", NETWORK, 0);
-    let found = [begins, inside, outside].map(|plan| (stand_in(plan, false), stand_in(plan, true)));
-    assert_eq!(found[0], (StandIn::New, StandIn::Adopting));
-    assert_eq!(found[1], (StandIn::Ended, StandIn::Unknown));
-    assert_eq!(found[2], (StandIn::Adopting, StandIn::Unknown));
+    let found =
+        [begins, inside, outside].map(|plan| (placeholder(plan, false), placeholder(plan, true)));
+    assert_eq!(found[0], (Placeholder::New, Placeholder::Adopting));
+    assert_eq!(found[1], (Placeholder::Ended, Placeholder::Unknown));
+    assert_eq!(found[2], (Placeholder::Adopting, Placeholder::Unknown));
 }
 
 #[test]

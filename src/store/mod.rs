@@ -8,17 +8,17 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::fields;
+use crate::session::{Create, Destroy, RemoveKey, Saved, Stored, Update};
 
-pub mod foreign;
+pub mod javascript;
 pub mod memory;
 pub mod options;
 pub mod redis;
 
-/// Something to do. A session operation names the session by uuid and home, so that it can't hit another one.
+/// Something to do. A session operation names the session by uuid and primary, so that it can't hit another one.
 ///
-/// What writes has a number, rising with each write of this process: a store that other processes write to as well does
-/// it once, however often it is asked for by that number. 0 is none.
+/// What writes has a sequence, rising with each write of this process: a store that other processes write to as well does
+/// it once, however often it is asked for by that sequence. 0 is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
     /// Find the session that has the key `name`.
@@ -62,7 +62,7 @@ pub enum Op {
     },
     /// The texts of everything there is, as `Get` gives them.
     All,
-    /// The names of everything there is; a session is counted once, under its home.
+    /// The names of everything there is; a session is counted once, under its primary.
     Ids,
     /// How many there are.
     Length,
@@ -102,150 +102,6 @@ impl Op {
             _ => 0,
         }
     }
-}
-
-/// A session to be stored for the first time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Create {
-    /// Who it is.
-    pub uuid: Rc<str>,
-    /// The name to store it under.
-    pub home: Rc<str>,
-    /// Its data.
-    pub text: Rc<str>,
-    /// Its keys, each with the JSON text of its resource.
-    pub keys: Vec<(Rc<str>, Option<String>)>,
-    /// Whether a session that has the home's key already takes the data over. Otherwise it loses that key: a new
-    /// dialog has begun under the same Call-ID.
-    pub adopt: bool,
-    /// Its time to live, ms.
-    pub ttl: Option<u64>,
-    /// Its number.
-    pub number: u64,
-    /// Whether `home` is not that of its first key, because another session lives there.
-    pub aside: bool,
-}
-
-/// A difference to be stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Update {
-    /// Who it is.
-    pub uuid: Rc<str>,
-    /// Where it is stored.
-    pub home: Rc<str>,
-    /// Its data as it was before the changes.
-    pub base: Rc<str>,
-    /// Its data now.
-    pub text: Rc<str>,
-    /// The keys it had.
-    pub known: Vec<Rc<str>>,
-    /// The keys that are new, or have another resource.
-    pub added: Vec<(Rc<str>, Option<String>)>,
-    /// Its time to live, ms, from now on.
-    pub ttl: Option<u64>,
-    /// What the store must have for the write to be done; otherwise it answers [`Reply::Conflict`].
-    pub basis: Option<Box<Basis>>,
-    /// Its number.
-    pub number: u64,
-    /// Whether it may have been done before, for a store that does not count.
-    pub again: bool,
-}
-
-/// What is stored, as this process knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Basis {
-    /// The version; 0 where the store does not count.
-    pub version: u64,
-    /// The data.
-    pub text: Rc<str>,
-    /// Whether the writer has lost so often that it is to have the next turn.
-    pub insists: bool,
-}
-
-/// A key to be taken away.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoveKey {
-    /// Whose, and where that session is stored; absent when it could not be loaded: then whoever has the key.
-    pub of: Option<(Rc<str>, Rc<str>)>,
-    /// The key's name.
-    pub name: Rc<str>,
-    /// Data as last stored and as it is now, to be saved if the session stays.
-    pub data: Option<(Rc<str>, Rc<str>)>,
-    /// The time to live of what stays, ms.
-    pub ttl: Option<u64>,
-    /// Its number; none where it is not known whose key it is.
-    pub number: u64,
-}
-
-/// A session to be removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destroy {
-    /// Who it is.
-    pub uuid: Rc<str>,
-    /// Where it is stored.
-    pub home: Rc<str>,
-    /// The keys it is known to have.
-    pub known: Vec<Rc<str>>,
-}
-
-/// A session as a store has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// Who it is.
-    pub uuid: String,
-    /// The name it is stored under.
-    pub home: Rc<str>,
-    /// Its keys, each with the JSON text of its resource.
-    pub keys: Vec<(Rc<str>, Option<String>)>,
-    /// Its data: the text of a JSON object.
-    pub text: String,
-    /// How often it was written; 0 where the store does not count.
-    pub version: u64,
-    /// Whether more than half of its time to live has passed, so that it should be written again.
-    pub ageing: bool,
-    /// ms until then; nothing where it is not known, or never.
-    pub ages_in: Option<u64>,
-}
-
-/// What a store says of a session it has written.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Saved {
-    /// The version written; 0 where the store does not count.
-    pub version: u64,
-    /// Where the session was stored, if not where it should have been.
-    pub home: Option<Rc<str>>,
-    /// Who took the data over, if not the session itself ([`Create::adopt`]).
-    pub uuid: Option<String>,
-}
-
-impl Stored {
-    /// The text that `get` gives for a session: `{"keys":{"mks:<id>":resource,...},"session":{...}}`.
-    #[must_use]
-    pub fn envelope(&self) -> String {
-        let keys: Vec<String> = self
-            .keys
-            .iter()
-            .map(|(name, resource)| {
-                format!("{}:{}", quoted(name), resource.as_deref().unwrap_or("null"))
-            })
-            .collect();
-        format!(
-            "{{\"keys\":{{{}}},\"session\":{}}}",
-            keys.join(","),
-            self.text
-        )
-    }
-}
-
-/// `text` as a JSON string.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    // Few texts have something to escape.
-    if fields::is_verbatim(text) {
-        return ["\"", text, "\""].concat();
-    }
-    // A string can always be written.
-    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// Takes what is there, and leaves room for as much again.
@@ -332,26 +188,5 @@ pub trait Backend {
     /// What it has to say of itself, by name.
     fn stats(&self) -> Map<String, Value> {
         Map::new()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn a_text_as_a_json_string() {
-        for text in [
-            "",
-            "plain",
-            "caf\u{e9} \u{1f600}",
-            "a\"b",
-            "a\\b",
-            "a\nb",
-            "\u{1f}",
-            "\u{7f}\u{2028}",
-        ] {
-            assert_eq!(quoted(text), serde_json::Value::from(text).to_string());
-        }
     }
 }

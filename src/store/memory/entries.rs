@@ -45,7 +45,7 @@ pub struct Entry {
 
 impl Entry {
     /// Whether more than half of its time has passed.
-    pub fn is_half_over(&self, now: u64) -> bool {
+    pub fn is_renewal_due(&self, now: u64) -> bool {
         self.expires != NEVER && now - self.written > self.expires - now
     }
 }

@@ -11,9 +11,9 @@ pub struct Key {
     pub resource: Option<Box<str>>,
 }
 
-/// See the module. What is asked of them comes with the name of their session's home.
+/// See the module. What is asked of them comes with the name of their session's primary.
 pub enum Keys {
-    /// The home, with no resource.
+    /// The primary, with no resource.
     Home,
     /// Anything else.
     Listed(Box<[Key]>),
@@ -21,17 +21,20 @@ pub enum Keys {
 
 impl Keys {
     /// These keys.
-    pub fn new(home: &str, keys: Vec<Key>) -> Self {
+    pub fn new(primary: &str, keys: Vec<Key>) -> Self {
         match keys.as_slice() {
-            [key] if *key.name == *home && key.resource.is_none() => Self::Home,
+            [key] if *key.name == *primary && key.resource.is_none() => Self::Home,
             _ => Self::Listed(keys.into()),
         }
     }
 
     /// The names, with their resources.
-    pub fn iter<'a>(&'a self, home: &'a str) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
+    pub fn iter<'a>(
+        &'a self,
+        primary: &'a str,
+    ) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
         let (own, listed) = match self {
-            Self::Home => (Some((home, None)), [].as_slice()),
+            Self::Home => (Some((primary, None)), [].as_slice()),
             Self::Listed(keys) => (None, &**keys),
         };
         let listed = listed
@@ -41,8 +44,8 @@ impl Keys {
     }
 
     /// Whether `name` is one of them.
-    pub fn has(&self, home: &str, name: &str) -> bool {
-        self.iter(home).any(|(key, _)| key == name)
+    pub fn has(&self, primary: &str, name: &str) -> bool {
+        self.iter(primary).any(|(key, _)| key == name)
     }
 
     /// How many there are.
@@ -54,10 +57,10 @@ impl Keys {
     }
 
     /// Adds a key at the end, in place of the one of that name.
-    pub fn put(&mut self, home: &Rc<str>, key: Key) {
+    pub fn put(&mut self, primary: &Rc<str>, key: Key) {
         let known = match std::mem::replace(self, Self::Home) {
             Self::Home => vec![Key {
-                name: Rc::clone(home),
+                name: Rc::clone(primary),
                 resource: None,
             }],
             Self::Listed(keys) => keys.into_vec(),
@@ -65,18 +68,18 @@ impl Keys {
         let mut keys = Vec::with_capacity(known.len() + 1);
         keys.extend(known.into_iter().filter(|known| known.name != key.name));
         keys.push(key);
-        *self = Self::new(home, keys);
+        *self = Self::new(primary, keys);
     }
 
     /// Takes a key away.
-    pub fn remove(&mut self, home: &str, name: &str) {
+    pub fn remove(&mut self, primary: &str, name: &str) {
         match std::mem::replace(self, Self::Home) {
-            Self::Home if home != name => {}
+            Self::Home if primary != name => {}
             Self::Home => *self = Self::Listed(Box::default()),
             Self::Listed(keys) => {
                 let mut keys = keys.into_vec();
                 keys.retain(|key| *key.name != *name);
-                *self = Self::new(home, keys);
+                *self = Self::new(primary, keys);
             }
         }
     }

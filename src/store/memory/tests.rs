@@ -2,19 +2,19 @@ use super::entries::Entry;
 use super::*;
 
 fn uuid() -> Rc<str> {
-    crate::record::Record::new().uuid
+    crate::session::Record::new().uuid
 }
 
 fn create(uuid: &Rc<str>, keys: &[&str], text: &str, ttl: Option<u64>) -> Op {
     Op::Create(Create {
         uuid: Rc::clone(uuid),
-        home: keys[0].into(),
+        primary: keys[0].into(),
         text: text.into(),
         keys: keys.iter().map(|key| ((*key).into(), None)).collect(),
-        adopt: false,
+        join_existing: false,
         ttl,
-        number: 1,
-        aside: false,
+        sequence: 1,
+        displaced: false,
     })
 }
 
@@ -26,13 +26,13 @@ fn load(store: &mut MemoryStore, name: &str) -> Option<Stored> {
 }
 
 fn remove(store: &mut MemoryStore, of: Option<(&Rc<str>, &str)>, name: &str) -> u64 {
-    let of = of.map(|(uuid, home)| (Rc::clone(uuid), home.into()));
+    let of = of.map(|(uuid, primary)| (Rc::clone(uuid), primary.into()));
     match store.perform(Op::RemoveKey(RemoveKey {
         of,
         name: name.into(),
         data: None,
         ttl: None,
-        number: 0,
+        sequence: 0,
     })) {
         Ok(Reply::Removed { left, .. }) => left,
         other => panic!("{other:?}"),
@@ -72,14 +72,14 @@ fn what_is_kept_with_a_key_stays_with_it() {
     let mut put = |name: &str, resource: Option<&str>| {
         let update = Update {
             uuid: Rc::clone(&id),
-            home: "mks:a".into(),
+            primary: "mks:a".into(),
             base: "{}".into(),
             text: "{}".into(),
             known: Vec::new(),
             added: vec![(name.into(), resource.map(str::to_owned))],
             ttl: None,
             basis: None,
-            number: 0,
+            sequence: 0,
             again: false,
         };
         store.perform(Op::Update(update)).expect("stored");
@@ -123,14 +123,14 @@ fn a_removed_session_is_not_brought_back() {
     assert_eq!(remove(&mut store, Some((&id, "mks:a")), "mks:a"), 0);
     let update = Update {
         uuid: Rc::clone(&id),
-        home: "mks:a".into(),
+        primary: "mks:a".into(),
         base: "{}".into(),
         text: r#"{"x":1}"#.into(),
         known: vec!["mks:a".into()],
         added: vec![("mks:b".into(), None)],
         ttl: None,
         basis: None,
-        number: 2,
+        sequence: 2,
         again: false,
     };
     let error = store.perform(Op::Update(update)).expect_err("gone");
@@ -153,8 +153,8 @@ fn a_new_dialog_takes_its_call_id_over_and_leaves_the_other_leg_alone() {
     );
     assert_eq!((a.uuid.as_str(), a.text.as_str()), (&*new, r#"{"new":1}"#));
     assert_eq!((b.uuid.as_str(), b.text.as_str()), (&*old, r#"{"old":1}"#));
-    assert_eq!(remove(&mut store, Some((&new, &a.home)), "mks:a"), 0);
-    assert_eq!(remove(&mut store, Some((&old, &b.home)), "mks:b"), 0);
+    assert_eq!(remove(&mut store, Some((&new, &a.primary)), "mks:a"), 0);
+    assert_eq!(remove(&mut store, Some((&old, &b.primary)), "mks:b"), 0);
     assert!(is_empty(&store));
 }
 
@@ -168,7 +168,7 @@ fn a_session_outside_dialogs_adopts_what_is_there() {
         unreachable!()
     };
     let Ok(Reply::Saved(saved)) = store.perform(Op::Create(Create {
-        adopt: true,
+        join_existing: true,
         ..second
     })) else {
         panic!("not saved")

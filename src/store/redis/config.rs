@@ -105,12 +105,12 @@ fn address(options: &mut Options) -> Result<ConnectionInfo> {
     let (pass, password) = (options.text("pass")?, options.text("password")?);
     let db = options.whole("db", 0, i64::MAX as u64)?;
 
-    let places = [
+    let redis_keys = [
         url.is_some(),
         host.is_some() || port.is_some(),
         socket.is_some(),
     ];
-    if places.iter().filter(|given| **given).count() > 1 {
+    if redis_keys.iter().filter(|given| **given).count() > 1 {
         return Err(options.error("give either `url`, or `host` and `port`, or `socket`"));
     }
     if pass.is_some() && password.is_some() {

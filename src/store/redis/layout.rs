@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use redis::Value;
 
 use crate::error::{Error, Result};
-use crate::fields::{self, Field};
-use crate::store::Stored;
+use crate::session::Stored;
+use crate::session::fields::{self, Field};
 
 /// What is stored under the name of a key.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Found {
     Nothing,
     /// The key's session.
     Session(Box<Stored>),
-    /// The place in Redis where the key's session lives.
+    /// The redis_key in Redis where the key's session lives.
     Elsewhere(String),
 }
 
@@ -32,20 +32,20 @@ pub fn ttl_field(ttl: u64) -> String {
 }
 
 /// ms until half of the time to live has passed, below 0 when it has; nothing if it never ends.
-fn ages_in(field: &str) -> Option<i64> {
+fn renewal_due_in(field: &str) -> Option<i64> {
     let (ttl, at) = field.split_once('@')?;
     let (ttl, at) = (ttl.parse::<i64>().ok()?, at.parse::<i64>().ok()?);
     let now = i64::try_from(now()).unwrap_or(i64::MAX);
     (ttl > 0).then(|| at.saturating_add(ttl / 2).saturating_sub(now))
 }
 
-/// Reads the reply to an `HGETALL` of the place of the key `name`. `home` is where a pointer led from there.
+/// Reads the reply to an `HGETALL` of the redis_key of the key `name`. `primary` is where a pointer led from there.
 ///
 /// # Errors
 /// When it is neither nothing, nor a pointer, nor a session.
-pub fn read(name: &str, home: Option<&str>, reply: Value) -> Result<Found> {
-    let (pointer, session) = parse(home.unwrap_or(name), reply)?;
-    if let (Some(pointer), None) = (pointer, home) {
+pub fn read(name: &str, primary: Option<&str>, reply: Value) -> Result<Found> {
+    let (pointer, session) = parse(primary.unwrap_or(name), reply)?;
+    if let (Some(pointer), None) = (pointer, primary) {
         return Ok(Found::Elsewhere(pointer));
     }
     let has_key = |session: &Stored| session.keys.iter().any(|(key, _)| **key == *name);
@@ -54,29 +54,29 @@ pub fn read(name: &str, home: Option<&str>, reply: Value) -> Result<Found> {
         .map_or(Found::Nothing, |session| Found::Session(Box::new(session))))
 }
 
-/// Reads the reply to an `HGETALL` of `home`: the session that lives there.
+/// Reads the reply to an `HGETALL` of `primary`: the session that lives there.
 ///
 /// # Errors
 /// When it is neither nothing, nor a pointer, nor a session.
-pub fn resident(home: &str, reply: Value) -> Result<Option<Stored>> {
-    parse(home, reply).map(|(_, session)| session)
+pub fn resident(primary: &str, reply: Value) -> Result<Option<Stored>> {
+    parse(primary, reply).map(|(_, session)| session)
 }
 
-/// Where the key of a place leads, if not there; and the session that lives there.
-fn parse(place: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> {
+/// Where the key of a redis_key leads, if not there; and the session that lives there.
+fn parse(redis_key: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> {
     let mut session = Stored {
         uuid: String::new(),
-        home: place.into(),
+        primary: redis_key.into(),
         keys: Vec::new(),
         text: String::new(),
         version: 0,
-        ageing: false,
-        ages_in: None,
+        renewal_due: false,
+        renewal_due_in: None,
     };
     let mut properties = Vec::with_capacity(16);
     let mut pointer = None;
     let mut is_ours = false;
-    let pairs = pairs(reply, place)?;
+    let pairs = pairs(reply, redis_key)?;
     let is_empty = pairs.is_empty();
     for (field, value) in pairs {
         match field.as_bytes().first() {
@@ -89,12 +89,15 @@ fn parse(place: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> 
                 "gone" => is_ours = true,
                 "uuid" => session.uuid = value,
                 "version" => {
-                    session.version = value.parse().map_err(|why| Error::corrupt(place, why))?;
+                    session.version = value
+                        .parse()
+                        .map_err(|why| Error::corrupt(redis_key, why))?;
                 }
                 "ttl" => {
-                    let ages_in = ages_in(&value);
-                    session.ageing = ages_in.is_some_and(|left| left < 0);
-                    session.ages_in = ages_in.and_then(|left| u64::try_from(left).ok());
+                    let renewal_due_in = renewal_due_in(&value);
+                    session.renewal_due = renewal_due_in.is_some_and(|left| left < 0);
+                    session.renewal_due_in =
+                        renewal_due_in.and_then(|left| u64::try_from(left).ok());
                 }
                 _ => {}
             },
@@ -104,7 +107,7 @@ fn parse(place: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> 
         return if is_empty || is_ours || pointer.is_some() {
             Ok((pointer, None))
         } else {
-            Err(Error::corrupt(place, "the hash has no field `uuid`"))
+            Err(Error::corrupt(redis_key, "the hash has no field `uuid`"))
         };
     }
     let mut fields: Vec<Field<'_>> = properties
@@ -114,18 +117,18 @@ fn parse(place: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> 
     fields::order(&mut fields);
     session.text = fields::join(fields.iter().copied());
     // What a person wrote by hand may be anything; one look at the whole finds it.
-    let parts = fields::split(&session.text).map_err(|why| Error::corrupt(place, why))?;
+    let parts = fields::split(&session.text).map_err(|why| Error::corrupt(redis_key, why))?;
     if parts.len() != fields.len() {
         return Err(Error::corrupt(
-            place,
+            redis_key,
             "a field is not the JSON text of one value",
         ));
     }
     Ok((pointer, Some(session)))
 }
 
-fn pairs(reply: Value, place: &str) -> Result<Vec<(String, String)>> {
-    let strange = || Error::corrupt(place, "it is not a hash of text");
+fn pairs(reply: Value, redis_key: &str) -> Result<Vec<(String, String)>> {
+    let strange = || Error::corrupt(redis_key, "it is not a hash of text");
     let text = |value: Value| match value {
         Value::BulkString(bytes) => String::from_utf8(bytes).map_err(|_| strange()),
         Value::SimpleString(text) => Ok(text),
@@ -212,10 +215,13 @@ mod tests {
 
     #[test]
     fn a_session_ages_when_half_of_its_time_has_passed() {
-        assert!(ages_in(&ttl_field(60_000)).is_some_and(|left| (29_000..=30_000).contains(&left)));
-        assert!(ages_in(&format!("60000@{}", now() - 31_000)).is_some_and(|left| left < 0));
+        assert!(
+            renewal_due_in(&ttl_field(60_000))
+                .is_some_and(|left| (29_000..=30_000).contains(&left))
+        );
+        assert!(renewal_due_in(&format!("60000@{}", now() - 31_000)).is_some_and(|left| left < 0));
         for never in ["0@1", "", "x@y", "1@99999999999999999999"] {
-            assert_eq!(ages_in(never), None, "{never}");
+            assert_eq!(renewal_due_in(never), None, "{never}");
         }
     }
 }

@@ -2,32 +2,32 @@
 //! threads.
 //!
 //! - `config` reads the options;
-//! - `link` makes a connection, again when it is lost, on a thread of its own; `wire` is a connection that is made; `pool`
+//! - `connector` makes a connection, again when it is lost, on a thread of its own; `connection` is a connection that is made; `pool`
 //!   has both;
-//! - `tasks` has the operations that are under way;
-//! - `perform` is each operation as commands, `save` the saves, `layout` what the stored hashes mean; the scripts are
+//! - `executor` has the operations that are under way;
+//! - `execute` is each operation as commands, `save` the saves, `layout` what the stored hashes mean; the scripts are
 //!   beside them.
 
+mod client;
+mod commands;
 mod config;
+mod connection;
+mod connector;
+mod executor;
 mod layout;
-mod link;
-mod perform;
-mod pool;
 mod save;
 mod scan;
-mod tasks;
-mod wire;
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Map, Value, json};
 
+use client::{Pool, Watcher};
+use commands::execute;
 pub use config::{Config, DEFAULT_TTL};
-use perform::perform;
-use pool::{Pool, Watcher};
-use tasks::Tasks;
-pub use wire::{Ready, Socket, Watch};
+pub use connection::{Ready, Socket, Watch};
+use executor::Executor;
 
 use super::{Answers, Backend, Failed, Op, Reply, taken};
 use crate::error::Result;
@@ -37,7 +37,7 @@ type Answered = (u32, std::result::Result<Reply, Failed>);
 /// See the module.
 pub struct RedisStore {
     pool: Pool,
-    tasks: Tasks<Answered>,
+    executor: Executor<Answered>,
     /// What was done while something was handed over.
     done: Vec<Answered>,
     wake: Box<dyn Fn()>,
@@ -56,7 +56,7 @@ impl RedisStore {
     ) -> Result<Self> {
         let pool = Pool::new(config, wake.clone(), watcher)?;
         Ok(Self {
-            tasks: Tasks::new(Rc::clone(&pool.links.turn)),
+            executor: Executor::new(Rc::clone(&pool.client.turn)),
             pool,
             done: Vec::new(),
             wake: Box::new(wake),
@@ -71,9 +71,9 @@ impl Backend for RedisStore {
             self.pool.close();
             return Some(Ok(Reply::Done));
         }
-        let links = Rc::clone(&self.pool.links);
-        self.tasks.start(Box::pin(async move {
-            let reply = perform(&links, &mut op).await;
+        let client = Rc::clone(&self.pool.client);
+        self.executor.start(Box::pin(async move {
+            let reply = execute(&client, &mut op).await;
             let failed = |error| Failed {
                 error,
                 op: Box::new(op),
@@ -84,7 +84,7 @@ impl Backend for RedisStore {
     }
 
     fn flush(&mut self) {
-        self.tasks.run(&mut self.done);
+        self.executor.run(&mut self.done);
         let has_lost = self.pool.send();
         if has_lost || !self.done.is_empty() {
             (self.wake)();
@@ -93,7 +93,7 @@ impl Backend for RedisStore {
 
     fn take(&mut self) -> Answers {
         self.pool.receive();
-        self.tasks.run(&mut self.done);
+        self.executor.run(&mut self.done);
         Answers {
             replies: taken(&mut self.done),
             events: self.pool.events(),
@@ -101,11 +101,11 @@ impl Backend for RedisStore {
     }
 
     fn stats(&self) -> Map<String, Value> {
-        let links = &self.pool.links;
-        let counts = &links.counts;
+        let client = &self.pool.client;
+        let counts = &client.counts;
         let connections = json!({
-            "up": links.up(),
-            "of": links.all.len(),
+            "up": client.up(),
+            "of": client.all.len(),
             "made": counts.connects.load(Relaxed),
         });
         let batches = json!({

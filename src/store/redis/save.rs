@@ -1,4 +1,4 @@
-//! Saves: one script each. The number of a save lets it be asked for again where its connection was lost, and be done
+//! Saves: one script each. The sequence of a save lets it be asked for again where its connection was lost, and be done
 //! once.
 
 use std::rc::Rc;
@@ -6,12 +6,13 @@ use std::rc::Rc;
 use redis::{Cmd, RedisWrite, Value};
 use smallvec::SmallVec;
 
+use super::client::Client;
+use super::commands::{SAVE, joined};
 use super::layout;
-use super::perform::{SAVE, joined};
-use super::pool::Links;
 use crate::error::{Error, Kind, Result};
-use crate::fields::{self, Changes};
-use crate::store::{Create, Reply, Saved, Update};
+use crate::session::fields::{self, Changes};
+use crate::session::{Create, Saved, Update};
+use crate::store::Reply;
 
 /// What a save sends: fields to be set, then fields to be deleted, as `write()` of the scripts takes them.
 pub struct Fields<'a> {
@@ -19,7 +20,7 @@ pub struct Fields<'a> {
     pub changes: Changes<'a>,
     /// The keys, which go first.
     pub keys: &'a [(Rc<str>, Option<String>)],
-    /// The writer, and the number of the save.
+    /// The writer, and the sequence of the save.
     pub stamp: Option<(&'a str, u64)>,
     /// The time to live, ms.
     pub ttl: Option<u64>,
@@ -35,9 +36,9 @@ impl Fields<'_> {
             joined(command, "@", name);
             command.write_arg(resource.as_deref().unwrap_or_default().as_bytes());
         }
-        if let Some((writer, number)) = self.stamp {
+        if let Some((writer, sequence)) = self.stamp {
             command.write_arg(writer.as_bytes());
-            command.arg(number);
+            command.arg(sequence);
         }
         command.write_arg(b"ttl");
         command.arg(layout::ttl_field(self.ttl.unwrap_or(0)));
@@ -54,9 +55,9 @@ impl Fields<'_> {
 /// What `save.lua` is called with.
 struct Save<'a> {
     uuid: &'a str,
-    home: &'a str,
+    primary: &'a str,
     mode: &'static str,
-    /// Of a first save who makes it; of an update `''`, or the version, and whether the writer insists.
+    /// Of a first save who makes it; of an update `''`, or the version, and whether the writer reserve.
     by_or_basis: String,
     added: &'a [(Rc<str>, Option<String>)],
     known: &'a [Rc<str>],
@@ -65,9 +66,9 @@ struct Save<'a> {
 }
 
 impl Save<'_> {
-    async fn send(&self, links: &Links) -> Result<Value> {
+    async fn send(&self, client: &Client) -> Result<Value> {
         let others = self.known.iter().filter(|name| {
-            ***name != *self.home && !self.added.iter().any(|(new, _)| new == *name)
+            ***name != *self.primary && !self.added.iter().any(|(new, _)| new == *name)
         });
         let added = self.added.iter().map(|(name, _)| name);
         let keys: SmallVec<[&str; 4]> = added.chain(others).map(|name| &**name).collect();
@@ -79,64 +80,64 @@ impl Save<'_> {
             command.arg(self.added.len());
             self.fields.write(command);
         };
-        links.script(&SAVE, self.home, &keys, &arguments).await
+        client.script(&SAVE, self.primary, &keys, &arguments).await
     }
 }
 
 /// Stores a session for the first time. Where it is to be stored may change, so that it is looked for there if it is asked
 /// for again.
-pub async fn create(links: &Links, create: &mut Create) -> Result<Saved> {
-    if !create.aside {
-        let reply = first(links, create).await?;
+pub async fn create(client: &Client, create: &mut Create) -> Result<Saved> {
+    if !create.displaced {
+        let reply = first(client, create).await?;
         if reply != Value::Int(-1) {
             return saved(&reply, &create.uuid);
         }
-        // Another session lives there that has other keys. Its own place has its uuid in the name.
-        create.home = format!("{}#{}", create.home, create.uuid).into();
-        create.aside = true;
+        // Another session lives there that has other keys. Its own redis_key has its uuid in the name.
+        create.primary = format!("{}#{}", create.primary, create.uuid).into();
+        create.displaced = true;
     }
-    let reply = first(links, create).await?;
+    let reply = first(client, create).await?;
     Ok(Saved {
-        home: Some(Rc::clone(&create.home)),
+        primary: Some(Rc::clone(&create.primary)),
         ..saved(&reply, &create.uuid)?
     })
 }
 
-async fn first(links: &Links, create: &Create) -> Result<Value> {
-    let unreadable = |why| Error::corrupt(&create.home, why);
+async fn first(client: &Client, create: &Create) -> Result<Value> {
+    let unreadable = |why| Error::corrupt(&create.primary, why);
     let changes = Changes {
         set: fields::split(&create.text).map_err(unreadable)?,
         removed: Vec::new(),
     };
-    let adopts = create.adopt && !create.aside;
+    let joins = create.join_existing && !create.displaced;
     let save = Save {
         uuid: &create.uuid,
-        home: &create.home,
-        mode: if adopts { "adopt" } else { "create" },
-        by_or_basis: format!("{} {}", &links.writer[1..], create.number),
+        primary: &create.primary,
+        mode: if joins { "join_existing" } else { "create" },
+        by_or_basis: format!("{} {}", &client.writer[1..], create.sequence),
         added: &create.keys,
         known: &[],
         ttl: create.ttl,
         fields: Fields {
             changes,
             keys: &create.keys,
-            stamp: Some((&links.writer, create.number)),
+            stamp: Some((&client.writer, create.sequence)),
             ttl: create.ttl,
         },
     };
-    save.send(links).await
+    save.send(client).await
 }
 
 /// Stores what has changed.
-pub async fn update(links: &Links, update: &Update) -> Result<Reply> {
-    let unreadable = |why| Error::corrupt(&update.home, why);
+pub async fn update(client: &Client, update: &Update) -> Result<Reply> {
+    let unreadable = |why| Error::corrupt(&update.primary, why);
     let base = fields::split(&update.base).map_err(unreadable)?;
     let now = fields::split(&update.text).map_err(unreadable)?;
     let basis = update.basis.as_ref();
-    let basis = basis.map(|basis| format!("{} {}", basis.version, u8::from(basis.insists)));
+    let basis = basis.map(|basis| format!("{} {}", basis.version, u8::from(basis.reserve)));
     let save = Save {
         uuid: &update.uuid,
-        home: &update.home,
+        primary: &update.primary,
         mode: "update",
         by_or_basis: basis.unwrap_or_default(),
         added: &update.added,
@@ -145,14 +146,14 @@ pub async fn update(links: &Links, update: &Update) -> Result<Reply> {
         fields: Fields {
             changes: fields::diff(&base, &now),
             keys: &update.added,
-            stamp: (update.number > 0).then_some((&links.writer, update.number)),
+            stamp: (update.sequence > 0).then_some((&client.writer, update.sequence)),
             ttl: update.ttl,
         },
     };
-    match save.send(links).await? {
+    match save.send(client).await? {
         Value::Array(parts) if parts.first() == Some(&Value::Int(-2)) => {
             let there = parts.into_iter().nth(1).unwrap_or(Value::Nil);
-            let found = layout::resident(&update.home, there)?;
+            let found = layout::resident(&update.primary, there)?;
             found.map_or_else(
                 || Err(Error::gone(&update.uuid)),
                 |found| Ok(Reply::Conflict(Box::new(found))),
@@ -175,7 +176,7 @@ fn saved(reply: &Value, uuid: &str) -> Result<Saved> {
             [Value::Int(version), Value::BulkString(uuid)] => Ok(Saved {
                 version: version.unsigned_abs(),
                 uuid: Some(String::from_utf8_lossy(uuid).into_owned()),
-                home: None,
+                primary: None,
             }),
             _ => Err(strange(reply)),
         },

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use redis::Value;
 
-use super::perform::{checked, load};
-use super::pool::Links;
-use super::tasks;
+use super::client::Client;
+use super::commands::{checked, load};
+use super::executor;
 use crate::error::{Error, Kind, Result};
-use crate::fields;
+use crate::session::fields;
 
 /// How many keys a `SCAN` looks at.
 const COUNT: usize = 500;
@@ -28,7 +28,7 @@ fn pattern(prefix: &str) -> String {
 
 /// A walk through everything under the prefix.
 struct Walk<'a> {
-    links: &'a Links,
+    client: &'a Client,
     pattern: String,
     seen: HashSet<String>,
     /// None when it is over.
@@ -36,16 +36,16 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(links: &'a Links) -> Self {
+    fn new(client: &'a Client) -> Self {
         Self {
-            links,
-            pattern: pattern(&links.config.prefix),
+            client,
+            pattern: pattern(&client.config.prefix),
             seen: HashSet::new(),
             cursor: Some("0".to_owned()),
         }
     }
 
-    /// The places of the next batch; a place comes once. Nothing when it is over.
+    /// The redis_keys of the next batch; a redis_key comes once. Nothing when it is over.
     async fn next(&mut self) -> Result<Option<Vec<String>>> {
         let Some(cursor) = self.cursor.take() else {
             return Ok(None);
@@ -57,39 +57,39 @@ impl<'a> Walk<'a> {
             .arg(&self.pattern)
             .arg("COUNT")
             .arg(COUNT);
-        let ask = || self.links.of("").request(&command);
-        let Value::Array(reply) = self.links.repeated("", ask).await? else {
+        let ask = || self.client.of("").request(&command);
+        let Value::Array(reply) = self.client.repeated("", ask).await? else {
             return Err(strange());
         };
-        let [Value::BulkString(next), Value::Array(places)] = reply.as_slice() else {
+        let [Value::BulkString(next), Value::Array(redis_keys)] = reply.as_slice() else {
             return Err(strange());
         };
         self.cursor = Some(String::from_utf8_lossy(next).into_owned()).filter(|next| next != "0");
-        let places = places.iter().filter_map(|place| match place {
+        let redis_keys = redis_keys.iter().filter_map(|redis_key| match redis_key {
             Value::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
             _ => None,
         });
-        let fresh = places.filter(|place| self.seen.insert(place.clone()));
+        let fresh = redis_keys.filter(|redis_key| self.seen.insert(redis_key.clone()));
         Ok(Some(fresh.collect()))
     }
 }
 
-/// What a command answers about each of some places, all at once.
+/// What a command answers about each of some redis_keys, all at once.
 async fn each(
-    links: &Links,
-    places: &[String],
+    client: &Client,
+    redis_keys: &[String],
     verb: &str,
     argument: Option<&str>,
 ) -> Vec<Result<Value>> {
-    let mut asked = Vec::with_capacity(places.len());
-    for place in places {
+    let mut asked = Vec::with_capacity(redis_keys.len());
+    for redis_key in redis_keys {
         let mut command = redis::cmd(verb);
-        command.arg(place).arg(argument);
-        asked.push(links.of(place).request(&command));
+        command.arg(redis_key).arg(argument);
+        asked.push(client.of(redis_key).request(&command));
     }
-    let replies = places.iter().zip(tasks::all(asked).await);
+    let replies = redis_keys.iter().zip(executor::all(asked).await);
     replies
-        .map(|(place, reply)| checked(place, reply?))
+        .map(|(redis_key, reply)| checked(redis_key, reply?))
         .collect()
 }
 
@@ -97,16 +97,16 @@ fn strange() -> Error {
     Error::new(Kind::Store, "Redis answered a SCAN with something else")
 }
 
-/// The names of all sessions, each by its home, and of all plain values.
-pub async fn ids(links: &Links) -> Result<Vec<String>> {
+/// The names of all sessions, each by its primary, and of all plain values.
+pub async fn ids(client: &Client) -> Result<Vec<String>> {
     let mut ids = Vec::new();
-    let mut walk = Walk::new(links);
-    while let Some(places) = walk.next().await? {
-        let kinds = each(links, &places, "HEXISTS", Some("uuid")).await;
-        for (place, kind) in places.iter().zip(kinds) {
+    let mut walk = Walk::new(client);
+    while let Some(redis_keys) = walk.next().await? {
+        let kinds = each(client, &redis_keys, "HEXISTS", Some("uuid")).await;
+        for (redis_key, kind) in redis_keys.iter().zip(kinds) {
             // 0 is a pointer, or gone meanwhile; what is no hash is a plain value.
             if kind.as_ref().is_ok_and(|kind| *kind == Value::Int(1)) || is_plain(&kind) {
-                ids.push(links.name(place).to_owned());
+                ids.push(client.name(redis_key).to_owned());
             } else {
                 kind?;
             }
@@ -121,11 +121,11 @@ fn is_plain(kind: &Result<Value>) -> bool {
 }
 
 /// The texts of all sessions and plain values.
-pub async fn all(links: &Links) -> Result<Vec<String>> {
+pub async fn all(client: &Client) -> Result<Vec<String>> {
     let mut texts = Vec::new();
-    let names = ids(links).await?;
+    let names = ids(client).await?;
     for batch in names.chunks(COUNT) {
-        for text in tasks::all(batch.iter().map(|name| text(links, name))).await {
+        for text in executor::all(batch.iter().map(|name| text(client, name))).await {
             texts.extend(text?);
         }
     }
@@ -133,20 +133,20 @@ pub async fn all(links: &Links) -> Result<Vec<String>> {
 }
 
 /// The text of what is stored under `name`.
-async fn text(links: &Links, name: &str) -> Result<Option<String>> {
-    match links.surely("GET", name, &|_| {}).await {
+async fn text(client: &Client, name: &str) -> Result<Option<String>> {
+    match client.surely("GET", name, &|_| {}).await {
         Ok(Value::BulkString(text)) => Ok(String::from_utf8(text)
             .ok()
             .filter(|text| fields::check(text).is_ok())),
         Ok(_) => Ok(None),
-        Err(error) if error.kind == Kind::Corrupt => home(links, name).await,
+        Err(error) if error.kind == Kind::Corrupt => primary(client, name).await,
         Err(error) => Err(error),
     }
 }
 
-/// The session that lives at the home `name`, by any key that it has; what is no session is left out.
-async fn home(links: &Links, name: &str) -> Result<Option<String>> {
-    let fields = match links.surely("HKEYS", name, &|_| {}).await {
+/// The session that lives at the primary `name`, by any key that it has; what is no session is left out.
+async fn primary(client: &Client, name: &str) -> Result<Option<String>> {
+    let fields = match client.surely("HKEYS", name, &|_| {}).await {
         Ok(Value::Array(fields)) => fields,
         Ok(_) => return Ok(None),
         Err(error) if error.kind == Kind::Corrupt => return Ok(None),
@@ -159,7 +159,7 @@ async fn home(links: &Links, name: &str) -> Result<Option<String>> {
         _ => None,
     });
     let Some(key) = key else { return Ok(None) };
-    match load(links, &key).await {
+    match load(client, &key).await {
         Ok(found) => Ok(found.map(|found| found.envelope())),
         Err(error) if error.kind == Kind::Corrupt => Ok(None),
         Err(error) => Err(error),
@@ -167,10 +167,10 @@ async fn home(links: &Links, name: &str) -> Result<Option<String>> {
 }
 
 /// Removes everything under the prefix.
-pub async fn clear(links: &Links) -> Result<()> {
-    let mut walk = Walk::new(links);
-    while let Some(places) = walk.next().await? {
-        for gone in each(links, &places, "UNLINK", None).await {
+pub async fn clear(client: &Client) -> Result<()> {
+    let mut walk = Walk::new(client);
+    while let Some(redis_keys) = walk.next().await? {
+        for gone in each(client, &redis_keys, "UNLINK", None).await {
             gone?;
         }
     }

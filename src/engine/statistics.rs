@@ -58,12 +58,12 @@ impl Times {
 
 /// See the module.
 #[derive(Default)]
-pub struct Stats {
+pub struct Statistics {
     times: BTreeMap<&'static str, Times>,
     failures: BTreeMap<&'static str, u64>,
 }
 
-impl Stats {
+impl Statistics {
     /// An operation of a kind has been answered after this time.
     pub fn answered(&mut self, kind: &'static str, took: Duration) {
         self.times.entry(kind).or_default().add(took);

@@ -69,6 +69,17 @@ pub fn is_verbatim(text: &str) -> bool {
         .fold(false, |found, byte| found | is_special(byte))
 }
 
+/// `text` as a JSON string.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    // Few texts have something to escape.
+    if is_verbatim(text) {
+        return ["\"", text, "\""].concat();
+    }
+    // A string can always be written.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
 /// The text of the JSON object that has `fields`.
 #[must_use]
 pub fn join<'a>(fields: impl IntoIterator<Item = Field<'a>>) -> String {
@@ -276,6 +287,22 @@ mod tests {
         order(&mut out_of_order);
         let names: Vec<&str> = out_of_order.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, ["0", "9", "10", "b", "a", "01", "-1", "4294967295"]);
+    }
+
+    #[test]
+    fn a_text_as_a_json_string() {
+        for text in [
+            "",
+            "plain",
+            "caf\u{e9} \u{1f600}",
+            "a\"b",
+            "a\\b",
+            "a\nb",
+            "\u{1f}",
+            "\u{7f}\u{2028}",
+        ] {
+            assert_eq!(quoted(text), serde_json::Value::from(text).to_string());
+        }
     }
 
     prop_compose! {

@@ -10,7 +10,7 @@ use futures_util::future::{LocalBoxFuture, maybe_done};
 use redis::Value;
 use slab::Slab;
 
-use super::link::Failure;
+use super::connector::Failure;
 
 /// What a command comes to.
 pub type Asked = Result<Value, Failure>;
@@ -52,15 +52,15 @@ impl Answer {
 }
 
 /// See the module.
-pub struct Tasks<T> {
+pub struct Executor<T> {
     running: Slab<LocalBoxFuture<'static, T>>,
     turn: Rc<Turn>,
     /// Room for those whose turn it is.
     batch: Vec<usize>,
 }
 
-impl<T> Tasks<T> {
-    /// No tasks; `turn` is what they ask by.
+impl<T> Executor<T> {
+    /// No executor; `turn` is what they ask by.
     pub fn new(turn: Rc<Turn>) -> Self {
         Self {
             running: Slab::new(),

@@ -20,8 +20,8 @@ use napi_derive::napi;
 
 use crate::engine::{Shared, Value};
 use crate::error::{Error, Kind};
-use crate::record::{KEY_PREFIX, Record};
 use crate::rules::{self, Facts, Plan};
+use crate::session::{KEY_PREFIX, Record};
 
 type HeldRecord = Held<RefCell<Record>>;
 type JsError = napi::Error<String>;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Cmd, Parser, PushKind, RedisError, Value};
 
-use super::tasks::Answer;
+use super::executor::Answer;
 
 /// A socket as the system calls it.
 #[cfg(unix)]
@@ -118,7 +118,7 @@ impl Queue {
 }
 
 /// See the module.
-pub struct Wire {
+pub struct Connection {
     // Before the source: a socket is not watched any more when it is closed.
     watch: Box<dyn Watch>,
     source: BufReader<Source>,
@@ -131,7 +131,7 @@ pub struct Wire {
     asked: VecDeque<(Answer, Instant)>,
 }
 
-impl Wire {
+impl Connection {
     /// A connection that was made.
     pub fn new(stream: Stream, watch: Box<dyn Watch>) -> Self {
         let source = Source {
@@ -247,7 +247,7 @@ mod tests {
 
     use futures_util::FutureExt;
 
-    use super::super::tasks::{Asked, Turn};
+    use super::super::executor::{Asked, Turn};
     use super::*;
 
     struct Told(Rc<Cell<bool>>);
@@ -261,22 +261,22 @@ mod tests {
         }
     }
 
-    /// A wire, the server's side of it, and whether it waits for room.
-    fn wired() -> (Wire, UnixStream, Rc<Cell<bool>>) {
+    /// A connection, the server's side of it, and whether it waits for room.
+    fn wired() -> (Connection, UnixStream, Rc<Cell<bool>>) {
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
         ours.set_nonblocking(true).expect("a socket of ours");
         let wants = Rc::new(Cell::new(false));
         let watch = Box::new(Told(Rc::clone(&wants)));
-        (Wire::new(Stream::Unix(ours), watch), theirs, wants)
+        (Connection::new(Stream::Unix(ours), watch), theirs, wants)
     }
 
     type Coming = Pin<Box<dyn Future<Output = Asked>>>;
 
-    fn ask(wire: &mut Wire, argument: &str) -> Coming {
+    fn ask(connection: &mut Connection, argument: &str) -> Coming {
         let mut queue = Queue::default();
         let (answer, coming) = Rc::<Turn>::default().ask();
         queue.push(redis::cmd("ECHO").arg(argument), answer);
-        wire.add(&mut queue, Instant::now());
+        connection.add(&mut queue, Instant::now());
         Box::pin(coming)
     }
 
@@ -290,13 +290,13 @@ mod tests {
 
     #[test]
     fn what_there_is_no_room_for_is_written_later() {
-        let (mut wire, mut server, wants) = wired();
+        let (mut connection, mut server, wants) = wired();
         let text = "x".repeat(4 << 20);
-        let _answer = ask(&mut wire, &text);
-        wire.write().expect("a part of it");
+        let _answer = ask(&mut connection, &text);
+        connection.write().expect("a part of it");
         assert!(wants.get());
         // More may be added meanwhile, and goes behind.
-        let _next = ask(&mut wire, "next");
+        let _next = ask(&mut connection, "next");
         let whole = format!(
             "*2\r\n$4\r\nECHO\r\n${}\r\n{text}\r\n*2\r\n$4\r\nECHO\r\n$4\r\nnext\r\n",
             text.len()
@@ -306,7 +306,7 @@ mod tests {
         while read.len() < whole.len() {
             let count = server.read(&mut room).expect("bytes");
             read.extend_from_slice(&room[..count]);
-            wire.write().expect("the rest");
+            connection.write().expect("the rest");
         }
         assert_eq!(read, whole.as_bytes());
         assert!(!wants.get());
@@ -314,14 +314,14 @@ mod tests {
 
     #[test]
     fn a_reply_may_come_in_pieces() {
-        let (mut wire, mut server, _) = wired();
-        let (mut first, mut second) = (ask(&mut wire, "a"), ask(&mut wire, "b"));
+        let (mut connection, mut server, _) = wired();
+        let (mut first, mut second) = (ask(&mut connection, "a"), ask(&mut connection, "b"));
         let replies = b"$4\r\nab\r\n\r\n*2\r\n:1\r\n%1\r\n+k\r\n_\r\n";
         for (at, byte) in replies.iter().enumerate() {
             let is_whole = at >= 10;
             assert_eq!(reply(&mut first).is_some(), at == 10, "at {at}");
             server.write_all(&[*byte]).expect("a byte");
-            wire.read(silent).expect("a connection");
+            connection.read(silent).expect("a connection");
             assert!(is_whole || reply(&mut second).is_none());
         }
         let map = Value::Map(vec![(Value::SimpleString("k".into()), Value::Nil)]);
@@ -331,25 +331,26 @@ mod tests {
 
     #[test]
     fn what_the_server_says_unasked_is_no_reply() {
-        let (mut wire, mut server, _) = wired();
-        let mut answer = ask(&mut wire, "a");
+        let (mut connection, mut server, _) = wired();
+        let mut answer = ask(&mut connection, "a");
         server
             .write_all(b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nx\r\n:1\r\n")
             .expect("bytes");
         let mut heard = Vec::new();
-        wire.read(|kind, data| heard.push((kind, data)))
+        connection
+            .read(|kind, data| heard.push((kind, data)))
             .expect("a connection");
-        let places = Value::Array(vec![Value::BulkString(b"x".to_vec())]);
-        assert_eq!(heard, [(PushKind::Invalidate, vec![places])]);
+        let redis_keys = Value::Array(vec![Value::BulkString(b"x".to_vec())]);
+        assert_eq!(heard, [(PushKind::Invalidate, vec![redis_keys])]);
         assert!(matches!(reply(&mut answer), Some(Ok(Value::Int(1)))));
     }
 
     #[test]
     fn an_error_of_the_server_is_a_reply() {
-        let (mut wire, mut server, _) = wired();
-        let mut answer = ask(&mut wire, "a");
+        let (mut connection, mut server, _) = wired();
+        let mut answer = ask(&mut connection, "a");
         server.write_all(b"-ERR no\r\n").expect("bytes");
-        wire.read(silent).expect("a connection");
+        connection.read(silent).expect("a connection");
         assert!(matches!(
             reply(&mut answer),
             Some(Ok(Value::ServerError(error))) if error.details() == Some("no")
@@ -359,22 +360,24 @@ mod tests {
     #[test]
     fn a_connection_that_is_no_good_ends() {
         for said in [&b""[..], b"$5\r\nab", b"?\r\n", b":1\r\n:2\r\n"] {
-            let (mut wire, mut server, _) = wired();
-            let _answer = ask(&mut wire, "a");
+            let (mut connection, mut server, _) = wired();
+            let _answer = ask(&mut connection, "a");
             server.write_all(said).expect("bytes");
             drop(server);
             // After a short read the socket is looked at again when it is ready again.
-            let read = wire.read(silent).and_then(|()| wire.read(silent));
+            let read = connection
+                .read(silent)
+                .and_then(|()| connection.read(silent));
             assert!(read.is_err(), "{:?}", String::from_utf8_lossy(said));
         }
     }
 
     #[test]
     fn whoever_waits_is_left_when_it_ends() {
-        let (mut wire, _server, _) = wired();
-        let _answers = [ask(&mut wire, "a"), ask(&mut wire, "b")];
-        assert!(wire.has_waited(Instant::now(), Duration::ZERO));
-        assert!(!wire.has_waited(Instant::now(), Duration::from_secs(60)));
-        assert_eq!(wire.end().count(), 2);
+        let (mut connection, _server, _) = wired();
+        let _answers = [ask(&mut connection, "a"), ask(&mut connection, "b")];
+        assert!(connection.has_waited(Instant::now(), Duration::ZERO));
+        assert!(!connection.has_waited(Instant::now(), Duration::from_secs(60)));
+        assert_eq!(connection.end().count(), 2);
     }
 }

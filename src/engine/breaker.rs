@@ -49,13 +49,13 @@ impl Pause {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Health {
+pub struct Breaker {
     failures: u32,
     failing: Option<Pause>,
     refusing: Option<Pause>,
 }
 
-impl Health {
+impl Breaker {
     /// Why nothing is to be asked for.
     #[must_use]
     pub fn down(&self) -> Option<Error> {
@@ -134,51 +134,51 @@ mod tests {
 
     #[test]
     fn it_opens_after_failures_in_a_row_and_closes_with_the_first_success() {
-        let (mut health, now) = (Health::default(), Instant::now());
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..FAILURES - 1 {
-            assert!(!health.failed(&unavailable(), now));
+            assert!(!breaker.failed(&unavailable(), now));
         }
-        health.succeeded(false);
+        breaker.succeeded(false);
         for _ in 0..FAILURES - 1 {
-            assert!(!health.failed(&unavailable(), now));
+            assert!(!breaker.failed(&unavailable(), now));
         }
-        assert!(health.down().is_none());
-        assert!(health.failed(&unavailable(), now), "now it opens");
-        assert!(!health.failed(&unavailable(), now), "and tells that once");
+        assert!(breaker.down().is_none());
+        assert!(breaker.failed(&unavailable(), now), "now it opens");
+        assert!(!breaker.failed(&unavailable(), now), "and tells that once");
         assert!(
-            health
+            breaker
                 .down()
                 .is_some_and(|error| error.message.contains("refused"))
         );
-        assert!(health.succeeded(false) && health.is_well());
+        assert!(breaker.succeeded(false) && breaker.is_well());
     }
 
     #[test]
     fn it_is_tried_once_at_a_time_with_growing_pauses() {
-        let (mut health, mut now) = (Health::default(), Instant::now());
+        let (mut breaker, mut now) = (Breaker::default(), Instant::now());
         for _ in 0..FAILURES {
-            health.failed(&unavailable(), now);
+            breaker.failed(&unavailable(), now);
         }
-        assert!(!health.try_now(now));
+        assert!(!breaker.try_now(now));
         let mut pause = PAUSE;
         for _ in 0..6 {
             now += pause;
-            assert!(health.try_now(now) && !health.try_now(now + LONGEST));
-            health.failed(&unavailable(), now);
+            assert!(breaker.try_now(now) && !breaker.try_now(now + LONGEST));
+            breaker.failed(&unavailable(), now);
             pause = LONGEST.min(pause * 2);
-            assert!(!health.try_now(now + pause / 2));
+            assert!(!breaker.try_now(now + pause / 2));
         }
     }
 
     #[test]
     fn a_store_that_takes_no_writes_is_still_read() {
-        let (mut health, now) = (Health::default(), Instant::now());
-        assert!(!health.failed(&Error::new(Kind::Refused, "READONLY"), now));
-        assert!(health.down().is_none() && health.refusal().is_some());
-        health.succeeded(false);
-        assert!(health.refusal().is_some(), "a read says nothing of writes");
-        assert!(health.try_write_now(now + PAUSE));
-        health.succeeded(true);
-        assert!(health.is_well());
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
+        assert!(!breaker.failed(&Error::new(Kind::Refused, "READONLY"), now));
+        assert!(breaker.down().is_none() && breaker.refusal().is_some());
+        breaker.succeeded(false);
+        assert!(breaker.refusal().is_some(), "a read says nothing of writes");
+        assert!(breaker.try_write_now(now + PAUSE));
+        breaker.succeeded(true);
+        assert!(breaker.is_well());
     }
 }

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::{First, Key, Record, State, patched};
-use crate::store::{Basis, Create, Saved, Update};
+use super::record::{First, Key, Record, State, patched};
+use super::stored::{Basis, Create, Saved, Update};
 
 /// What a save is writing.
 #[derive(Debug)]
@@ -21,15 +21,15 @@ pub struct Written {
 impl Record {
     /// The first save of this session.
     #[must_use]
-    pub fn create(&mut self, text: &Rc<str>, ttl: Option<u64>, number: u64) -> Create {
-        self.home = self
+    pub fn create(&mut self, text: &Rc<str>, ttl: Option<u64>, sequence: u64) -> Create {
+        self.primary = self
             .keys
             .first()
             .map_or_else(|| Rc::clone(&self.uuid), |key| Rc::clone(&key.name));
         Create {
-            adopt: self.first == First::Joins,
+            join_existing: self.first == First::Joins,
             uuid: Rc::clone(&self.uuid),
-            home: Rc::clone(&self.home),
+            primary: Rc::clone(&self.primary),
             text: Rc::clone(text),
             keys: self
                 .keys
@@ -37,17 +37,23 @@ impl Record {
                 .map(|key| (Rc::clone(&key.name), key.resource.clone()))
                 .collect(),
             ttl,
-            number,
-            aside: false,
+            sequence,
+            displaced: false,
         }
     }
 
     /// A later save of this session: the changes from `base` to `text`.
     #[must_use]
-    pub fn update(&self, base: &Rc<str>, text: &Rc<str>, ttl: Option<u64>, number: u64) -> Update {
+    pub fn update(
+        &self,
+        base: &Rc<str>,
+        text: &Rc<str>,
+        ttl: Option<u64>,
+        sequence: u64,
+    ) -> Update {
         Update {
             uuid: Rc::clone(&self.uuid),
-            home: Rc::clone(&self.home),
+            primary: Rc::clone(&self.primary),
             base: Rc::clone(base),
             text: Rc::clone(text),
             known: self.known(),
@@ -59,7 +65,7 @@ impl Record {
                 .collect(),
             ttl,
             basis: None,
-            number,
+            sequence,
             again: false,
         }
     }
@@ -67,16 +73,16 @@ impl Record {
     /// It is not known what became of a save, and it is not tried any more.
     pub fn doubt(&mut self) {
         if self.state == State::New {
-            self.state = State::Doubtful;
+            self.state = State::Uncertain;
         }
     }
 
-    /// What the store has as far as this process knows, for a write that is to be done only then. One that `insists` gets
+    /// What the store has as far as this process knows, for a write that is to be done only then. One that `reserve` gets
     /// its turn.
     #[must_use]
-    pub fn basis(&self, insists: bool) -> Basis {
+    pub fn basis(&self, reserve: bool) -> Basis {
         Basis {
-            insists,
+            reserve,
             version: self.version,
             text: Rc::clone(&self.text),
         }
@@ -102,7 +108,7 @@ impl Record {
     }
 
     /// The store has what was written, which is not in the data object yet: [`Record::merge`] brings it there.
-    pub fn swapped(&mut self, written: &Written, saved: Saved) {
+    pub fn compared_and_set(&mut self, written: &Written, saved: Saved) {
         let version = saved.version;
         let overtaken = self.has_seen(version);
         let exact = version == self.newest + 1 && self.version == self.newest;
@@ -115,7 +121,7 @@ impl Record {
 
     /// The store has what was written, and nobody is there any more to bring it into the data object: here it is as if
     /// somebody else had written it, and comes with the next load.
-    pub fn swapped_unheard(&mut self, written: &Written, saved: Saved) {
+    pub fn compared_and_set_unheard(&mut self, written: &Written, saved: Saved) {
         self.acknowledge(written, saved);
     }
 
@@ -140,9 +146,9 @@ impl Record {
     fn acknowledge(&mut self, written: &Written, saved: Saved) {
         self.newest = self.newest.max(saved.version);
         self.state = State::Stored;
-        self.ageing = false;
-        if let Some(home) = saved.home {
-            self.home = home;
+        self.renewal_due = false;
+        if let Some(primary) = saved.primary {
+            self.primary = primary;
         }
         if let Some(uuid) = saved.uuid {
             self.uuid = uuid.into();

@@ -1,11 +1,11 @@
-//! One link to Redis: a connection, and when it is lost the next one.
+//! One connector to Redis: a connection, and when it is lost the next one.
 //!
 //! While it connects, commands wait; when it has failed to for longer than [`PATIENCE`] they are refused at once until
 //! the next attempt begins. Before the first one on a new connection the server is told to drop the old one, so that what
 //! was lost on it is either done or never will be.
 //!
-//! Connections are made on a thread of their own ([`Link::drive`]), where names are looked up and time passes. One that
-//! is made is taken ([`Link::outcome`]) and used by the thread of JavaScript, until it is lost ([`Link::lose`]).
+//! Connections are made on a thread of their own ([`Connector::drive`]), where names are looked up and time passes. One that
+//! is made is taken ([`Connector::outcome`]) and used by the thread of JavaScript, until it is lost ([`Connector::lose`]).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,9 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::commands;
 use super::config::Config;
-use super::perform;
-use super::wire::Stream;
+use super::connection::Stream;
 use crate::error::{Error, Kind};
 
 /// How long commands wait for a lost connection to be made anew: a server that is started again is back by then.
@@ -44,12 +44,12 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Refused(error) => error,
-            Failure::Lost(error) => error.doubtful(),
+            Failure::Lost(error) => error.in_doubt_write(),
         }
     }
 }
 
-/// How a link stands.
+/// How a connector stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// The first attempt, or the first one after a loss, is under way.
@@ -60,7 +60,7 @@ pub enum Standing {
     Down(Error),
 }
 
-/// What the links of a store have done.
+/// What the client of a store have done.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Connections made.
@@ -74,7 +74,7 @@ pub struct Counts {
 }
 
 /// See the module.
-pub struct Link {
+pub struct Connector {
     config: Arc<Config>,
     standing: Mutex<Standing>,
     /// What came of the last attempt, if nobody has looked yet.
@@ -93,8 +93,8 @@ pub struct Link {
     last: Mutex<Option<[String; 4]>>,
 }
 
-impl Link {
-    /// A link that is not driven yet; `changed` is called when its standing changes.
+impl Connector {
+    /// A connector that is not driven yet; `changed` is called when its standing changes.
     pub fn new(
         config: Arc<Config>,
         changed: Box<dyn Fn() + Send + Sync>,
@@ -149,7 +149,7 @@ impl Link {
         Failure::Lost(explain(error, &self.config))
     }
 
-    /// Lets [`Link::drive`] end.
+    /// Lets [`Connector::drive`] end.
     pub fn stop(&self) {
         self.stopping.store(true, Relaxed);
         self.halt.notify_one();
@@ -266,7 +266,7 @@ impl Link {
         self.succeed(connection).await;
         // A server that does not let us is told each script when it is needed.
         let mut loading = redis::pipe();
-        for text in perform::scripts() {
+        for text in commands::scripts() {
             loading.cmd("SCRIPT").arg("LOAD").arg(text).ignore();
         }
         let _: Result<(), _> = loading.query_async(connection).await;
@@ -318,14 +318,14 @@ fn pause_after(failures: u32) -> Duration {
 
 /// What an error of the connection means, in words that say what to do.
 fn explain(error: &RedisError, config: &Config) -> Error {
-    let place = config.address.addr();
+    let redis_key = config.address.addr();
     let said = error.to_string();
     if said.contains("WRONGPASS")
         || said.contains("NOAUTH")
         || error.kind() == ErrorKind::AuthenticationFailed
     {
         let message = format!(
-            "Redis at {place} rejected the user name or password; check `username`, `password`: {said}"
+            "Redis at {redis_key} rejected the user name or password; check `username`, `password`: {said}"
         );
         return Error::new(Kind::Auth, message);
     }
@@ -333,23 +333,23 @@ fn explain(error: &RedisError, config: &Config) -> Error {
         let db = config.address.redis_settings().db();
         return Error::new(
             Kind::Option,
-            format!("Redis at {place} has no database {db}; check `db`: {said}"),
+            format!("Redis at {redis_key} has no database {db}; check `db`: {said}"),
         );
     }
     if error.kind() == ErrorKind::RESP3NotSupported {
         return Error::new(
             Kind::Unavailable,
-            format!("Redis at {place} is older than 6.0, which is needed"),
+            format!("Redis at {redis_key} is older than 6.0, which is needed"),
         );
     }
     if error.is_timeout() {
         return Error::new(
             Kind::Timeout,
-            format!("Redis at {place} did not answer in time: {said}"),
+            format!("Redis at {redis_key} did not answer in time: {said}"),
         );
     }
     Error::new(
         Kind::Unavailable,
-        format!("Redis at {place} cannot be reached: {said}"),
+        format!("Redis at {redis_key} cannot be reached: {said}"),
     )
 }

@@ -14,7 +14,7 @@ fn engine() -> Engine<Slow> {
         Limits::default(),
         Some(size),
     );
-    engine.near.told(true);
+    engine.cache.told(true);
     engine
 }
 
@@ -36,19 +36,19 @@ fn a_session_is_current_while_nothing_of_it_is_under_way() {
     serve(&mut engine, wrote(3));
     done(&mut engine);
     assert!(is_current(&record));
-    assert_eq!(engine.near.counts().hits, 2, "each of them counts");
+    assert_eq!(engine.cache.counts().hits, 2, "each of them counts");
 }
 
 #[test]
 fn it_is_not_when_others_have_written_it() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"x":1}"#);
-    engine.near.invalidate("mks:a");
+    engine.cache.invalidate("mks:a");
     assert!(!is_current(&record), "the server has said so");
     save(&mut engine, 2, &record, r#"{"x":2}"#);
     serve(&mut engine, wrote(3));
     done(&mut engine);
-    assert!(!is_current(&record), "the number of the save has said so");
+    assert!(!is_current(&record), "the sequence of the save has said so");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn nor_when_the_connection_was_lost_or_its_time_is_over() {
     let record = stored_session(&mut engine, r#"{"x":1}"#);
     let in_a_while = Instant::now() + Duration::from_secs(30);
     assert!(!record.borrow().is_current(in_a_while));
-    engine.near.told(false);
+    engine.cache.told(false);
     assert!(!is_current(&record));
 }
 

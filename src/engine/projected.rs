@@ -1,27 +1,30 @@
-//! Sessions as they will be when what is under way or owed is done: for loads that can't wait for that.
+//! Sessions as they will be when what is under way or pending is done: for loads that can't wait for that.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::task::{Job, Shared, Task, Value};
+use super::operation::{Action, Operation, Shared, Value};
 use super::{Engine, Sent};
 use crate::error::{Error, Result};
-use crate::record::State;
+use crate::session::State;
 use crate::store::Backend;
 
 impl<B: Backend> Engine<B> {
-    /// The session of an owed lane that has the key `name`, as it will be when everything is done.
+    /// The session of an pending queue that has the key `name`, as it will be when everything is done.
     /// Where that is not known of the key, it is the `error`.
-    pub(super) fn owed_session(
+    pub(super) fn pending_session(
         &self,
-        lane: &Rc<str>,
+        queue: &Rc<str>,
         name: &str,
         live: Option<&Shared>,
         error: &Error,
     ) -> Result<Value> {
-        let jobs = self.lanes.get(lane).map(|lane| lane.waiting.iter().rev());
-        match (ahead(jobs.into_iter().flatten(), name), live) {
+        let operations = self
+            .queues
+            .get(queue)
+            .map(|queue| queue.waiting.iter().rev());
+        match (ahead(operations.into_iter().flatten(), name), live) {
             (Some(Value::Session(found)), Some(live))
                 if found.borrow().uuid == live.borrow().uuid =>
             {
@@ -35,13 +38,13 @@ impl<B: Backend> Engine<B> {
     /// What loads that have waited too long behind operations on their sessions give: these as they will be.
     pub(super) fn found_meanwhile(&self, late: &HashSet<u32>) -> HashMap<u32, Value> {
         let mut found = HashMap::new();
-        for (lane, entry) in &self.lanes {
-            for job in &entry.waiting {
-                let Task::Load { name, .. } = &job.task else {
+        for (queue, entry) in &self.queues {
+            for operation in &entry.waiting {
+                let Action::Load { name, .. } = &operation.action else {
                     continue;
                 };
-                for op in job.waiters.iter().filter(|op| late.contains(op)) {
-                    if let Some(value) = self.found_ahead(lane, name, job.record.as_ref()) {
+                for op in operation.waiters.iter().filter(|op| late.contains(op)) {
+                    if let Some(value) = self.found_ahead(queue, name, operation.record.as_ref()) {
                         found.insert(*op, value);
                     }
                 }
@@ -50,21 +53,22 @@ impl<B: Backend> Engine<B> {
         found
     }
 
-    /// The session that has the key `name` when everything that is under way on its lane is done.
+    /// The session that has the key `name` when everything that is under way on its queue is done.
     pub(super) fn found_ahead(
         &self,
-        lane: &Rc<str>,
+        queue: &Rc<str>,
         name: &str,
         live: Option<&Shared>,
     ) -> Option<Value> {
-        let entry = self.lanes.get(lane)?;
-        let flight = entry.ticket.and_then(|ticket| self.sent.get(&ticket));
-        let flight = flight.and_then(|flight| match &flight.sent {
-            Sent::Lane { job, .. } => Some(job),
+        let entry = self.queues.get(queue)?;
+        let sent = entry.ticket.and_then(|ticket| self.sent.get(&ticket));
+        let sent = sent.and_then(|sent| match &sent.sent {
+            Sent::Queue { operation, .. } => Some(operation),
             _ => None,
         });
-        let jobs = entry.waiting.iter().rev().chain(flight);
-        let writes = jobs.filter(|job| !matches!(job.task, Task::Load { .. }));
+        let operations = entry.waiting.iter().rev().chain(sent);
+        let writes =
+            operations.filter(|operation| !matches!(operation.action, Action::Load { .. }));
         match (ahead(writes, name), live) {
             (Some(Value::Session(found)), Some(live))
                 if found.borrow().uuid == live.borrow().uuid =>
@@ -77,11 +81,13 @@ impl<B: Backend> Engine<B> {
     }
 }
 
-/// The session that has the key `name` after jobs, the last one first, are done, as far as they tell.
-fn ahead<'a>(jobs: impl Iterator<Item = &'a Job>, name: &str) -> Option<Value> {
-    for job in jobs {
-        let Some(record) = &job.record else { continue };
-        if job.removes(name) {
+/// The session that has the key `name` after operations, the last one first, are done, as far as they tell.
+fn ahead<'a>(operations: impl Iterator<Item = &'a Operation>, name: &str) -> Option<Value> {
+    for operation in operations {
+        let Some(record) = &operation.record else {
+            continue;
+        };
+        if operation.removes(name) {
             return Some(Value::Nothing);
         }
         // What stands in for a session that could not be loaded is not it.

@@ -4,19 +4,19 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::task::{Job, Sealed, Task, value_of};
+use super::operation::{Action, InDoubt, Operation, value_of};
 use super::{Closing, Completion, Engine, Value};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Record, Written};
+use crate::session::{Record, Written};
 use crate::store::{Backend, Event, Failed, Op, Reply, taken};
 
 /// Something on its way to the store.
-pub struct Flight {
+pub struct Entry {
     pub sent: Sent,
     pub kind: &'static str,
     pub weight: usize,
     pub began: Instant,
-    /// When that was for the near cache.
+    /// When that was for the cache cache.
     pub asked: u64,
 }
 
@@ -26,10 +26,10 @@ pub enum Sent {
     Plain(u32),
     /// One that changes what is stored under names: this, or all of them.
     Change(u32, Option<String>),
-    /// The operation that its lane waits for.
-    Lane {
-        lane: Rc<str>,
-        job: Job,
+    /// The operation that its queue waits for.
+    Queue {
+        queue: Rc<str>,
+        operation: Operation,
         written: Option<Box<Written>>,
         /// Whether nobody knew what became of an attempt before this one.
         again: bool,
@@ -47,9 +47,9 @@ impl<B: Backend> Engine<B> {
         let answers = self.backend.take();
         for event in answers.events {
             match event {
-                Event::Tracking(is_told) => self.near.told(is_told),
-                Event::Changed(names) if names.is_empty() => self.near.clear(),
-                Event::Changed(names) => names.iter().for_each(|name| self.near.invalidate(name)),
+                Event::Tracking(is_told) => self.cache.told(is_told),
+                Event::Changed(names) if names.is_empty() => self.cache.clear(),
+                Event::Changed(names) => names.iter().for_each(|name| self.cache.invalidate(name)),
                 event => {
                     if event == Event::Connect {
                         self.recovered(false);
@@ -63,54 +63,62 @@ impl<B: Backend> Engine<B> {
                 Ok(reply) => (Ok(reply), None),
                 Err(Failed { error, op }) => (Err(error), Some(op)),
             };
-            let Some(flight) = self.sent.remove(&ticket) else {
+            let Some(entry) = self.sent.remove(&ticket) else {
                 continue;
             };
-            self.sent_bytes -= flight.weight;
-            self.stats.answered(flight.kind, now - flight.began);
+            self.sent_bytes -= entry.weight;
+            self.stats.answered(entry.kind, now - entry.began);
             if let Err(error) = &reply {
                 self.stats.failed(error);
             }
             let wrote = matches!(reply, Ok(Reply::Saved(_) | Reply::Removed { .. }));
             self.heard(&reply, wrote);
             if let Ok(Reply::Loaded(Some(found))) = &reply
-                && self.near.is_on()
+                && self.cache.is_on()
             {
                 let record = Record::loaded((**found).clone());
-                self.near.keep(record, flight.asked, found.ages_in, now);
+                self.cache
+                    .keep(record, entry.asked, found.renewal_due_in, now);
             }
-            match flight.sent {
+            match entry.sent {
                 Sent::Plain(op) => self.finish(op, reply.map(value_of)),
                 Sent::Change(op, name) => {
                     match name {
-                        Some(name) => self.near.forget(&name),
-                        None => self.near.clear(),
+                        Some(name) => self.cache.forget(&name),
+                        None => self.cache.clear(),
                     }
                     self.finish(op, reply.map(value_of));
                 }
-                Sent::Lane {
-                    lane,
-                    mut job,
+                Sent::Queue {
+                    queue,
+                    mut operation,
                     mut written,
                     again,
                 } => {
                     let is_open = |error: &Error| error.will_pass() && (again || error.in_doubt);
                     if let (Some(op), Err(error)) = (op, &reply)
                         && is_open(error)
-                        && !matches!(job.task, Task::Load { .. })
+                        && !matches!(operation.action, Action::Load { .. })
                     {
                         let written = written.take();
-                        job.sealed = Some(Box::new(Sealed { op: *op, written }));
+                        operation.in_doubt = Some(Box::new(InDoubt { op: *op, written }));
                     }
-                    self.settle(&lane, job, written.as_deref(), reply, flight.asked, again);
+                    self.settle(
+                        &queue,
+                        operation,
+                        written.as_deref(),
+                        reply,
+                        entry.asked,
+                        again,
+                    );
                 }
                 Sent::Trial => {}
                 Sent::Close(ops) => self.closed(ops, &reply.map(value_of)),
             }
         }
-        self.pay(now);
+        self.replay(now);
         if self.sent.is_empty()
-            && self.owed.is_empty()
+            && self.pending.is_empty()
             && let Some(Closing { ops, .. }) = self.closing.take()
         {
             self.submit_close(ops);
@@ -128,13 +136,13 @@ impl<B: Backend> Engine<B> {
     }
 
     pub(super) fn has_failed(&mut self, error: &Error) {
-        if self.health.failed(error, Instant::now()) {
+        if self.breaker.failed(error, Instant::now()) {
             self.events.push(Event::Breaker(true));
         }
     }
 
     pub(super) fn recovered(&mut self, wrote: bool) {
-        if self.health.succeeded(wrote) {
+        if self.breaker.succeeded(wrote) {
             self.events.push(Event::Breaker(false));
         }
     }
@@ -146,14 +154,14 @@ impl<B: Backend> Engine<B> {
             self.abandon();
             self.submit_close(closing.ops);
         }
-        if self.health.try_now(now) {
+        if self.breaker.try_now(now) {
             let ticket = self.ticket();
             match self.backend.submit(ticket, Op::Ping) {
                 Some(reply) => self.heard(&reply, false),
                 None => self.send(ticket, Sent::Trial, "ping", 0),
             }
         }
-        self.pay(now);
+        self.replay(now);
         let mut late = HashSet::new();
         while let Some(&(at, op)) = self.deadlines.front() {
             if self.outstanding.contains(&op) {
@@ -175,8 +183,8 @@ impl<B: Backend> Engine<B> {
             }
         }
         self.backend.flush();
-        let is_late = |flight: &Flight| flight.began + self.timeout <= now;
-        let late = self.sent.iter().filter(|(_, flight)| is_late(flight));
+        let is_late = |entry: &Entry| entry.began + self.timeout <= now;
+        let late = self.sent.iter().filter(|(_, entry)| is_late(entry));
         late.map(|(ticket, _)| *ticket).collect()
     }
 
@@ -186,23 +194,23 @@ impl<B: Backend> Engine<B> {
     }
 
     pub(super) fn send(&mut self, ticket: u32, sent: Sent, kind: &'static str, weight: usize) {
-        let flight = Flight {
+        let entry = Entry {
             sent,
             kind,
             weight,
             began: Instant::now(),
-            asked: self.near.now(),
+            asked: self.cache.now(),
         };
-        self.sent.insert(ticket, flight);
+        self.sent.insert(ticket, entry);
         self.sent_bytes += weight;
     }
 
     /// Whether something of `weight` bytes may be sent. A single one may always: however big it is.
     pub(super) fn room(&self, weight: usize) -> Result<()> {
-        // What is only read takes no place from what is owed, nor is it held up by it.
-        let owed = if weight == 0 { 0 } else { self.owed.len() };
-        let count = self.sent.len() + owed;
-        let bytes = self.sent_bytes + self.owed.bytes();
+        // What is only read takes no place from what is pending, nor is it held up by it.
+        let pending = if weight == 0 { 0 } else { self.pending.len() };
+        let count = self.sent.len() + pending;
+        let bytes = self.sent_bytes + self.pending.bytes();
         if count < self.limits.count
             && (weight == 0 || count == 0 || bytes + weight <= self.limits.bytes)
         {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A session whose first save has failed.
-fn owed_session(engine: &mut Engine<Slow>, why: Error) -> Shared {
+fn pending_session(engine: &mut Engine<Slow>, why: Error) -> Shared {
     let record = session("mks:a");
     save(engine, 1, &record, r#"{"n":1}"#);
     serve(engine, why);
@@ -39,9 +39,9 @@ fn a_save_in_doubt_is_repeated_as_it_was_before_anything_else() {
         panic!("then what came after it")
     };
     assert_eq!((&*next.base, &*next.text), (r#"{"n":2}"#, r#"{"n":4}"#));
-    assert!(matches!(first, Op::Update(first) if first.number < next.number));
+    assert!(matches!(first, Op::Update(first) if first.sequence < next.sequence));
     done(&mut engine);
-    assert!(engine.backend.asked.is_empty() && engine.lanes.is_empty());
+    assert!(engine.backend.asked.is_empty() && engine.queues.is_empty());
 }
 
 #[test]
@@ -50,12 +50,12 @@ fn a_conditional_save_in_doubt_is_done_at_most_once_and_its_end_is_not_told() {
         let mut engine = engine();
         let record = stored_session(&mut engine, r#"{"a":1}"#);
         let text = Some(r#"{"a":1,"d":1}"#.into());
-        engine.save(2, &record, text, Extent::Changes, None, true);
+        engine.save(2, &record, text, SaveMode::Changes, None, true);
         let first = serve(&mut engine, reset());
         assert_eq!(done(&mut engine), HashMap::from([(2, false)]));
         assert_eq!(&*record.borrow().view, r#"{"a":1}"#, "it may not be done");
-        assert_eq!(engine.owed.len(), 1);
-        // The next one waits for it, though nobody is owed anything.
+        assert_eq!(engine.pending.len(), 1);
+        // The next one waits for it, though nobody is pending anything.
         save(&mut engine, 3, &record, r#"{"a":1,"d":1,"e":1}"#);
         let answer = if ends_well {
             wrote(2)
@@ -82,14 +82,14 @@ fn a_conditional_save_in_doubt_is_done_at_most_once_and_its_end_is_not_told() {
 fn a_swap_in_doubt_that_was_done_is_to_this_process_as_if_others_had_written_it() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"n":1}"#);
-    engine.swap(2, &record, r#"{"n":2}"#.into(), None, false);
+    engine.compare_and_set(2, &record, r#"{"n":2}"#.into(), None, false);
     let first = serve(&mut engine, reset());
     done(&mut engine);
     try_again(&mut engine);
     assert_eq!(serve(&mut engine, wrote(2)), first);
     done(&mut engine);
     assert_eq!(&*record.borrow().view, r#"{"n":1}"#);
-    engine.swap(3, &record, r#"{"n":2}"#.into(), None, false);
+    engine.compare_and_set(3, &record, r#"{"n":2}"#.into(), None, false);
     assert!(
         matches!(serve(&mut engine, wrote(3)), Op::Update(update) if update.basis.as_ref().is_some_and(|basis| basis.version == 1)),
         "which is a conflict"
@@ -205,27 +205,27 @@ fn a_load_for_a_live_session_does_not_make_what_is_owed_stored() {
 #[test]
 fn what_was_put_into_a_stand_in_is_not_said_to_be_kept() {
     let mut engine = engine();
-    let mut stand_in = crate::record::Record::unknown();
-    stand_in.add_key("mks:a", None);
-    let stand_in = Rc::new(RefCell::new(stand_in));
-    engine.remove_key(1, &stand_in, "mks:a", None, None);
+    let mut placeholder = crate::session::Record::unknown();
+    placeholder.add_key("mks:a", None);
+    let placeholder = Rc::new(RefCell::new(placeholder));
+    engine.remove_key(1, &placeholder, "mks:a", None, None);
     serve(&mut engine, unavailable());
     done(&mut engine);
-    let told = save(&mut engine, 2, &stand_in, r#"{"n":1}"#);
+    let told = save(&mut engine, 2, &placeholder, r#"{"n":1}"#);
     assert!(
         matches!(&told, Some(Err(error)) if error.message.contains("can't be saved")),
         "{told:?}"
     );
     assert!(matches!(
-        engine.save(3, &stand_in, None, Extent::Changes, None, false),
+        engine.save(3, &placeholder, None, SaveMode::Changes, None, false),
         Some(Ok(Value::Nothing))
     ));
     try_again(&mut engine);
     assert!(
-        matches!(serve(&mut engine, removed()), Op::RemoveKey(remove) if remove.of.is_none() && remove.number == 0)
+        matches!(serve(&mut engine, removed()), Op::RemoveKey(remove) if remove.of.is_none() && remove.sequence == 0)
     );
     done(&mut engine);
-    assert!(engine.lanes.is_empty());
+    assert!(engine.queues.is_empty());
 }
 
 #[test]
@@ -257,7 +257,11 @@ fn after_a_save_in_doubt_the_key_is_still_removed_from_the_store() {
     done(&mut engine);
     assert!(matches!(serve(&mut engine, removed()), Op::RemoveKey(_)));
     done(&mut engine);
-    assert!(engine.backend.asked.is_empty() && engine.lanes.is_empty() && !engine.is_restless());
+    assert!(
+        engine.backend.asked.is_empty()
+            && engine.queues.is_empty()
+            && !engine.has_background_work()
+    );
 }
 
 #[test]
@@ -271,20 +275,20 @@ fn what_could_not_be_saved_is_saved_when_the_store_is_back_with_all_that_came_af
         save(&mut engine, 3, &record, r#"{"n":3}"#),
         Some(Err(_))
     ));
-    assert!(engine.is_restless() && engine.backend.asked.is_empty());
+    assert!(engine.has_background_work() && engine.backend.asked.is_empty());
     try_again(&mut engine);
     assert!(
         matches!(serve(&mut engine, saved()), Op::Create(create) if &*create.text == r#"{"n":3}"#)
     );
     done(&mut engine);
-    assert!(engine.backend.asked.is_empty() && engine.lanes.is_empty());
+    assert!(engine.backend.asked.is_empty() && engine.queues.is_empty());
     assert_eq!(record.borrow().state, State::Stored);
 }
 
 #[test]
 fn a_request_finds_what_is_owed_of_its_session() {
     let mut engine = engine();
-    let _record = owed_session(&mut engine, unavailable());
+    let _record = pending_session(&mut engine, unavailable());
     let found = found_ahead(&mut engine);
     assert_eq!(&*found.borrow().view, r#"{"n":1}"#);
     save(&mut engine, 3, &found, r#"{"n":1,"m":2}"#);
@@ -301,13 +305,13 @@ fn a_request_finds_what_is_owed_of_its_session() {
 #[test]
 fn a_session_made_and_removed_while_the_store_is_away_costs_nothing() {
     let mut engine = engine();
-    let record = owed_session(&mut engine, unavailable());
+    let record = pending_session(&mut engine, unavailable());
     let found = found_ahead(&mut engine);
     assert!(matches!(
         engine.remove_key(3, &found, "mks:a", None, None),
         Some(Ok(Value::Count(0)))
     ));
-    assert!(engine.lanes.is_empty() && engine.owed.is_empty() && engine.owed.bytes() == 0);
+    assert!(engine.queues.is_empty() && engine.pending.is_empty() && engine.pending.bytes() == 0);
     assert_eq!(record.borrow().state, State::Removed);
 }
 
@@ -332,13 +336,13 @@ fn what_is_too_much_is_given_up_and_told_of() {
     let events = engine.drain().1;
     let told = |event: &&Event| matches!(event, Event::Error(error) if error.kind == Kind::GivenUp && error.message.contains("mks:1"));
     assert_eq!(events.iter().filter(told).count(), 1, "{events:?}");
-    assert_eq!(engine.owed.len(), 2);
+    assert_eq!(engine.pending.len(), 2);
 }
 
 #[test]
 fn a_close_gives_up_at_its_deadline() {
     let mut engine = engine();
-    let _record = owed_session(&mut engine, unavailable());
+    let _record = pending_session(&mut engine, unavailable());
     let now = Instant::now();
     assert!(engine.close(2, now + TIMEOUT).is_none());
     engine.expire(now + TIMEOUT);
@@ -370,18 +374,21 @@ fn what_is_owed_beyond_the_limit_of_the_store_does_not_turn_in_a_circle() {
         engine.drain();
         served += 1;
     }
-    assert_eq!((served, engine.owed.len(), engine.owed.bytes()), (15, 0, 0));
+    assert_eq!(
+        (served, engine.pending.len(), engine.pending.bytes()),
+        (15, 0, 0)
+    );
     assert_eq!(engine.sent_bytes, 0);
 }
 
 #[test]
 fn after_a_first_save_in_doubt_that_was_given_up_the_key_is_still_removed_from_the_store() {
     let mut engine = engine();
-    let record = owed_session(&mut engine, reset());
-    let lane = engine.lane(&record.borrow());
-    engine.give_up(&lane, "enough");
-    assert_eq!(record.borrow().state, State::Doubtful);
-    assert!(engine.lanes.is_empty() && engine.owed.is_empty());
+    let record = pending_session(&mut engine, reset());
+    let queue = engine.queue(&record.borrow());
+    engine.give_up(&queue, "enough");
+    assert_eq!(record.borrow().state, State::Uncertain);
+    assert!(engine.queues.is_empty() && engine.pending.is_empty());
     engine.remove_key(2, &record, "mks:a", None, None);
     assert!(matches!(serve(&mut engine, saved()), Op::RemoveKey(remove) if remove.of.is_some()));
 }

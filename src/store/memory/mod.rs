@@ -20,19 +20,18 @@ use foldhash::HashMap;
 use keys::{Key, Keys};
 use uuid::Uuid;
 
-use super::{
-    Answers, Backend, Create, Destroy, Event, Op, RemoveKey, Reply, Saved, Stored, Update,
-};
+use super::{Answers, Backend, Event, Op, Reply};
 use crate::error::{Error, Result};
-use crate::fields;
-use crate::record::UUID_PREFIX;
+use crate::session::UUID_PREFIX;
+use crate::session::fields;
+use crate::session::{Create, Destroy, RemoveKey, Saved, Stored, Update};
 
 /// See the module.
 pub struct MemoryStore {
     max: Option<NonZeroUsize>,
     started: Instant,
     entries: Entries,
-    /// Keys that are not the home of their session, and where it lives.
+    /// Keys that are not the primary of their session, and where it lives.
     pointers: HashMap<Rc<str>, Rc<str>>,
     events: Vec<Event>,
 }
@@ -62,9 +61,9 @@ impl MemoryStore {
             Op::Create(create) => self.create(&create, now).map(Reply::Saved),
             Op::Update(update) => self.update_if(&update, now),
             Op::RemoveKey(remove) => self.remove_key(&remove),
-            Op::Destroy(Destroy { uuid, home, .. }) => {
-                if self.session(&home, &uuid).is_some() {
-                    self.remove(&home);
+            Op::Destroy(Destroy { uuid, primary, .. }) => {
+                if self.session(&primary, &uuid).is_some() {
+                    self.remove(&primary);
                 }
                 Ok(Reply::Removed {
                     left: 0,
@@ -72,9 +71,14 @@ impl MemoryStore {
                 })
             }
             Op::Get { name } => {
-                let home = self.pointers.get(name.as_str()).map_or(&*name, |home| home);
-                let entry = self.entries.get(home);
-                Ok(Reply::Text(entry.map(|entry| text_of(home, &entry.body))))
+                let primary = self
+                    .pointers
+                    .get(name.as_str())
+                    .map_or(&*name, |primary| primary);
+                let entry = self.entries.get(primary);
+                Ok(Reply::Text(
+                    entry.map(|entry| text_of(primary, &entry.body)),
+                ))
             }
             Op::Set { name, text, ttl } => {
                 self.remove(&name);
@@ -84,11 +88,11 @@ impl MemoryStore {
                 Ok(Reply::Done)
             }
             Op::Delete { name } => {
-                self.remove(&self.home_of(&name));
+                self.remove(&self.primary_of(&name));
                 Ok(Reply::Done)
             }
             Op::Touch { name, ttl } => {
-                self.entries.touch(&self.home_of(&name), ttl, now);
+                self.entries.touch(&self.primary_of(&name), ttl, now);
                 Ok(Reply::Done)
             }
             Op::All => Ok(Reply::Texts(
@@ -113,81 +117,81 @@ impl MemoryStore {
         }
     }
 
-    fn home_of(&self, name: &str) -> Rc<str> {
+    fn primary_of(&self, name: &str) -> Rc<str> {
         self.pointers
             .get(name)
             .map_or_else(|| name.into(), Rc::clone)
     }
 
-    fn session(&mut self, home: &str, uuid: &str) -> Option<(&Rc<str>, &mut Session)> {
-        self.entries.session(home, parse_uuid(uuid))
+    fn session(&mut self, primary: &str, uuid: &str) -> Option<(&Rc<str>, &mut Session)> {
+        self.entries.session(primary, parse_uuid(uuid))
     }
 
     fn load(&mut self, name: &str, now: u64) -> Option<Stored> {
-        let home = self.pointers.get(name).map_or(name, |home| home);
-        let entry = self.entries.get(home)?;
+        let primary = self.pointers.get(name).map_or(name, |primary| primary);
+        let entry = self.entries.get(primary)?;
         let Body::Session(session) = &entry.body else {
             return None;
         };
         session
             .keys
-            .has(home, name)
-            .then(|| stored(home, session, entry.is_half_over(now)))
+            .has(primary, name)
+            .then(|| stored(primary, session, entry.is_renewal_due(now)))
     }
 
     fn create(&mut self, create: &Create, now: u64) -> Result<Saved> {
         let uuid = parse_uuid(&create.uuid);
-        let mut home: Rc<str> = (&*create.home).into();
+        let mut primary: Rc<str> = (&*create.primary).into();
         let mut saved = Saved {
             version: 1,
             ..Saved::default()
         };
-        match self.entries.peek(&home) {
-            Some(Body::Value(_)) => return Err(Error::corrupt(&home, "it is a plain value")),
+        match self.entries.peek(&primary) {
+            Some(Body::Value(_)) => return Err(Error::corrupt(&primary, "it is a plain value")),
             Some(Body::Session(resident)) if resident.uuid != uuid => {
-                let has_key = resident.keys.has(&home, &home);
-                if create.adopt && has_key {
-                    return self.adopt(create, now);
+                let has_key = resident.keys.has(&primary, &primary);
+                if create.join_existing && has_key {
+                    return self.join_existing(create, now);
                 }
                 if resident.keys.len() > usize::from(has_key) {
-                    home = format!("{home}#{}", create.uuid).into();
-                    saved.home = Some((&*home).into());
+                    primary = format!("{primary}#{}", create.uuid).into();
+                    saved.primary = Some((&*primary).into());
                 }
             }
             _ => {}
         }
-        self.remove(&home);
+        self.remove(&primary);
         let keys = create
             .keys
             .iter()
-            .map(|(name, resource)| self.claim(name, resource.as_ref(), &home))
+            .map(|(name, resource)| self.claim(name, resource.as_ref(), &primary))
             .collect();
         let session = Session {
             uuid,
             version: 1,
             text: (&*create.text).into(),
-            keys: Keys::new(&home, keys),
+            keys: Keys::new(&primary, keys),
         };
-        self.insert(home, Body::Session(session), create.ttl, now);
+        self.insert(primary, Body::Session(session), create.ttl, now);
         Ok(saved)
     }
 
     /// Puts the data of a new session into the one that has its key already.
-    fn adopt(&mut self, create: &Create, now: u64) -> Result<Saved> {
-        let Some(Body::Session(resident)) = self.entries.peek(&create.home) else {
+    fn join_existing(&mut self, create: &Create, now: u64) -> Result<Saved> {
+        let Some(Body::Session(resident)) = self.entries.peek(&create.primary) else {
             return Err(Error::gone(&create.uuid));
         };
         let uuid = format!("{UUID_PREFIX}{}", resident.uuid);
         let update = Update {
             uuid: uuid.as_str().into(),
-            home: Rc::clone(&create.home),
+            primary: Rc::clone(&create.primary),
             base: fields::EMPTY.into(),
             text: Rc::clone(&create.text),
-            known: vec![Rc::clone(&create.home)],
+            known: vec![Rc::clone(&create.primary)],
             added: create.keys.clone(),
             ttl: create.ttl,
             basis: None,
-            number: 0,
+            sequence: 0,
             again: false,
         };
         self.update(&update, now).map(|saved| Saved {
@@ -198,23 +202,23 @@ impl MemoryStore {
 
     fn update_if(&mut self, update: &Update, now: u64) -> Result<Reply> {
         if let Some(basis) = &update.basis
-            && let Some((home, session)) = self.session(&update.home, &update.uuid)
+            && let Some((primary, session)) = self.session(&update.primary, &update.uuid)
             && session.version != basis.version
         {
-            let newer = stored(home, session, false);
+            let newer = stored(primary, session, false);
             return Ok(Reply::Conflict(Box::new(newer)));
         }
         self.update(update, now).map(Reply::Saved)
     }
 
     fn update(&mut self, update: &Update, now: u64) -> Result<Saved> {
-        let Some((home, session)) = self.session(&update.home, &update.uuid) else {
+        let Some((primary, session)) = self.session(&update.primary, &update.uuid) else {
             return Err(Error::gone(&update.uuid));
         };
         if session.text == *update.base {
             session.text = (&*update.text).into();
         } else {
-            let unreadable = |why| Error::corrupt(&update.home, why);
+            let unreadable = |why| Error::corrupt(&update.primary, why);
             let stored = session.text.join();
             let base = fields::split(&update.base).map_err(unreadable)?;
             let now = fields::split(&update.text).map_err(unreadable)?;
@@ -224,32 +228,32 @@ impl MemoryStore {
         }
         session.version += 1;
         let version = session.version;
-        let home = Rc::clone(home);
+        let primary = Rc::clone(primary);
         for (name, resource) in &update.added {
-            let key = self.claim(name, resource.as_ref(), &home);
-            if let Some(session) = self.entries.peek_session(&home) {
-                session.keys.put(&home, key);
+            let key = self.claim(name, resource.as_ref(), &primary);
+            if let Some(session) = self.entries.peek_session(&primary) {
+                session.keys.put(&primary, key);
             }
         }
-        self.entries.touch(&home, update.ttl, now);
+        self.entries.touch(&primary, update.ttl, now);
         Ok(Saved {
             version,
             ..Saved::default()
         })
     }
 
-    /// Takes a key from whoever has it, unless that is the session at `home`, and lets it lead there.
-    fn claim(&mut self, name: &str, resource: Option<&String>, home: &Rc<str>) -> Key {
-        let owner = self.home_of(name);
-        if owner != *home {
+    /// Takes a key from whoever has it, unless that is the session at `primary`, and lets it lead there.
+    fn claim(&mut self, name: &str, resource: Option<&String>, primary: &Rc<str>) -> Key {
+        let owner = self.primary_of(name);
+        if owner != *primary {
             self.drop_key(&owner, name);
         }
-        let name = if *name == **home {
+        let name = if *name == **primary {
             self.pointers.remove(name);
-            Rc::clone(home)
+            Rc::clone(primary)
         } else {
             let name: Rc<str> = name.into();
-            self.pointers.insert(Rc::clone(&name), Rc::clone(home));
+            self.pointers.insert(Rc::clone(&name), Rc::clone(primary));
             name
         };
         Key {
@@ -258,15 +262,15 @@ impl MemoryStore {
         }
     }
 
-    fn drop_key(&mut self, home: &str, name: &str) -> u64 {
-        let Some(session) = self.entries.peek_session(home) else {
+    fn drop_key(&mut self, primary: &str, name: &str) -> u64 {
+        let Some(session) = self.entries.peek_session(primary) else {
             return 0;
         };
-        session.keys.remove(home, name);
+        session.keys.remove(primary, name);
         let left = session.keys.len();
-        self.unpoint(name, home);
+        self.unpoint(name, primary);
         if left == 0 {
-            self.remove(home);
+            self.remove(primary);
         }
         left as u64
     }
@@ -276,31 +280,31 @@ impl MemoryStore {
             left: 0,
             version: 0,
         };
-        let home = match &remove.of {
-            Some((uuid, home)) => match self.session(home, uuid) {
-                Some((home, _)) => Rc::clone(home),
+        let primary = match &remove.of {
+            Some((uuid, primary)) => match self.session(primary, uuid) {
+                Some((primary, _)) => Rc::clone(primary),
                 None => return Ok(nothing),
             },
-            None => self.home_of(&remove.name),
+            None => self.primary_of(&remove.name),
         };
-        let left = self.drop_key(&home, &remove.name);
-        let version = if let (Some((uuid, home)), Some((base, text)), true) =
+        let left = self.drop_key(&primary, &remove.name);
+        let version = if let (Some((uuid, primary)), Some((base, text)), true) =
             (&remove.of, &remove.data, left > 0)
         {
             let update = Update {
                 uuid: Rc::clone(uuid),
-                home: Rc::clone(home),
+                primary: Rc::clone(primary),
                 base: Rc::clone(base),
                 text: Rc::clone(text),
                 known: Vec::new(),
                 added: Vec::new(),
                 ttl: remove.ttl,
                 basis: None,
-                number: 0,
+                sequence: 0,
                 again: false,
             };
             self.update(&update, self.now())?.version
-        } else if let Some(session) = self.entries.peek_session(&home) {
+        } else if let Some(session) = self.entries.peek_session(&primary) {
             session.version += 1;
             session.version
         } else {
@@ -333,17 +337,17 @@ impl MemoryStore {
     }
 
     /// Lets nothing lead to an entry that was taken out.
-    fn forget(&mut self, home: &str, body: &Body) {
+    fn forget(&mut self, primary: &str, body: &Body) {
         if let Body::Session(session) = body {
-            for (name, _) in session.keys.iter(home) {
-                self.unpoint(name, home);
+            for (name, _) in session.keys.iter(primary) {
+                self.unpoint(name, primary);
             }
         }
     }
 
-    /// Lets a name not lead to `home`.
-    fn unpoint(&mut self, name: &str, home: &str) {
-        if self.pointers.get(name).is_some_and(|to| **to == *home) {
+    /// Lets a name not lead to `primary`.
+    fn unpoint(&mut self, name: &str, primary: &str) {
+        if self.pointers.get(name).is_some_and(|to| **to == *primary) {
             self.pointers.remove(name);
         }
     }
@@ -368,19 +372,19 @@ fn parse_uuid(uuid: &str) -> Uuid {
         .unwrap_or_default()
 }
 
-fn stored(home: &str, session: &Session, ageing: bool) -> Stored {
+fn stored(primary: &str, session: &Session, renewal_due: bool) -> Stored {
     Stored {
         uuid: format!("{UUID_PREFIX}{}", session.uuid),
-        home: home.into(),
+        primary: primary.into(),
         keys: session
             .keys
-            .iter(home)
+            .iter(primary)
             .map(|(name, resource)| (name.into(), resource.map(str::to_owned)))
             .collect(),
         text: session.text.join(),
         version: session.version,
-        ageing,
-        ages_in: None,
+        renewal_due,
+        renewal_due_in: None,
     }
 }
 

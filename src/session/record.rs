@@ -1,8 +1,6 @@
 //! One session as this process knows it: its uuid, its keys, and the text that was last stored or loaded. What is
 //! written of it is in `writes`.
 
-mod writes;
-
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
 use std::time::Instant;
@@ -10,9 +8,8 @@ use std::time::Instant;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use crate::fields;
-use crate::store::Stored;
-pub use writes::Written;
+use super::fields;
+use super::stored::Stored;
 
 /// What every uuid of a session begins with.
 pub const UUID_PREFIX: &str = "mks:session:";
@@ -26,7 +23,7 @@ pub enum State {
     /// In this process only: nothing was stored yet.
     New,
     /// As `New`, but nobody knows what became of a first save that is not tried any more.
-    Doubtful,
+    Uncertain,
     /// In the store, as far as this process knows.
     Stored,
     /// Removed or expired. There is no way back.
@@ -35,7 +32,7 @@ pub enum State {
     Unknown,
 }
 
-/// What the first save of a session does where another one has its key already ([`crate::store::Create::adopt`]).
+/// What the first save of a session does where another one has its key already ([`crate::store::Create::join_existing`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum First {
     /// Takes the key from it.
@@ -58,7 +55,7 @@ pub struct Key {
 /// That a session is what the store has. Whoever hears of changes has it, and lets go of it when that is not certain any
 /// more; a record only refers to it.
 #[derive(Debug)]
-pub struct Proof {
+pub struct Validity {
     /// How long it holds.
     pub until: Instant,
     /// How often one was asked for, and was there.
@@ -73,7 +70,7 @@ pub struct Record {
     /// `mks:session:` and a uuid: who it is, whatever its keys are.
     pub uuid: Rc<str>,
     /// The name it is stored under: its first key's, unless another session lived there.
-    pub home: Rc<str>,
+    pub primary: Rc<str>,
     /// The names it is found by.
     pub keys: Vec<Key>,
     /// The text last stored or loaded, as the store has confirmed it.
@@ -86,7 +83,7 @@ pub struct Record {
     pub first: First,
     /// Where it stands.
     pub state: State,
-    /// Whether it was made from what is owed, and not from what the store has.
+    /// Whether it was made from what is pending, and not from what the store has.
     pub ahead: bool,
     /// How often it had been written when `text` was stored; 0 where the store does not count, or it is not known that
     /// `text` is all there was.
@@ -94,18 +91,18 @@ pub struct Record {
     /// The highest version heard of.
     pub newest: u64,
     /// Whether the next save writes even if nothing has changed: its time to live is half over.
-    pub ageing: bool,
+    pub renewal_due: bool,
     /// What a load found, and its version, that are not in `text` and `version` yet: the data object has to be merged
     /// first.
     pub incoming: Option<(Rc<str>, u64)>,
     /// That all of this is what the store has, and nothing is under way; see [`Record::is_current`].
-    pub proof: Weak<Proof>,
+    pub validity: Weak<Validity>,
 }
 
 thread_local! {
     /// The text of a session that has nothing in it.
     static EMPTY: Rc<str> = fields::EMPTY.into();
-    /// The home of one that is not stored.
+    /// The primary of one that is not stored.
     static NOWHERE: Rc<str> = "".into();
 }
 
@@ -125,7 +122,7 @@ impl Record {
         let text = EMPTY.with(Rc::clone);
         Self {
             uuid: new_uuid(),
-            home: NOWHERE.with(Rc::clone),
+            primary: NOWHERE.with(Rc::clone),
             keys: Vec::with_capacity(1),
             view: Rc::clone(&text),
             shown: Rc::clone(&text),
@@ -135,9 +132,9 @@ impl Record {
             ahead: false,
             version: 0,
             newest: 0,
-            ageing: false,
+            renewal_due: false,
             incoming: None,
-            proof: Weak::new(),
+            validity: Weak::new(),
         }
     }
 
@@ -171,7 +168,7 @@ impl Record {
     pub fn stored(&self) -> Stored {
         Stored {
             uuid: self.uuid.to_string(),
-            home: Rc::clone(&self.home),
+            primary: Rc::clone(&self.primary),
             keys: self
                 .keys
                 .iter()
@@ -179,8 +176,8 @@ impl Record {
                 .collect(),
             text: self.text.to_string(),
             version: self.version,
-            ageing: self.ageing,
-            ages_in: None,
+            renewal_due: self.renewal_due,
+            renewal_due_in: None,
         }
     }
 
@@ -197,7 +194,7 @@ impl Record {
         }
         Some(Self {
             uuid: Rc::clone(&self.uuid),
-            home: Rc::clone(&self.home),
+            primary: Rc::clone(&self.primary),
             keys: self.keys.iter().filter(|key| key.stored).cloned().collect(),
             text: Rc::clone(text),
             view: Rc::clone(text),
@@ -207,9 +204,9 @@ impl Record {
             ahead: false,
             version,
             newest: self.newest,
-            ageing: self.ageing,
+            renewal_due: self.renewal_due,
             incoming: None,
-            proof: Weak::new(),
+            validity: Weak::new(),
         })
     }
 
@@ -266,10 +263,10 @@ impl Record {
         for key in mine.into_iter().filter(|key| !key.stored) {
             self.add_key(&key.name, key.resource);
         }
-        self.home = stored.home;
+        self.primary = stored.primary;
         self.state = State::Stored;
         self.newest = stored.version;
-        self.ageing = stored.ageing;
+        self.renewal_due = stored.renewal_due;
         self.ahead = false;
         let changed = *self.text != *stored.text;
         self.incoming = changed.then(|| (stored.text.into(), stored.version));
@@ -327,16 +324,16 @@ impl Record {
     /// Whether it is certain that the store has nothing else, and has all of its keys. Whoever asks by one of those may have it.
     #[must_use]
     pub fn is_current(&self, now: Instant) -> bool {
-        let Some(proof) = self.proof.upgrade() else {
+        let Some(validity) = self.validity.upgrade() else {
             return false;
         };
         let is_current = self.state == State::Stored
             && self.incoming.is_none()
             && self.keys.iter().all(|key| key.stored)
-            && now < proof.until;
+            && now < validity.until;
         if is_current {
-            proof.hits.set(proof.hits.get() + 1);
-            proof.was_used.set(true);
+            validity.hits.set(validity.hits.get() + 1);
+            validity.was_used.set(true);
         }
         is_current
     }
@@ -344,14 +341,14 @@ impl Record {
     /// Whether there may be something to be loaded or removed.
     #[must_use]
     pub fn may_be_stored(&self) -> bool {
-        matches!(self.state, State::Stored | State::Doubtful)
+        matches!(self.state, State::Stored | State::Uncertain)
     }
 
     /// Whether a save of `text` (absent: nobody has read the data) would change anything.
     #[must_use]
     pub fn is_dirty(&self, text: Option<&str>) -> bool {
         let differs = text.is_some_and(|text| *text != *self.view);
-        differs || self.ageing || self.keys.iter().any(|key| !key.stored)
+        differs || self.renewal_due || self.keys.iter().any(|key| !key.stored)
     }
 
     /// Takes the text of the data object for a save, absent while nobody has read it: gives what it changes, from and
@@ -406,4 +403,5 @@ impl Default for Record {
 }
 
 #[cfg(test)]
+#[path = "record_tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@ use super::*;
 
 /// Answers every call from a map, as a JavaScript store would.
 fn serve(
-    store: &mut ForeignStore,
+    store: &mut JavaScriptStore,
     entries: &mut HashMap<String, String>,
 ) -> Vec<(u32, std::result::Result<Reply, Failed>)> {
     loop {
@@ -26,19 +26,19 @@ fn serve(
 fn create() -> Create {
     Create {
         uuid: "mks:session:1".into(),
-        home: "mks:a".into(),
+        primary: "mks:a".into(),
         text: r#"{"x":1}"#.into(),
         keys: vec![("mks:a".into(), None), ("mks:b".into(), Some("[1]".into()))],
-        adopt: false,
+        join_existing: false,
         ttl: None,
-        number: 1,
-        aside: false,
+        sequence: 1,
+        displaced: false,
     }
 }
 
 #[test]
 fn two_kinds_of_entry_and_none_is_left() {
-    let (mut store, mut entries) = (ForeignStore::new(), HashMap::new());
+    let (mut store, mut entries) = (JavaScriptStore::new(), HashMap::new());
     assert!(store.submit(1, Op::Create(create())).is_none());
     assert!(matches!(
         serve(&mut store, &mut entries).as_slice(),
@@ -57,7 +57,7 @@ fn two_kinds_of_entry_and_none_is_left() {
                 name: name.into(),
                 data: None,
                 ttl: None,
-                number: 0,
+                sequence: 0,
             }),
         );
         let removed = Reply::Removed { left, version: 0 };
@@ -72,7 +72,7 @@ fn two_kinds_of_entry_and_none_is_left() {
 
 #[test]
 fn what_is_no_session_is_an_error_that_says_where() {
-    let (mut store, mut entries) = (ForeignStore::new(), HashMap::new());
+    let (mut store, mut entries) = (JavaScriptStore::new(), HashMap::new());
     entries.insert("mks:a".to_owned(), r#""mks:session:1""#.to_owned());
     entries.insert("mks:session:1".to_owned(), r#"{"cookie":{}}"#.to_owned());
     store.submit(
@@ -91,7 +91,7 @@ fn what_is_no_session_is_an_error_that_says_where() {
 
 #[test]
 fn an_operation_that_was_given_up_ignores_a_late_answer() {
-    let mut store = ForeignStore::new();
+    let mut store = JavaScriptStore::new();
     store.submit(
         7,
         Op::Load {
@@ -109,19 +109,19 @@ fn an_operation_that_was_given_up_ignores_a_late_answer() {
 
 #[test]
 fn a_save_that_is_asked_for_again_undoes_nothing_newer() {
-    let (mut store, mut entries) = (ForeignStore::new(), HashMap::new());
+    let (mut store, mut entries) = (JavaScriptStore::new(), HashMap::new());
     let stored = r#"{"keys":{"mks:a":null},"session":{"x":1,"y":1,"z":1}}"#;
     entries.insert("mks:session:1".to_owned(), stored.to_owned());
     let update = Update {
         uuid: "mks:session:1".into(),
-        home: "mks:session:1".into(),
+        primary: "mks:session:1".into(),
         base: r#"{"x":1,"y":1,"z":1}"#.into(),
         text: r#"{"x":2,"y":2}"#.into(),
         known: vec!["mks:a".into()],
         added: Vec::new(),
         ttl: None,
         basis: None,
-        number: 2,
+        sequence: 2,
         again: false,
     };
     store.submit(1, Op::Update(update));

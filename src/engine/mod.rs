@@ -1,44 +1,44 @@
-//! Operations in, completions out. One lane per session keeps its operations in the order they were asked for.
+//! Operations in, completions out. One queue per session keeps its operations in the order they were asked for.
 //!
-//! Each operation has a number of the caller's choice. [`Engine`] answers it at once when it can (an unchanged save,
-//! anything in memory), otherwise with [`Engine::drain`]. A lane exists while something is on its way to the store
+//! Each operation has a sequence of the caller's choice. [`Engine`] answers it at once when it can (an unchanged save,
+//! anything in memory), otherwise with [`Engine::drain`]. A queue exists while something is on its way to the store
 //! or waits behind it; loads by any key of that session join it, so that they see what was asked for before them.
-//! Saves that wait are merged when they come from the same [`crate::record::Record`]: the newest text has all of its changes.
+//! Saves that wait are merged when they come from the same [`crate::session::Record`]: the newest text has all of its changes.
 //!
-//! `flights` is what is on its way to the store, `lanes` the order, `near` what is known without asking.
-//! While the store fails (`health`), saves and removals are told of as failed and stay in their lanes: they are
-//! owed (`owed`), and done when the store is back.
+//! `in_flight` is what is on its way to the store, `queues` the order, `cache` what is known without asking.
+//! While the store fails (`breaker`), saves and removals are told of as failed and stay in their queues: they are
+//! pending (`pending`), and done when the store is back.
 
+mod breaker;
+mod cache;
 mod ending;
-mod flights;
-mod health;
-mod lanes;
-mod meanwhile;
-mod near;
-mod owed;
+mod in_flight;
+mod operation;
+mod pending_writes;
 mod prepare;
-mod stats;
-mod task;
+mod projected;
+mod queues;
+mod statistics;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use flights::{Flight, Sent};
+use breaker::Breaker;
+use cache::Cache;
+pub use cache::Size;
 use foldhash::{HashMap, HashSet};
-use health::Health;
-use lanes::Lane;
-use near::Near;
-pub use near::Size;
-pub use owed::Limits;
-use owed::Owed;
-use stats::Stats;
-pub use task::{Extent, Shared, Value};
-use task::{Job, Task, value_of};
+use in_flight::{Entry, Sent};
+use operation::{Action, Operation, value_of};
+pub use operation::{SaveMode, Shared, Value};
+pub use pending_writes::Limits;
+use pending_writes::PendingWrites;
+use queues::Queue;
+use statistics::Statistics;
 
 use crate::error::{Error, Kind, Result};
-use crate::record::State;
+use crate::session::State;
 use crate::store::{Backend, Event, Op};
 
 /// A close that waits for the rest.
@@ -47,7 +47,7 @@ struct Closing {
     deadline: Instant,
 }
 
-/// How long a session is kept near whose time to live was not started anew, ms.
+/// How long a session is kept cache whose time to live was not started anew, ms.
 const BRIEFLY: u64 = 2000;
 
 /// An operation that is done.
@@ -64,17 +64,17 @@ pub struct Engine<B> {
     closed: bool,
     closing: Option<Closing>,
     tickets: u32,
-    /// The number of the last write.
-    numbers: u64,
-    sent: HashMap<u32, Flight>,
+    /// The sequence of the last write.
+    sequences: u64,
+    sent: HashMap<u32, Entry>,
     /// Bytes of what is at the store.
     sent_bytes: usize,
-    lanes: HashMap<Rc<str>, Lane>,
-    lane_of: HashMap<Rc<str>, Rc<str>>,
-    health: Health,
-    owed: Owed,
-    near: Near,
-    stats: Stats,
+    queues: HashMap<Rc<str>, Queue>,
+    queue_by_name: HashMap<Rc<str>, Rc<str>>,
+    breaker: Breaker,
+    pending: PendingWrites,
+    cache: Cache,
+    stats: Statistics,
     /// Who is still waited for.
     outstanding: HashSet<u32>,
     deadlines: VecDeque<(Instant, u32)>,
@@ -83,14 +83,14 @@ pub struct Engine<B> {
 }
 
 impl<B: Backend> Engine<B> {
-    /// An engine over `backend`; `default_ttl` in ms, `timeout` is what an operation may take, `near` the size of the near
+    /// An engine over `backend`; `default_ttl` in ms, `timeout` is what an operation may take, `cache` the size of the cache
     /// cache if there is one.
     pub fn new(
         backend: B,
         default_ttl: Option<u64>,
         timeout: Duration,
         limits: Limits,
-        near: Option<Size>,
+        cache: Option<Size>,
     ) -> Self {
         Self {
             backend,
@@ -100,15 +100,15 @@ impl<B: Backend> Engine<B> {
             closed: false,
             closing: None,
             tickets: 0,
-            numbers: 0,
+            sequences: 0,
             sent: HashMap::default(),
             sent_bytes: 0,
-            lanes: HashMap::default(),
-            lane_of: HashMap::default(),
-            health: Health::default(),
-            owed: Owed::default(),
-            near: Near::new(near),
-            stats: Stats::default(),
+            queues: HashMap::default(),
+            queue_by_name: HashMap::default(),
+            breaker: Breaker::default(),
+            pending: PendingWrites::default(),
+            cache: Cache::new(cache),
+            stats: Statistics::default(),
             outstanding: HashSet::default(),
             deadlines: VecDeque::new(),
             done: Vec::new(),
@@ -135,8 +135,8 @@ impl<B: Backend> Engine<B> {
 
     /// Whether there is something to be done later ([`Engine::expire`]), though nobody waits for it.
     #[must_use]
-    pub fn is_restless(&self) -> bool {
-        !self.owed.is_empty() || !self.health.is_well()
+    pub fn has_background_work(&self) -> bool {
+        !self.pending.is_empty() || !self.breaker.is_well()
     }
 
     /// Finds the session that has the key `name`. `live` is the one this process has under that name; with
@@ -155,14 +155,14 @@ impl<B: Backend> Engine<B> {
         {
             return Some(Ok(Value::Current(true)));
         }
-        let lane = match live {
-            Some(live) => Some(self.lane(&live.borrow())),
-            None => self.lane_of.get(name).map(Rc::clone),
+        let queue = match live {
+            Some(live) => Some(self.queue(&live.borrow())),
+            None => self.queue_by_name.get(name).map(Rc::clone),
         };
-        if lane
+        if queue
             .as_ref()
-            .is_none_or(|lane| !self.lanes.contains_key(lane))
-            && let Some(found) = self.near(name, live)
+            .is_none_or(|queue| !self.queues.contains_key(queue))
+            && let Some(found) = self.cache(name, live)
         {
             let same = match &found {
                 Value::Session(record) => Some(record),
@@ -170,21 +170,21 @@ impl<B: Backend> Engine<B> {
                 _ => None,
             };
             if let Some(same) = same {
-                self.prove(&mut same.borrow_mut(), None);
+                self.validate(&mut same.borrow_mut(), None);
             }
             return Some(Ok(found));
         }
         let name = name.into();
-        let Some(lane) = lane else {
+        let Some(queue) = queue else {
             return self.plain(op, Op::Load { name });
         };
-        let task = Task::Load { name, lenient };
-        self.enqueue(op, &lane, Job::new(live.map(Rc::clone), task, op))
+        let action = Action::Load { name, lenient };
+        self.enqueue(op, &queue, Operation::new(live.map(Rc::clone), action, op))
     }
 
     /// The session with the key `name`, without asking the store.
-    fn near(&mut self, name: &str, live: Option<&Shared>) -> Option<Value> {
-        let found = self.near.get(name, Instant::now());
+    fn cache(&mut self, name: &str, live: Option<&Shared>) -> Option<Value> {
+        let found = self.cache.get(name, Instant::now());
         let value = found.and_then(|found| {
             let Some(live) = live else {
                 return Some(Value::Session(Rc::new(RefCell::new(found.clone()))));
@@ -198,13 +198,13 @@ impl<B: Backend> Engine<B> {
             }
             Some(Value::Current(!record.absorb(found.stored())))
         });
-        self.near.count(value.is_some());
+        self.cache.count(value.is_some());
         value
     }
 
     /// It may have missed that others have changed something: nothing is taken for known.
     pub fn distrust(&mut self) {
-        self.near.clear();
+        self.cache.clear();
     }
 
     /// Saves a session; `text` is absent while nobody has read its data. `ttl` in ms.
@@ -213,40 +213,40 @@ impl<B: Backend> Engine<B> {
         op: u32,
         record: &Shared,
         text: Option<String>,
-        extent: Extent,
+        mode: SaveMode,
         ttl: Option<u64>,
         if_unchanged: bool,
     ) -> Option<Result<Value>> {
         let (base, text) = record.borrow_mut().take(text);
-        let task = Task::Save {
+        let action = Action::Save {
             base,
             text,
-            extent,
+            mode,
             ttl,
             if_unchanged,
         };
-        self.on_session(op, record, task)
+        self.on_session(op, record, action)
     }
 
-    /// Stores `text`, which was made from what the store is known to have, if it still has that. One that `insists` has
+    /// Stores `text`, which was made from what the store is known to have, if it still has that. One that `reserve` has
     /// lost against others, and is to have its turn.
-    pub fn swap(
+    pub fn compare_and_set(
         &mut self,
         op: u32,
         record: &Shared,
         text: String,
         ttl: Option<u64>,
-        insists: bool,
+        reserve: bool,
     ) -> Option<Result<Value>> {
         let (base, text) = (Rc::clone(&record.borrow().text), text.into());
         self.on_session(
             op,
             record,
-            Task::Swap {
+            Action::CompareAndSet {
                 base,
                 text,
                 ttl,
-                insists,
+                reserve,
             },
         )
     }
@@ -262,12 +262,12 @@ impl<B: Backend> Engine<B> {
     ) -> Option<Result<Value>> {
         let data = record.borrow_mut().take(text);
         let name = name.into();
-        self.on_session(op, record, Task::RemoveKey { name, data, ttl })
+        self.on_session(op, record, Action::RemoveKey { name, data, ttl })
     }
 
     /// Removes a session with all of its keys.
     pub fn destroy(&mut self, op: u32, record: &Shared) -> Option<Result<Value>> {
-        self.on_session(op, record, Task::Destroy)
+        self.on_session(op, record, Action::Destroy)
     }
 
     /// An operation on no session in particular.
@@ -287,7 +287,7 @@ impl<B: Backend> Engine<B> {
         if self.closed {
             return Some(Err(closed()));
         }
-        if let Some(error) = self.health.down() {
+        if let Some(error) = self.breaker.down() {
             return Some(Err(error));
         }
         // What walks through the whole store takes its time; each command of it has a deadline.
@@ -297,7 +297,7 @@ impl<B: Backend> Engine<B> {
             return Some(Err(full));
         }
         let changes = match &what {
-            _ if !self.near.may_keep() => None,
+            _ if !self.cache.may_keep() => None,
             Op::Set { name, .. } | Op::Delete { name } | Op::Touch { name, .. } => {
                 Some(Some(name.clone()))
             }
@@ -319,7 +319,7 @@ impl<B: Backend> Engine<B> {
         None
     }
 
-    /// Finishes what was asked for, also what is owed, then lets go of the store. Whatever comes later is refused, and
+    /// Finishes what was asked for, also what is pending, then lets go of the store. Whatever comes later is refused, and
     /// what is not done by the deadline is given up.
     pub fn close(&mut self, op: u32, deadline: Instant) -> Option<Result<Value>> {
         if self.closed {
@@ -328,7 +328,7 @@ impl<B: Backend> Engine<B> {
             let sent = self
                 .sent
                 .values_mut()
-                .find_map(|flight| match &mut flight.sent {
+                .find_map(|entry| match &mut entry.sent {
                     Sent::Close(ops) => Some(ops),
                     _ => None,
                 });
@@ -341,9 +341,9 @@ impl<B: Backend> Engine<B> {
             };
         }
         self.closed = true;
-        self.near.told(false);
+        self.cache.told(false);
         let ops = vec![op];
-        if self.sent.is_empty() && self.owed.is_empty() {
+        if self.sent.is_empty() && self.pending.is_empty() {
             self.submit_close(ops);
             // done at once, where the store has nothing to wait for
             return self
@@ -371,12 +371,12 @@ impl<B: Backend> Engine<B> {
     /// What it has done, as JSON: see `StoreStats` in `index.d.ts`.
     #[must_use]
     pub fn stats(&self) -> serde_json::Value {
-        let (sessions, bytes) = self.near.usage();
-        let counts = self.near.counts();
+        let (sessions, bytes) = self.cache.usage();
+        let counts = self.cache.counts();
         let mut all = self.stats.json();
         all.extend(self.backend.stats());
         let cache = serde_json::json!({
-            "on": self.near.is_on(),
+            "on": self.cache.is_on(),
             "sessions": sessions,
             "bytes": bytes,
             "hits": counts.hits,
@@ -385,9 +385,9 @@ impl<B: Backend> Engine<B> {
         });
         all.insert("cache".to_owned(), cache);
         all.insert("inFlight".to_owned(), self.sent.len().into());
-        all.insert("owed".to_owned(), self.owed.len().into());
-        all.insert("owedBytes".to_owned(), self.owed.bytes().into());
-        all.insert("open".to_owned(), self.health.down().is_some().into());
+        all.insert("pending".to_owned(), self.pending.len().into());
+        all.insert("pendingBytes".to_owned(), self.pending.bytes().into());
+        all.insert("breakerOpen".to_owned(), self.breaker.down().is_some().into());
         all.into()
     }
 }

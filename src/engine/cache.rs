@@ -1,4 +1,4 @@
-//! The near cache: sessions that this process has stored or loaded lately, as long as the server has not said that
+//! The cache cache: sessions that this process has stored or loaded lately, as long as the server has not said that
 //! somebody else has changed them. A request whose session is here needs no round trip.
 //!
 //! What a reply brings is only kept if no invalidation of it has come since it was asked for: replies and invalidations
@@ -13,7 +13,7 @@ use foldhash::HashMap;
 use foldhash::quality::RandomState;
 use lru::LruCache;
 
-use crate::record::{Key, Proof, Record};
+use crate::session::{Key, Record, Validity};
 
 /// How many places there are to remember changes in, for what is on its way: 14 bits of a hash.
 const PLACES: usize = 1 << 14;
@@ -42,7 +42,7 @@ struct Entry {
     until: Instant,
     weight: usize,
     /// For records that are the same, if there are any.
-    proof: Option<Rc<Proof>>,
+    validity: Option<Rc<Validity>>,
 }
 
 /// How often something has happened.
@@ -57,14 +57,14 @@ pub struct Counts {
 }
 
 /// See the module.
-pub struct Near {
+pub struct Cache {
     size: Option<Size>,
     /// Whether the server tells of changes on every connection.
     is_told: bool,
     /// By the name under which they are stored.
     sessions: LruCache<Rc<str>, Entry>,
     /// Where the other keys lead.
-    homes: HashMap<Rc<str>, Rc<str>>,
+    primaries: HashMap<Rc<str>, Rc<str>>,
     bytes: usize,
     /// How many changes there were.
     clock: u64,
@@ -74,18 +74,18 @@ pub struct Near {
     /// What was asked for before this is not kept.
     floor: u64,
     counts: Counts,
-    /// [`Counts::hits`], which a [`Proof`] adds to as well.
+    /// [`Counts::hits`], which a [`Validity`] adds to as well.
     hits: Rc<Cell<u64>>,
 }
 
-impl Near {
+impl Cache {
     /// An empty cache; without `size` nothing is ever kept.
     pub fn new(size: Option<Size>) -> Self {
         Self {
             size,
             is_told: false,
             sessions: LruCache::unbounded(),
-            homes: HashMap::default(),
+            primaries: HashMap::default(),
             bytes: 0,
             clock: 0,
             changed: vec![0; if size.is_some() { PLACES } else { 0 }].into(),
@@ -122,8 +122,8 @@ impl Near {
         if !self.is_on() {
             return None;
         }
-        let home = self.homes.get(name).map_or(name, |home| home);
-        let found = self.sessions.get(home);
+        let primary = self.primaries.get(name).map_or(name, |primary| primary);
+        let found = self.sessions.get(primary);
         let has_key = |entry: &&Entry| {
             entry.until > now && entry.record.keys.iter().any(|key| *key.name == *name)
         };
@@ -139,55 +139,55 @@ impl Near {
         }
     }
 
-    /// Keeps a session as it was at the time `asked`. `ages_in` is when it wants to be written again, ms from now.
-    pub fn keep(&mut self, record: Record, asked: u64, ages_in: Option<u64>, now: Instant) {
+    /// Keeps a session as it was at the time `asked`. `renewal_due_in` is when it wants to be written again, ms from now.
+    pub fn keep(&mut self, record: Record, asked: u64, renewal_due_in: Option<u64>, now: Instant) {
         let Some(size) = self.size.filter(|_| self.is_told) else {
             return;
         };
-        self.drop_home(&record.home);
+        self.drop_primary(&record.primary);
         // Whoever had one of its keys has lost it.
         for key in &record.keys {
-            if let Some(home) = self.homes.remove(&key.name) {
-                self.drop_home(&home);
+            if let Some(primary) = self.primaries.remove(&key.name) {
+                self.drop_primary(&primary);
             }
-            if key.name != record.home {
-                self.drop_home(&key.name);
+            if key.name != record.primary {
+                self.drop_primary(&key.name);
             }
         }
         let has_changed = self
-            .places(&record.home)
+            .places(&record.primary)
             .all(|place| self.changed[place] > asked);
-        if asked < self.floor || record.version == 0 || record.ageing || has_changed {
+        if asked < self.floor || record.version == 0 || record.renewal_due || has_changed {
             return;
         }
         let keys: usize = record.keys.iter().map(weight_of).sum();
-        let weight = OVERHEAD + 2 * record.home.len() + record.text.len() + keys;
+        let weight = OVERHEAD + 2 * record.primary.len() + record.text.len() + keys;
         if weight > size.max / 8 {
             return;
         }
-        let ages = ages_in.map_or(size.ttl, Duration::from_millis);
-        for key in record.keys.iter().filter(|key| key.name != record.home) {
-            self.homes
-                .insert(Rc::clone(&key.name), Rc::clone(&record.home));
+        let ages = renewal_due_in.map_or(size.ttl, Duration::from_millis);
+        for key in record.keys.iter().filter(|key| key.name != record.primary) {
+            self.primaries
+                .insert(Rc::clone(&key.name), Rc::clone(&record.primary));
         }
-        let home = Rc::clone(&record.home);
+        let primary = Rc::clone(&record.primary);
         let until = now + size.ttl.min(ages);
         let entry = Entry {
             record,
             until,
             weight,
-            proof: None,
+            validity: None,
         };
-        self.sessions.put(home, entry);
+        self.sessions.put(primary, entry);
         self.bytes += weight;
         let mut spared = 0;
         while self.bytes > size.max
-            && let Some((home, oldest)) = self.sessions.pop_lru()
+            && let Some((primary, oldest)) = self.sessions.pop_lru()
         {
-            let was_used = |proof: &Rc<Proof>| proof.was_used.take();
-            if spared < SPARED && oldest.proof.as_ref().is_some_and(was_used) {
+            let was_used = |validity: &Rc<Validity>| validity.was_used.take();
+            if spared < SPARED && oldest.validity.as_ref().is_some_and(was_used) {
                 spared += 1;
-                self.sessions.put(home, oldest);
+                self.sessions.put(primary, oldest);
             } else {
                 self.let_go(&oldest);
             }
@@ -195,29 +195,29 @@ impl Near {
     }
 
     /// What a record of which nothing is under way may refer to, if it is what is here, as long as that is so.
-    pub fn prove(&mut self, record: &Record) -> Weak<Proof> {
+    pub fn validate(&mut self, record: &Record) -> Weak<Validity> {
         let is_same = |entry: &&mut Entry| {
             entry.record.uuid == record.uuid && entry.record.version == record.version
         };
-        let Some(entry) = self.sessions.peek_mut(&record.home).filter(is_same) else {
+        let Some(entry) = self.sessions.peek_mut(&record.primary).filter(is_same) else {
             return Weak::new();
         };
         let until = entry.until;
-        let proof = entry.proof.get_or_insert_with(|| {
-            Rc::new(Proof {
+        let validity = entry.validity.get_or_insert_with(|| {
+            Rc::new(Validity {
                 until,
                 hits: Rc::clone(&self.hits),
                 was_used: Cell::default(),
             })
         });
-        Rc::downgrade(proof)
+        Rc::downgrade(validity)
     }
 
     /// Something of the session that has the key `name` is under way: nobody goes on without asking.
     pub fn doubt(&mut self, name: &str) {
-        let home = self.homes.get(name).map_or(name, |home| home);
-        if let Some(entry) = self.sessions.peek_mut(home) {
-            entry.proof = None;
+        let primary = self.primaries.get(name).map_or(name, |primary| primary);
+        if let Some(entry) = self.sessions.peek_mut(primary) {
+            entry.validity = None;
         }
     }
 
@@ -225,7 +225,7 @@ impl Near {
     /// started anew: a key that is taken away is told of at the session too.
     pub fn invalidate(&mut self, name: &str) {
         self.counts.invalidations += 1;
-        if self.sessions.contains(name) || !self.homes.contains_key(name) {
+        if self.sessions.contains(name) || !self.primaries.contains_key(name) {
             self.forget(name);
         } else {
             self.remember(name);
@@ -238,10 +238,10 @@ impl Near {
             return;
         }
         self.remember(name);
-        let home = self.homes.remove(name);
-        self.drop_home(name);
-        if let Some(home) = home {
-            self.drop_home(&home);
+        let primary = self.primaries.remove(name);
+        self.drop_primary(name);
+        if let Some(primary) = primary {
+            self.drop_primary(&primary);
         }
     }
 
@@ -266,7 +266,7 @@ impl Near {
     /// Lets go of everything.
     pub fn clear(&mut self) {
         self.sessions.clear();
-        self.homes.clear();
+        self.primaries.clear();
         self.bytes = 0;
         self.clock += 1;
         self.floor = self.clock;
@@ -285,8 +285,8 @@ impl Near {
         (self.sessions.len(), self.bytes)
     }
 
-    fn drop_home(&mut self, home: &str) {
-        if let Some(entry) = self.sessions.pop(home) {
+    fn drop_primary(&mut self, primary: &str) {
+        if let Some(entry) = self.sessions.pop(primary) {
             self.let_go(&entry);
         }
     }
@@ -294,8 +294,8 @@ impl Near {
     fn let_go(&mut self, entry: &Entry) {
         self.bytes -= entry.weight;
         for key in &entry.record.keys {
-            if self.homes.get(&key.name) == Some(&entry.record.home) {
-                self.homes.remove(&key.name);
+            if self.primaries.get(&key.name) == Some(&entry.record.primary) {
+                self.primaries.remove(&key.name);
             }
         }
     }
@@ -308,149 +308,152 @@ fn weight_of(key: &Key) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::State;
+    use crate::session::State;
 
     const SIZE: Size = Size {
         max: 20_000,
         ttl: Duration::from_secs(60),
     };
 
-    fn near() -> Near {
-        let mut near = Near::new(Some(SIZE));
-        near.told(true);
-        near
+    fn cache() -> Cache {
+        let mut cache = Cache::new(Some(SIZE));
+        cache.told(true);
+        cache
     }
 
-    fn record(home: &str, other: &str) -> Record {
+    fn record(primary: &str, other: &str) -> Record {
         let mut record = Record::new();
-        record.add_key(home, None);
+        record.add_key(primary, None);
         record.add_key(other, None);
-        record.home = home.into();
+        record.primary = primary.into();
         record.version = 1;
         record
     }
 
-    fn keep(near: &mut Near, home: &str, other: &str, asked: u64) {
-        near.keep(record(home, other), asked, None, Instant::now());
+    fn keep(cache: &mut Cache, primary: &str, other: &str, asked: u64) {
+        cache.keep(record(primary, other), asked, None, Instant::now());
     }
 
-    fn has(near: &mut Near, name: &str) -> bool {
-        near.get(name, Instant::now()).is_some()
+    fn has(cache: &mut Cache, name: &str) -> bool {
+        cache.get(name, Instant::now()).is_some()
     }
 
     #[test]
     fn a_session_is_found_by_its_keys_until_it_is_invalidated() {
-        let mut near = near();
-        let asked = near.now();
-        keep(&mut near, "mks:a", "mks:b", asked);
-        assert!(has(&mut near, "mks:a") && has(&mut near, "mks:b"));
-        near.invalidate("mks:b");
-        assert!(has(&mut near, "mks:b"), "only its time to live has changed");
-        near.invalidate("mks:a");
-        assert!(!has(&mut near, "mks:a") && !has(&mut near, "mks:b"));
-        assert_eq!((near.usage(), near.homes.len()), ((0, 0), 0));
+        let mut cache = cache();
+        let asked = cache.now();
+        keep(&mut cache, "mks:a", "mks:b", asked);
+        assert!(has(&mut cache, "mks:a") && has(&mut cache, "mks:b"));
+        cache.invalidate("mks:b");
+        assert!(
+            has(&mut cache, "mks:b"),
+            "only its time to live has changed"
+        );
+        cache.invalidate("mks:a");
+        assert!(!has(&mut cache, "mks:a") && !has(&mut cache, "mks:b"));
+        assert_eq!((cache.usage(), cache.primaries.len()), ((0, 0), 0));
     }
 
     #[test]
     fn a_key_leads_to_the_session_that_has_it_now() {
-        for home in ["mks:b", "mks:c"] {
-            let mut near = near();
-            let asked = near.now();
-            keep(&mut near, "mks:a", "mks:b", asked);
-            keep(&mut near, home, "mks:b", asked);
-            let found = near.get("mks:b", Instant::now());
-            assert_eq!(found.map(|record| &*record.home), Some(home));
-            assert!(!has(&mut near, "mks:a"), "it has lost a key");
+        for primary in ["mks:b", "mks:c"] {
+            let mut cache = cache();
+            let asked = cache.now();
+            keep(&mut cache, "mks:a", "mks:b", asked);
+            keep(&mut cache, primary, "mks:b", asked);
+            let found = cache.get("mks:b", Instant::now());
+            assert_eq!(found.map(|record| &*record.primary), Some(primary));
+            assert!(!has(&mut cache, "mks:a"), "it has lost a key");
         }
     }
 
     #[test]
     fn what_was_asked_for_before_an_invalidation_is_not_kept() {
-        let mut near = near();
-        let asked = near.now();
-        near.invalidate("mks:a");
-        keep(&mut near, "mks:a", "mks:b", asked);
-        assert!(!has(&mut near, "mks:a"));
-        keep(&mut near, "mks:c", "mks:d", asked);
-        assert!(has(&mut near, "mks:c"), "another session is not concerned");
-        let asked = near.now();
-        keep(&mut near, "mks:a", "mks:b", asked);
-        assert!(has(&mut near, "mks:a"), "asked for since");
+        let mut cache = cache();
+        let asked = cache.now();
+        cache.invalidate("mks:a");
+        keep(&mut cache, "mks:a", "mks:b", asked);
+        assert!(!has(&mut cache, "mks:a"));
+        keep(&mut cache, "mks:c", "mks:d", asked);
+        assert!(has(&mut cache, "mks:c"), "another session is not concerned");
+        let asked = cache.now();
+        keep(&mut cache, "mks:a", "mks:b", asked);
+        assert!(has(&mut cache, "mks:a"), "asked for since");
     }
 
     #[test]
     fn nothing_survives_a_lost_connection_nor_does_what_was_on_its_way() {
-        let mut near = near();
-        let asked = near.now();
-        keep(&mut near, "mks:a", "mks:b", asked);
-        near.told(false);
-        assert!(!has(&mut near, "mks:a"));
-        near.told(true);
-        keep(&mut near, "mks:a", "mks:b", asked);
-        assert!(!has(&mut near, "mks:a"));
+        let mut cache = cache();
+        let asked = cache.now();
+        keep(&mut cache, "mks:a", "mks:b", asked);
+        cache.told(false);
+        assert!(!has(&mut cache, "mks:a"));
+        cache.told(true);
+        keep(&mut cache, "mks:a", "mks:b", asked);
+        assert!(!has(&mut cache, "mks:a"));
     }
 
     #[test]
     fn what_others_change_meanwhile_is_not_taken_for_it() {
-        let mut near = near();
-        let asked = near.now();
+        let mut cache = cache();
+        let asked = cache.now();
         for other in 0..64 {
-            near.invalidate(&format!("mks:{other}"));
+            cache.invalidate(&format!("mks:{other}"));
         }
         for call in 0..300 {
-            let home = format!("mks:call-{call}");
-            keep(&mut near, &home, &home, asked);
-            assert!(has(&mut near, &home), "{home}");
+            let primary = format!("mks:call-{call}");
+            keep(&mut cache, &primary, &primary, asked);
+            assert!(has(&mut cache, &primary), "{primary}");
         }
     }
 
     #[test]
     fn more_changes_than_there_are_places_keep_what_is_on_its_way_out() {
-        let mut near = near();
-        let asked = near.now();
-        near.invalidate("mks:a");
+        let mut cache = cache();
+        let asked = cache.now();
+        cache.invalidate("mks:a");
         for other in 0..4 * PLACES {
-            near.invalidate(&format!("mks:{other}"));
+            cache.invalidate(&format!("mks:{other}"));
         }
-        keep(&mut near, "mks:a", "mks:b", asked);
-        assert!(!has(&mut near, "mks:a"));
+        keep(&mut cache, "mks:a", "mks:b", asked);
+        assert!(!has(&mut cache, "mks:a"));
     }
 
     #[test]
     fn it_is_bounded_by_bytes_and_by_time() {
-        let mut near = near();
-        let asked = near.now();
+        let mut cache = cache();
+        let asked = cache.now();
         for call in 0..100 {
-            let home = format!("mks:{call}");
-            keep(&mut near, &home, &home, asked);
+            let primary = format!("mks:{call}");
+            keep(&mut cache, &primary, &primary, asked);
         }
-        assert!(near.usage().1 <= SIZE.max && !has(&mut near, "mks:0"));
-        assert!(has(&mut near, "mks:99"));
-        assert!(near.get("mks:99", Instant::now() + SIZE.ttl).is_none());
+        assert!(cache.usage().1 <= SIZE.max && !has(&mut cache, "mks:0"));
+        assert!(has(&mut cache, "mks:99"));
+        assert!(cache.get("mks:99", Instant::now() + SIZE.ttl).is_none());
     }
 
     #[test]
     fn what_is_used_without_a_look_here_stays_too() {
-        let mut near = near();
-        let asked = near.now();
+        let mut cache = cache();
+        let asked = cache.now();
         let mut first = record("mks:first", "mks:second");
-        keep(&mut near, "mks:first", "mks:second", asked);
-        first.uuid = near
+        keep(&mut cache, "mks:first", "mks:second", asked);
+        first.uuid = cache
             .sessions
             .peek("mks:first")
             .map(|entry| Rc::clone(&entry.record.uuid))
             .expect("it is kept");
         first.state = State::Stored;
         first.keys.iter_mut().for_each(|key| key.stored = true);
-        first.proof = near.prove(&first);
+        first.validity = cache.validate(&first);
         for call in 0..1000 {
             assert!(first.is_current(Instant::now()), "after {call}");
-            let home = format!("mks:{call}");
-            keep(&mut near, &home, &home, asked);
+            let primary = format!("mks:{call}");
+            keep(&mut cache, &primary, &primary, asked);
         }
         for call in 0..1000 {
-            let home = format!("mks:{call}");
-            keep(&mut near, &home, &home, asked);
+            let primary = format!("mks:{call}");
+            keep(&mut cache, &primary, &primary, asked);
         }
         assert!(
             !first.is_current(Instant::now()),

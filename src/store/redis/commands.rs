@@ -6,18 +6,19 @@ use std::sync::LazyLock;
 
 use redis::{Arg, Cmd, RedisWrite, Script, ServerErrorKind, Value};
 
+use super::client::Client;
+use super::connection::KEPT;
+use super::connector::Failure;
+use super::executor::Asked;
 use super::layout::{self, Found};
-use super::link::Failure;
-use super::pool::Links;
 use super::save::{self, Fields};
 use super::scan;
-use super::tasks::Asked;
-use super::wire::KEPT;
 use crate::error::{Error, Kind, Result};
-use crate::fields;
-use crate::store::{Destroy, Op, RemoveKey, Reply, Stored, Update};
+use crate::session::fields;
+use crate::session::{Destroy, RemoveKey, Stored, Update};
+use crate::store::{Op, Reply};
 
-/// How often a command is sent whose connection is lost. Only what may be done twice is, or has a number.
+/// How often a command is sent whose connection is lost. Only what may be done twice is, or has a sequence.
 const ATTEMPTS: usize = 3;
 
 /// A script: its text, and the digest that the server knows it by.
@@ -29,9 +30,9 @@ pub struct Known {
 macro_rules! script {
     ($file:literal) => {
         LazyLock::new(|| {
-            // A script has a line that says where it goes.
-            let shared = include_str!("shared.lua");
-            let text = include_str!($file).replace("-- shared.lua", shared);
+            // A script has a channel that says where it goes.
+            let shared = include_str!("scripts/shared.lua");
+            let text = include_str!(concat!("scripts/", $file)).replace("-- shared.lua", shared);
             let digest = Script::new(&text).get_hash().to_owned();
             Known { text, digest }
         })
@@ -51,23 +52,23 @@ pub fn scripts() -> impl Iterator<Item = &'static str> {
 }
 
 /// Does `op`.
-pub async fn perform(links: &Links, op: &mut Op) -> Result<Reply> {
+pub async fn execute(client: &Client, op: &mut Op) -> Result<Reply> {
     match op {
-        Op::Load { name } => load(links, name)
+        Op::Load { name } => load(client, name)
             .await
             .map(|found| Reply::Loaded(found.map(Box::new))),
-        Op::Create(create) => save::create(links, create).await.map(Reply::Saved),
-        Op::Update(update) => save::update(links, update).await,
-        Op::RemoveKey(remove) => remove_key(links, remove)
+        Op::Create(create) => save::create(client, create).await.map(Reply::Saved),
+        Op::Update(update) => save::update(client, update).await,
+        Op::RemoveKey(remove) => remove_key(client, remove)
             .await
             .map(|(left, version)| Reply::Removed { left, version }),
-        Op::Destroy(destroy) => self::destroy(links, destroy)
+        Op::Destroy(destroy) => self::destroy(client, destroy)
             .await
             .map(|()| Reply::Removed {
                 left: 0,
                 version: 0,
             }),
-        Op::Get { name } => get(links, name).await.map(Reply::Text),
+        Op::Get { name } => get(client, name).await.map(Reply::Text),
         Op::Set { name, text, ttl } => {
             let ttl = *ttl;
             let more = |command: &mut Cmd| {
@@ -76,34 +77,34 @@ pub async fn perform(links: &Links, op: &mut Op) -> Result<Reply> {
                     command.arg("PX").arg(ttl);
                 }
             };
-            let reply = links.ask("SET", name, &more).await?;
+            let reply = client.ask("SET", name, &more).await?;
             checked(name, reply).map(|_| Reply::Done)
         }
         // In boxes of their own: every operation takes as much room as the largest one.
-        Op::Delete { name } => Box::pin(delete(links, name)).await.map(|()| Reply::Done),
-        Op::Touch { name, ttl } => Box::pin(touch(links, name, *ttl))
+        Op::Delete { name } => Box::pin(delete(client, name)).await.map(|()| Reply::Done),
+        Op::Touch { name, ttl } => Box::pin(touch(client, name, *ttl))
             .await
             .map(|()| Reply::Done),
-        Op::Ids => scan::ids(links).await.map(Reply::Texts),
-        Op::All => scan::all(links).await.map(Reply::Texts),
-        Op::Length => scan::ids(links)
+        Op::Ids => scan::ids(client).await.map(Reply::Texts),
+        Op::All => scan::all(client).await.map(Reply::Texts),
+        Op::Length => scan::ids(client)
             .await
             .map(|ids| Reply::Count(ids.len() as u64)),
-        Op::Clear => scan::clear(links).await.map(|()| Reply::Done),
-        Op::Ping => links.ping().await.map(|()| Reply::Done),
+        Op::Clear => scan::clear(client).await.map(|()| Reply::Done),
+        Op::Ping => client.ping().await.map(|()| Reply::Done),
         Op::Close => Ok(Reply::Done),
     }
 }
 
-impl Links {
-    /// The name that is stored at `place`.
-    pub fn name<'a>(&self, place: &'a str) -> &'a str {
-        place
+impl Client {
+    /// The name that is stored at `redis_key`.
+    pub fn name<'a>(&self, redis_key: &'a str) -> &'a str {
+        redis_key
             .strip_prefix(self.config.prefix.as_str())
-            .unwrap_or(place)
+            .unwrap_or(redis_key)
     }
 
-    /// Has the command that `fill` makes executed on the link of `name`.
+    /// Has the command that `fill` makes executed on the connector of `name`.
     fn request<'a>(
         &'a self,
         name: &str,
@@ -121,7 +122,7 @@ impl Links {
         asking
     }
 
-    /// The command `verb` on the place of `name`; `more` adds its other arguments.
+    /// The command `verb` on the redis_key of `name`; `more` adds its other arguments.
     fn ask<'a>(
         &'a self,
         verb: &str,
@@ -140,7 +141,7 @@ impl Links {
         self.repeated(name, || self.ask(verb, name, more)).await
     }
 
-    /// What `ask` asks the link of `name`, again when its connection is lost.
+    /// What `ask` asks the connector of `name`, again when its connection is lost.
     pub async fn repeated<Asking>(&self, name: &str, ask: impl Fn() -> Asking) -> Result<Value>
     where
         Asking: Future<Output = Asked>,
@@ -160,34 +161,34 @@ impl Links {
 
     /// Whether all connections can be used.
     pub async fn ping(&self) -> Result<()> {
-        for line in &self.all {
-            checked("", line.request(&redis::cmd("PING")).await?)?;
+        for channel in &self.all {
+            checked("", channel.request(&redis::cmd("PING")).await?)?;
         }
         Ok(())
     }
 
     /// A script, by its digest; with its text where the server does not know it (any more). `keys` are the names of
-    /// places besides that of `home`, `arguments` writes what comes after them.
+    /// redis_keys besides that of `primary`, `arguments` writes what comes after them.
     pub async fn script(
         &self,
         script: &Known,
-        home: &str,
+        primary: &str,
         keys: &[&str],
         arguments: &dyn Fn(&mut Cmd),
     ) -> Result<Value> {
         let ask = |verb: &str, body: &str| {
-            self.request(home, &|command| {
+            self.request(primary, &|command| {
                 command.arg(verb).arg(body).arg(keys.len() + 1);
-                for name in std::iter::once(&home).chain(keys) {
+                for name in std::iter::once(&primary).chain(keys) {
                     joined(command, &self.config.prefix, name);
                 }
                 arguments(command);
             })
         };
         let known = || ask("EVALSHA", &script.digest);
-        match self.repeated(home, known).await {
+        match self.repeated(primary, known).await {
             Err(error) if error.kind == Kind::Store && error.message.starts_with("NOSCRIPT") => {
-                self.repeated(home, || ask("EVAL", &script.text)).await
+                self.repeated(primary, || ask("EVAL", &script.text)).await
             }
             reply => reply,
         }
@@ -228,15 +229,15 @@ pub fn checked(name: &str, reply: Value) -> Result<Value> {
 }
 
 /// The session that has the key `name`.
-pub async fn load(links: &Links, name: &str) -> Result<Option<Stored>> {
-    let reply = links.surely("HGETALL", name, &|_| {}).await?;
+pub async fn load(client: &Client, name: &str) -> Result<Option<Stored>> {
+    let reply = client.surely("HGETALL", name, &|_| {}).await?;
     match layout::read(name, None, reply)? {
         Found::Nothing => Ok(None),
         Found::Session(found) => Ok(Some(*found)),
-        Found::Elsewhere(place) => {
-            let home = links.name(&place);
-            let reply = links.surely("HGETALL", home, &|_| {}).await?;
-            match layout::read(name, Some(home), reply)? {
+        Found::Elsewhere(redis_key) => {
+            let primary = client.name(&redis_key);
+            let reply = client.surely("HGETALL", primary, &|_| {}).await?;
+            match layout::read(name, Some(primary), reply)? {
                 Found::Session(found) => Ok(Some(*found)),
                 Found::Nothing | Found::Elsewhere(_) => Ok(None),
             }
@@ -244,16 +245,16 @@ pub async fn load(links: &Links, name: &str) -> Result<Option<Stored>> {
     }
 }
 
-async fn remove_key(links: &Links, remove: &mut RemoveKey) -> Result<(u64, u64)> {
+async fn remove_key(client: &Client, remove: &mut RemoveKey) -> Result<(u64, u64)> {
     if remove.of.is_none() {
         // Asked for again, it is that session all the same.
-        let found = load(links, &remove.name).await?;
-        remove.of = found.map(|found| (found.uuid.into(), found.home));
+        let found = load(client, &remove.name).await?;
+        remove.of = found.map(|found| (found.uuid.into(), found.primary));
     }
-    let Some((uuid, home)) = &remove.of else {
+    let Some((uuid, primary)) = &remove.of else {
         return Ok((0, 0));
     };
-    let unreadable = |why| Error::corrupt(home, why);
+    let unreadable = |why| Error::corrupt(primary, why);
     let fields = match &remove.data {
         None => None,
         Some((base, text)) => Some(Fields {
@@ -267,7 +268,7 @@ async fn remove_key(links: &Links, remove: &mut RemoveKey) -> Result<(u64, u64)>
         }),
     };
     let arguments = |command: &mut Cmd| {
-        taken_from(command, uuid, &links.writer, remove.number, &remove.name);
+        taken_from(command, uuid, &client.writer, remove.sequence, &remove.name);
         command.arg(remove.ttl.unwrap_or(0));
         if let Some(fields) = &fields {
             fields.write(command);
@@ -277,9 +278,9 @@ async fn remove_key(links: &Links, remove: &mut RemoveKey) -> Result<(u64, u64)>
         let message = format!("Redis answered a removal with {reply}");
         Err(Error::new(Kind::Store, message))
     };
-    let elsewhere = (remove.name != *home).then_some(&*remove.name);
-    match links
-        .script(&REMOVE, home, elsewhere.as_slice(), &arguments)
+    let elsewhere = (remove.name != *primary).then_some(&*remove.name);
+    match client
+        .script(&REMOVE, primary, elsewhere.as_slice(), &arguments)
         .await?
     {
         Value::Int(0) => Ok((0, 0)),
@@ -294,21 +295,21 @@ async fn remove_key(links: &Links, remove: &mut RemoveKey) -> Result<(u64, u64)>
 }
 
 /// The first arguments of `remove.lua`: a key named `name` is taken from the session `uuid`.
-fn taken_from(command: &mut Cmd, uuid: &str, writer: &str, number: u64, name: &str) {
+fn taken_from(command: &mut Cmd, uuid: &str, writer: &str, sequence: u64, name: &str) {
     command.write_arg(uuid.as_bytes());
     command.write_arg(writer.as_bytes());
-    command.arg(number);
+    command.arg(sequence);
     joined(command, "@", name);
 }
 
-async fn destroy(links: &Links, destroy: &Destroy) -> Result<()> {
+async fn destroy(client: &Client, destroy: &Destroy) -> Result<()> {
     let keys: Vec<&str> = destroy.known.iter().map(|name| &**name).collect();
     let arguments = |command: &mut Cmd| {
         command.write_arg(destroy.uuid.as_bytes());
-        command.write_arg(links.writer.as_bytes());
+        command.write_arg(client.writer.as_bytes());
     };
-    let reply = links
-        .script(&DESTROY, &destroy.home, &keys, &arguments)
+    let reply = client
+        .script(&DESTROY, &destroy.primary, &keys, &arguments)
         .await?;
     let Value::Array(fields) = reply else {
         return Ok(());
@@ -321,19 +322,19 @@ async fn destroy(links: &Links, destroy: &Destroy) -> Result<()> {
         let name = String::from_utf8_lossy(&field[1..]).into_owned();
         if !destroy.known.iter().any(|known| **known == *name) {
             let arguments = |command: &mut Cmd| {
-                taken_from(command, &destroy.uuid, &links.writer, 0, &name);
+                taken_from(command, &destroy.uuid, &client.writer, 0, &name);
                 command.arg(0);
             };
-            links
-                .script(&REMOVE, &destroy.home, &[&name], &arguments)
+            client
+                .script(&REMOVE, &destroy.primary, &[&name], &arguments)
                 .await?;
         }
     }
     Ok(())
 }
 
-async fn get(links: &Links, name: &str) -> Result<Option<String>> {
-    match links.surely("GET", name, &|_| {}).await {
+async fn get(client: &Client, name: &str) -> Result<Option<String>> {
+    match client.surely("GET", name, &|_| {}).await {
         Ok(Value::BulkString(text)) => String::from_utf8(text)
             .ok()
             .filter(|text| fields::check(text).is_ok())
@@ -342,30 +343,30 @@ async fn get(links: &Links, name: &str) -> Result<Option<String>> {
         Ok(_) => Ok(None),
         // A hash: a session, or the pointer to one.
         Err(error) if error.kind == Kind::Corrupt => {
-            Ok(load(links, name).await?.map(|found| found.envelope()))
+            Ok(load(client, name).await?.map(|found| found.envelope()))
         }
         Err(error) => Err(error),
     }
 }
 
 /// Starts a time to live anew: of a session with all of its keys, or of a value.
-async fn touch(links: &Links, name: &str, ttl: Option<u64>) -> Result<()> {
-    match load(links, name).await {
+async fn touch(client: &Client, name: &str, ttl: Option<u64>) -> Result<()> {
+    match load(client, name).await {
         Ok(Some(found)) => {
             let text: Rc<str> = found.text.into();
             let unchanged = Update {
                 uuid: found.uuid.into(),
-                home: found.home,
+                primary: found.primary,
                 base: Rc::clone(&text),
                 text,
                 known: found.keys.into_iter().map(|(name, _)| name).collect(),
                 added: Vec::new(),
                 ttl,
                 basis: None,
-                number: 0,
+                sequence: 0,
                 again: false,
             };
-            save::update(links, &unchanged).await.map(|_| ())
+            save::update(client, &unchanged).await.map(|_| ())
         }
         Err(error) if error.kind != Kind::Corrupt => Err(error),
         _ => {
@@ -373,23 +374,23 @@ async fn touch(links: &Links, name: &str, ttl: Option<u64>) -> Result<()> {
             let more = |command: &mut Cmd| {
                 command.arg(ttl);
             };
-            links.surely(verb, name, &more).await.map(|_| ())
+            client.surely(verb, name, &more).await.map(|_| ())
         }
     }
 }
 
-async fn delete(links: &Links, name: &str) -> Result<()> {
-    match load(links, name).await {
+async fn delete(client: &Client, name: &str) -> Result<()> {
+    match load(client, name).await {
         Ok(Some(found)) => {
             let known = found.keys.into_iter().map(|(name, _)| name).collect();
             let destroy = Destroy {
                 uuid: found.uuid.into(),
-                home: found.home,
+                primary: found.primary,
                 known,
             };
-            self::destroy(links, &destroy).await
+            self::destroy(client, &destroy).await
         }
         Err(error) if error.kind != Kind::Corrupt => Err(error),
-        _ => links.surely("UNLINK", name, &|_| {}).await.map(|_| ()),
+        _ => client.surely("UNLINK", name, &|_| {}).await.map(|_| ()),
     }
 }

@@ -1,15 +1,15 @@
 use super::*;
-use crate::store::Saved;
+use crate::session::{Saved, Written};
 
 fn stored(text: &str, keys: &[&str]) -> Stored {
     Stored {
         uuid: format!("{UUID_PREFIX}1"),
-        home: "mks:a".into(),
+        primary: "mks:a".into(),
         keys: keys.iter().map(|name| ((*name).into(), None)).collect(),
         text: text.into(),
         version: 0,
-        ageing: false,
-        ages_in: None,
+        renewal_due: false,
+        renewal_due_in: None,
     }
 }
 
@@ -38,7 +38,7 @@ fn a_key_is_dirty_until_it_is_stored() {
     record.add_key("mks:a", None);
     assert!(record.is_dirty(None));
     let create = record.create(&"{}".into(), None, 1);
-    assert_eq!((&*create.home, create.keys.len()), ("mks:a", 1));
+    assert_eq!((&*create.primary, create.keys.len()), ("mks:a", 1));
     record.saved(&written("{}", "{}", create.keys), Saved::default());
     assert!(!record.is_dirty(None));
     record.add_key("mks:a", Some("1".into()));

@@ -1,10 +1,11 @@
-mod near;
-mod owed;
+mod cache;
+mod pending_writes;
 
 use std::collections::HashMap;
 
 use super::*;
-use crate::store::{Answers, Failed, Reply, Saved, Stored};
+use crate::session::{Saved, Stored};
+use crate::store::{Answers, Failed, Reply};
 
 /// A store that answers when the test says so.
 #[derive(Default)]
@@ -38,7 +39,7 @@ fn engine_within(limits: Limits) -> Engine<Slow> {
 }
 
 fn session(key: &str) -> Shared {
-    let mut record = crate::record::Record::new();
+    let mut record = crate::session::Record::new();
     record.add_key(key, None);
     Rc::new(std::cell::RefCell::new(record))
 }
@@ -103,10 +104,17 @@ fn conflict(record: &Shared, text: &str) -> Reply {
 }
 
 fn save(engine: &mut Engine<Slow>, op: u32, record: &Shared, text: &str) -> Option<Result<Value>> {
-    engine.save(op, record, Some(text.into()), Extent::Changes, None, false)
+    engine.save(
+        op,
+        record,
+        Some(text.into()),
+        SaveMode::Changes,
+        None,
+        false,
+    )
 }
 
-/// The numbers of what was completed, each with whether it succeeded.
+/// The sequences of what was completed, each with whether it succeeded.
 fn done(engine: &mut Engine<Slow>) -> HashMap<u32, bool> {
     engine
         .drain()
@@ -117,7 +125,7 @@ fn done(engine: &mut Engine<Slow>) -> HashMap<u32, bool> {
 }
 
 fn reset() -> Error {
-    Error::new(Kind::Unavailable, "reset").doubtful()
+    Error::new(Kind::Unavailable, "reset").in_doubt_write()
 }
 
 /// A session that is stored.
@@ -208,7 +216,7 @@ fn a_load_by_any_key_waits_for_what_is_under_way() {
         matches!(serve(&mut engine, Reply::Loaded(None)), Op::Load { name } if *name == *"mks:b")
     );
     assert_eq!(done(&mut engine), HashMap::from([(2, true)]));
-    assert!(engine.lanes.is_empty() && engine.lane_of.is_empty());
+    assert!(engine.queues.is_empty() && engine.queue_by_name.is_empty());
 }
 
 #[test]
@@ -254,7 +262,7 @@ fn who_has_waited_too_long_is_told_once_and_the_lane_goes_on() {
     serve(&mut engine, saved());
     assert!(
         done(&mut engine).is_empty(),
-        "the late answer is for the lane only"
+        "the late answer is for the queue only"
     );
     assert!(
         matches!(serve(&mut engine, saved()), Op::Update(_)),
@@ -277,7 +285,7 @@ fn a_conditional_save_brings_what_others_have_stored() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"n":1}"#);
     let newer = conflict(&record, r#"{"n":1,"m":2}"#);
-    engine.swap(2, &record, r#"{"n":2}"#.into(), None, false);
+    engine.compare_and_set(2, &record, r#"{"n":2}"#.into(), None, false);
     let asked = serve(&mut engine, newer);
     assert!(
         matches!(asked, Op::Update(update) if update.basis.as_ref().is_some_and(|basis| basis.version == 1))
@@ -306,16 +314,16 @@ fn what_was_never_stored_is_removed_without_the_store() {
 fn an_empty_new_session_is_stored_only_when_its_dialog_begins() {
     let (mut engine, record) = (engine(), session("mks:a"));
     assert!(matches!(
-        engine.save(1, &record, None, Extent::Changes, None, false),
+        engine.save(1, &record, None, SaveMode::Changes, None, false),
         Some(Ok(_))
     ));
     assert!(matches!(
-        engine.save(2, &record, None, Extent::ForRetry, None, false),
+        engine.save(2, &record, None, SaveMode::ForRetry, None, false),
         Some(Ok(_))
     ));
     assert!(
         engine
-            .save(3, &record, None, Extent::Always, None, false)
+            .save(3, &record, None, SaveMode::Always, None, false)
             .is_none()
     );
     assert!(matches!(serve(&mut engine, saved()), Op::Create(create) if create.ttl == Some(1000)));
@@ -342,12 +350,12 @@ fn a_close_waits_for_what_was_asked_for_and_refuses_the_rest() {
 fn what_a_save_that_failed_would_have_stored_goes_with_the_next_one_and_nothing_twice() {
     let (mut engine, record) = (engine(), session("mks:a"));
     save(&mut engine, 1, &record, "{}");
-    engine.save(2, &record, None, Extent::Always, None, false);
+    engine.save(2, &record, None, SaveMode::Always, None, false);
     serve(&mut engine, saved());
     done(&mut engine);
     // a conditional one fails while another waits
     let guarded = Some(r#"{"d":1}"#.into());
-    engine.save(3, &record, guarded, Extent::Changes, None, true);
+    engine.save(3, &record, guarded, SaveMode::Changes, None, true);
     save(&mut engine, 4, &record, r#"{"d":1,"e":1}"#);
     let newer = conflict(&record, r#"{"o":1}"#);
     serve(&mut engine, newer);

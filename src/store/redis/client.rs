@@ -15,9 +15,9 @@ use redis::{Cmd, PushKind, RedisError, Value};
 use uuid::Uuid;
 
 use super::config::Config;
-use super::link::{Counts, Failure, Link, Standing};
-use super::tasks::{Asked, Turn};
-use super::wire::{Queue, Socket, Watch, Wire};
+use super::connection::{Connection, Queue, Socket, Watch};
+use super::connector::{Connector, Counts, Failure, Standing};
+use super::executor::{Asked, Turn};
 use crate::error::{Error, Kind, Result};
 use crate::store::Event;
 
@@ -27,17 +27,17 @@ const LONG: Duration = Duration::from_millis(40);
 /// Begins to watch a socket.
 pub type Watcher = Box<dyn Fn(Socket) -> Result<Box<dyn Watch>>>;
 
-/// A link, and the commands that wait for being sent over it.
-pub struct Line {
-    link: Arc<Link>,
+/// A connector, and the commands that wait for being sent over it.
+pub struct Channel {
+    connector: Arc<Connector>,
     queue: RefCell<Queue>,
     turn: Rc<Turn>,
 }
 
-impl Line {
+impl Channel {
     /// Has a command executed, after those that it was asked for before, and gives what it answers.
     pub fn request(&self, command: &Cmd) -> impl Future<Output = Asked> + use<> {
-        let asked = if let Standing::Down(error) = self.link.standing() {
+        let asked = if let Standing::Down(error) = self.connector.standing() {
             Err(Failure::Refused(error))
         } else {
             let (answer, coming) = self.turn.ask();
@@ -55,12 +55,12 @@ impl Line {
     }
 }
 
-/// The connections, and which of them a place in Redis belongs to.
-pub struct Links {
+/// The connections, and which of them a redis_key in Redis belongs to.
+pub struct Client {
     /// Settings.
     pub config: Arc<Config>,
     /// All of them.
-    pub all: Vec<Line>,
+    pub all: Vec<Channel>,
     /// Who asks.
     pub turn: Rc<Turn>,
     /// What this process's writes are known by: the field of a session that has the number of the last one.
@@ -71,35 +71,35 @@ pub struct Links {
     pub counts: Arc<Counts>,
 }
 
-impl Links {
-    /// The link for a place: always the same one.
-    pub fn of(&self, place: &str) -> &Line {
+impl Client {
+    /// The connector for a redis_key: always the same one.
+    pub fn of(&self, redis_key: &str) -> &Channel {
         if let [only] = &*self.all {
             return only;
         }
-        let hash = foldhash::fast::FixedState::default().hash_one(place);
+        let hash = foldhash::fast::FixedState::default().hash_one(redis_key);
         let index = usize::try_from(hash % self.all.len() as u64).unwrap_or(0);
         &self.all[index]
     }
 
     /// How many of them can be used.
     pub fn up(&self) -> usize {
-        let is_up = |line: &&Line| line.link.standing() == Standing::Up;
+        let is_up = |channel: &&Channel| channel.connector.standing() == Standing::Up;
         self.all.iter().filter(is_up).count()
     }
 }
 
 /// See the module.
 pub struct Pool {
-    /// The links.
-    pub links: Rc<Links>,
-    /// The connection of each link that has one.
-    wires: Vec<Option<Wire>>,
+    /// The client.
+    pub client: Rc<Client>,
+    /// The connection of each connector that has one.
+    connections: Vec<Option<Connection>>,
     watcher: Watcher,
-    /// Whether a link stands otherwise than before.
+    /// Whether a connector stands otherwise than before.
     changed: Arc<AtomicBool>,
-    /// The places that the server has told of since that was asked last; none: all of them.
-    places: Vec<Option<String>>,
+    /// The redis_keys that the server has told of since that was asked last; none: all of them.
+    redis_keys: Vec<Option<String>>,
     told: Told,
     thread: Option<JoinHandle<()>>,
 }
@@ -124,9 +124,13 @@ impl Pool {
                 changed.store(true, Relaxed);
                 wake();
             });
-            Arc::new(Link::new(Arc::clone(&config), tell, Arc::clone(&counts)))
+            Arc::new(Connector::new(
+                Arc::clone(&config),
+                tell,
+                Arc::clone(&counts),
+            ))
         };
-        let links: Vec<_> = (0..config.pool_size).map(make).collect();
+        let client: Vec<_> = (0..config.pool_size).map(make).collect();
         let no_thread = |why: std::io::Error| {
             let message = format!("no thread for connecting to Redis: {why}");
             Error::new(Kind::Unavailable, message)
@@ -135,26 +139,26 @@ impl Pool {
             .enable_all()
             .build()
             .map_err(no_thread)?;
-        let driven = links.clone();
+        let driven = client.clone();
         let thread = std::thread::Builder::new()
             .name("drachtio-session".into())
             .spawn(move || {
-                runtime.block_on(join_all(driven.iter().map(|link| link.drive())));
+                runtime.block_on(join_all(driven.iter().map(|connector| connector.drive())));
                 // A name that is still being looked up must not hold the end of the process up.
                 runtime.shutdown_timeout(Duration::from_millis(200));
             })
             .map_err(no_thread)?;
         let turn = Rc::<Turn>::default();
-        let line = |link| Line {
-            link,
+        let channel = |connector| Channel {
+            connector,
             queue: RefCell::default(),
             turn: Rc::clone(&turn),
         };
         Ok(Self {
-            wires: links.iter().map(|_| None).collect(),
-            links: Rc::new(Links {
+            connections: client.iter().map(|_| None).collect(),
+            client: Rc::new(Client {
                 config,
-                all: links.into_iter().map(line).collect(),
+                all: client.into_iter().map(channel).collect(),
                 turn: Rc::clone(&turn),
                 writer: format!("~{}", &Uuid::new_v4().simple().to_string()[..12]),
                 scratch: RefCell::default(),
@@ -162,7 +166,7 @@ impl Pool {
             }),
             watcher,
             changed,
-            places: Vec::new(),
+            redis_keys: Vec::new(),
             told: Told::default(),
             thread: Some(thread),
         })
@@ -171,36 +175,36 @@ impl Pool {
     /// Reads what there is.
     pub fn receive(&mut self) {
         let now = Instant::now();
-        for (line, slot) in self.links.all.iter().zip(&mut self.wires) {
-            let link = &line.link;
-            match link.outcome() {
+        for (channel, slot) in self.client.all.iter().zip(&mut self.connections) {
+            let connector = &channel.connector;
+            match connector.outcome() {
                 Some(Ok(stream)) => match (self.watcher)(stream.socket()) {
-                    Ok(watch) => *slot = Some(Wire::new(stream, watch)),
-                    Err(_) => link.lose(),
+                    Ok(watch) => *slot = Some(Connection::new(stream, watch)),
+                    Err(_) => connector.lose(),
                 },
-                Some(Err(error)) => line.refuse(&error),
+                Some(Err(error)) => channel.refuse(&error),
                 None => {}
             }
-            let Some(wire) = slot else { continue };
-            let ready = wire.ready();
-            let timeout = self.links.config.command_timeout;
+            let Some(connection) = slot else { continue };
+            let ready = connection.ready();
+            let timeout = self.client.config.command_timeout;
             let mut outcome = Ok(());
             // What takes long may have come while JavaScript was busy, before the event loop could tell.
-            if ready.read || wire.has_waited(now, LONG.min(timeout / 2)) {
-                outcome = wire.read(|kind, data| {
+            if ready.read || connection.has_waited(now, LONG.min(timeout / 2)) {
+                outcome = connection.read(|kind, data| {
                     if kind == PushKind::Invalidate {
-                        hear(data, &mut self.places);
+                        hear(data, &mut self.redis_keys);
                     }
                 });
             }
             if ready.write && outcome.is_ok() {
-                outcome = wire.write().map_err(RedisError::from);
+                outcome = connection.write().map_err(RedisError::from);
             }
-            if outcome.is_ok() && wire.has_waited(now, timeout) {
+            if outcome.is_ok() && connection.has_waited(now, timeout) {
                 outcome = Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
             }
             if let Err(error) = outcome {
-                end(slot, link, &error, &mut self.places);
+                end(slot, connector, &error, &mut self.redis_keys);
             }
         }
     }
@@ -208,21 +212,26 @@ impl Pool {
     /// Writes the commands that wait. Answers whether a connection was lost by that.
     pub fn send(&mut self) -> bool {
         let mut has_lost = false;
-        for (line, slot) in self.links.all.iter().zip(&mut self.wires) {
-            let Some(wire) = slot else { continue };
-            let mut waiting = line.queue.borrow_mut();
+        for (channel, slot) in self.client.all.iter().zip(&mut self.connections) {
+            let Some(connection) = slot else { continue };
+            let mut waiting = channel.queue.borrow_mut();
             if waiting.answers.is_empty() {
                 continue;
             }
-            let counts = &self.links.counts;
+            let counts = &self.client.counts;
             let size = waiting.answers.len() as u64;
             counts.batches.fetch_add(1, Relaxed);
             counts.commands.fetch_add(size, Relaxed);
             counts.largest.fetch_max(size, Relaxed);
-            wire.add(&mut waiting, Instant::now());
+            connection.add(&mut waiting, Instant::now());
             drop(waiting);
-            if let Err(error) = wire.write() {
-                end(slot, &line.link, &error.into(), &mut self.places);
+            if let Err(error) = connection.write() {
+                end(
+                    slot,
+                    &channel.connector,
+                    &error.into(),
+                    &mut self.redis_keys,
+                );
                 has_lost = true;
             }
         }
@@ -232,16 +241,16 @@ impl Pool {
     /// What has happened since this was asked last.
     pub fn events(&mut self) -> Vec<Event> {
         let mut news = Vec::new();
-        if self.places.iter().any(Option::is_none) {
+        if self.redis_keys.iter().any(Option::is_none) {
             news.push(Event::Changed(Vec::new()));
-        } else if !self.places.is_empty() {
-            let names = self.places.iter().flatten();
-            let names = names.map(|place| self.links.name(place).to_owned());
+        } else if !self.redis_keys.is_empty() {
+            let names = self.redis_keys.iter().flatten();
+            let names = names.map(|redis_key| self.client.name(redis_key).to_owned());
             news.push(Event::Changed(names.collect()));
         }
-        self.places.clear();
+        self.redis_keys.clear();
         if self.changed.swap(false, Relaxed) {
-            self.told.news(&self.links, &mut news);
+            self.told.news(&self.client, &mut news);
         }
         news
     }
@@ -249,9 +258,9 @@ impl Pool {
     /// Lets go of all connections.
     pub fn close(&mut self) {
         let stopped = Error::new(Kind::Closed, "the store was closed: make a new one");
-        for (line, slot) in self.links.all.iter().zip(&mut self.wires) {
-            line.link.stop();
-            line.refuse(&stopped);
+        for (channel, slot) in self.client.all.iter().zip(&mut self.connections) {
+            channel.connector.stop();
+            channel.refuse(&stopped);
             drop_wire(slot, &Failure::Refused(stopped.clone()));
         }
     }
@@ -268,29 +277,34 @@ impl Drop for Pool {
 }
 
 /// Ends a connection that is of no use any more.
-fn end(slot: &mut Option<Wire>, link: &Link, error: &RedisError, places: &mut Vec<Option<String>>) {
-    drop_wire(slot, &link.failure(error));
-    places.push(None);
-    link.lose();
+fn end(
+    slot: &mut Option<Connection>,
+    connector: &Connector,
+    error: &RedisError,
+    redis_keys: &mut Vec<Option<String>>,
+) {
+    drop_wire(slot, &connector.failure(error));
+    redis_keys.push(None);
+    connector.lose();
 }
 
 /// Lets go of a connection, and of who waits for a reply over it.
-fn drop_wire(slot: &mut Option<Wire>, failure: &Failure) {
-    for answer in slot.take().into_iter().flat_map(Wire::end) {
+fn drop_wire(slot: &mut Option<Connection>, failure: &Failure) {
+    for answer in slot.take().into_iter().flat_map(Connection::end) {
         answer.give(Err(failure.clone()));
     }
 }
 
 /// Others have changed what was read over a connection.
-fn hear(data: Vec<Value>, places: &mut Vec<Option<String>>) {
+fn hear(data: Vec<Value>, redis_keys: &mut Vec<Option<String>>) {
     for value in data {
         let Value::Array(changed) = value else {
-            places.push(None); // the database was flushed
+            redis_keys.push(None); // the database was flushed
             continue;
         };
-        places.extend(changed.into_iter().map(|place| match place {
-            Value::BulkString(place) => String::from_utf8(place).ok(),
-            Value::SimpleString(place) => Some(place),
+        redis_keys.extend(changed.into_iter().map(|redis_key| match redis_key {
+            Value::BulkString(redis_key) => String::from_utf8(redis_key).ok(),
+            Value::SimpleString(redis_key) => Some(redis_key),
             _ => None,
         }));
     }
@@ -305,16 +319,26 @@ struct Told {
 }
 
 impl Told {
-    fn news(&mut self, links: &Links, news: &mut Vec<Event>) {
-        let tracking = links.all.iter().all(|line| line.link.is_tracking());
+    fn news(&mut self, client: &Client, news: &mut Vec<Event>) {
+        let tracking = client
+            .all
+            .iter()
+            .all(|channel| channel.connector.is_tracking());
         if tracking != self.tracking {
             self.tracking = tracking;
             news.push(Event::Tracking(tracking));
         }
-        let standings: Vec<Standing> = links.all.iter().map(|line| line.link.standing()).collect();
+        let standings: Vec<Standing> = client
+            .all
+            .iter()
+            .map(|channel| channel.connector.standing())
+            .collect();
         let up = standings.iter().all(|standing| *standing == Standing::Up);
         // The next connection may be there already.
-        let lost = links.all.iter().filter(|line| line.link.was_lost());
+        let lost = client
+            .all
+            .iter()
+            .filter(|channel| channel.connector.was_lost());
         if (lost.count() > 0 || !up) && self.up {
             let why = Error::new(
                 Kind::Unavailable,

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use smallvec::{SmallVec, smallvec};
 
 use crate::error::{Error, Kind, Result};
-use crate::record::{Record, State, Written, patched};
-use crate::store::{Op, Reply, Stored};
+use crate::session::Stored;
+use crate::session::{Record, State, Written, patched};
+use crate::store::{Op, Reply};
 
 /// A session, shared by the caller and the operations on it.
 pub type Shared = Rc<RefCell<Record>>;
@@ -31,7 +32,7 @@ pub enum Value {
 
 /// How much a save writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
+pub enum SaveMode {
     /// What has changed; a new session only if there is something in it.
     Changes,
     /// A new session even if it is empty, and the time to live of any.
@@ -42,7 +43,7 @@ pub enum Extent {
 
 /// Something to be done to a session, in its turn.
 #[derive(Debug)]
-pub enum Task {
+pub enum Action {
     /// Look up who has a key.
     Load {
         /// The key's name.
@@ -57,14 +58,14 @@ pub enum Task {
         /// Its text with them.
         text: Rc<str>,
         /// How much.
-        extent: Extent,
+        mode: SaveMode,
         /// The time to live asked for, ms.
         ttl: Option<u64>,
         /// Whether it is to fail if somebody else has stored something since this process last saw it.
         if_unchanged: bool,
     },
     /// Store a text that was made from what the store has, and only if it still has that.
-    Swap {
+    CompareAndSet {
         /// What it was made from.
         base: Rc<str>,
         /// The text.
@@ -72,7 +73,7 @@ pub enum Task {
         /// The time to live asked for, ms.
         ttl: Option<u64>,
         /// Whether it has failed so often that it is to have its turn.
-        insists: bool,
+        reserve: bool,
     },
     /// Take a key away.
     RemoveKey {
@@ -87,7 +88,7 @@ pub enum Task {
     Destroy,
 }
 
-impl Task {
+impl Action {
     /// Lets a removal take along what a save of the same record before it has changed.
     pub fn precede(&mut self, save: &Self) {
         if let (Self::RemoveKey { data, .. }, Self::Save { base, text, .. }) = (self, save) {
@@ -96,63 +97,61 @@ impl Task {
     }
 }
 
-/// A task, whose, and who waits for it.
-pub struct Job {
+/// A action, whose, and who waits for it.
+pub struct Operation {
     /// The session; absent for a load that waits behind operations on one.
     pub record: Option<Shared>,
     /// What to do.
-    pub task: Task,
+    pub action: Action,
     /// The callers' numbers.
     pub waiters: SmallVec<[u32; 2]>,
     /// Set once an attempt was made of which nobody knows whether it was done.
-    pub sealed: Option<Box<Sealed>>,
+    pub in_doubt: Option<Box<InDoubt>>,
 }
 
 /// A write of which nobody knows whether it was done. It is repeated just as it was, with its number, before anything
 /// else of its session is done, until the store says what became of it.
-pub struct Sealed {
+pub struct InDoubt {
     /// What the store is asked.
     pub op: Op,
     /// What it is writing.
     pub written: Option<Box<Written>>,
 }
 
-impl Job {
+impl Operation {
     /// Something to be done to a session, for one caller.
     #[must_use]
-    pub fn new(record: Option<Shared>, task: Task, op: u32) -> Self {
+    pub fn new(record: Option<Shared>, action: Action, op: u32) -> Self {
         Self {
             record,
-            task,
+            action,
             waiters: smallvec![op],
-            sealed: None,
+            in_doubt: None,
         }
     }
 
     /// Whether it is done later if the store can't do it now. What somebody waits to hear of is not, unless an attempt of
     /// it may have been done.
     #[must_use]
-    pub fn can_be_owed(&self) -> bool {
-        match &self.task {
-            Task::Save {
-                extent,
-                if_unchanged,
-                ..
-            } => !if_unchanged && *extent != Extent::ForRetry,
-            Task::RemoveKey { .. } | Task::Destroy => true,
-            Task::Load { .. } | Task::Swap { .. } => false,
+    pub fn can_be_pending(&self) -> bool {
+        match &self.action {
+            Action::Save {
+                mode, if_unchanged, ..
+            } => !if_unchanged && *mode != SaveMode::ForRetry,
+            Action::RemoveKey { .. } | Action::Destroy => true,
+            Action::Load { .. } | Action::CompareAndSet { .. } => false,
         }
     }
 
     /// Bytes it holds.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let text = match &self.task {
-            Task::Save { base, text, .. } | Task::Swap { base, text, .. } => {
+        let text = match &self.action {
+            Action::Save { base, text, .. } | Action::CompareAndSet { base, text, .. } => {
                 base.len() + text.len()
             }
-            Task::RemoveKey { data, .. } => data.0.len() + data.1.len(),
-            Task::Load { .. } | Task::Destroy => 0,
+            Action::RemoveKey { data, .. } => data.0.len() + data.1.len(),
+            Action::Load { .. } | Action::Destroy => 0,
         };
         size_of::<Self>() + text
     }
@@ -168,33 +167,36 @@ impl Job {
     /// The data before and after what it saves.
     #[must_use]
     pub fn changes(&self) -> Option<(&Rc<str>, &Rc<str>)> {
-        match &self.task {
-            Task::Save { base, text, .. } => Some((base, text)),
-            Task::RemoveKey { data, .. } => Some((&data.0, &data.1)),
-            Task::Load { .. } | Task::Swap { .. } | Task::Destroy => None,
+        match &self.action {
+            Action::Save { base, text, .. } => Some((base, text)),
+            Action::RemoveKey { data, .. } => Some((&data.0, &data.1)),
+            Action::Load { .. } | Action::CompareAndSet { .. } | Action::Destroy => None,
         }
     }
 
     /// Whether it will save that in the end, as far as is known.
     #[must_use]
     pub fn will_save(&self) -> bool {
-        self.sealed.is_none() || self.can_be_owed()
+        self.in_doubt.is_none() || self.can_be_pending()
     }
 
-    /// It has ended, `done` or not, where the jobs that wait of its record may take the opposite for granted: the next
+    /// It has ended, `done` or not, where the operations that wait of its record may take the opposite for granted: the next
     /// of them saves what it has not, and not what it has.
     pub fn pass_on<'a>(&self, done: bool, later: impl IntoIterator<Item = &'a mut Self>) {
         let (Some(mine), Some((base, text))) = (&self.record, self.changes()) else {
             return;
         };
-        let is_next = |job: &&mut Self| {
-            let theirs = job.record.as_ref();
-            job.changes().is_some() && theirs.is_some_and(|theirs| Rc::ptr_eq(theirs, mine))
+        let is_next = |operation: &&mut Self| {
+            let theirs = operation.record.as_ref();
+            operation.changes().is_some() && theirs.is_some_and(|theirs| Rc::ptr_eq(theirs, mine))
         };
-        let next = later.into_iter().find(is_next).map(|job| &mut job.task);
+        let next = later
+            .into_iter()
+            .find(is_next)
+            .map(|operation| &mut operation.action);
         if let Some(
-            Task::Save { base: before, .. }
-            | Task::RemoveKey {
+            Action::Save { base: before, .. }
+            | Action::RemoveKey {
                 data: (before, _), ..
             },
         ) = next
@@ -210,9 +212,9 @@ impl Job {
     /// Whether it takes the key `name` away.
     #[must_use]
     pub fn removes(&self, name: &str) -> bool {
-        match &self.task {
-            Task::RemoveKey { name: removed, .. } => **removed == *name,
-            Task::Destroy => self.record.as_ref().is_some_and(|record| {
+        match &self.action {
+            Action::RemoveKey { name: removed, .. } => **removed == *name,
+            Action::Destroy => self.record.as_ref().is_some_and(|record| {
                 let keys = &record.borrow().keys;
                 keys.iter().any(|key| *key.name == *name)
             }),
@@ -222,55 +224,55 @@ impl Job {
 }
 
 /// Merges a save into one that waits already; gives back what has to wait by itself.
-pub fn coalesce(last: Option<&mut Job>, mut job: Job) -> Option<Job> {
-    let Some(last) = last.filter(|last| last.sealed.is_none()) else {
-        return Some(job);
+pub fn coalesce(last: Option<&mut Operation>, mut operation: Operation) -> Option<Operation> {
+    let Some(last) = last.filter(|last| last.in_doubt.is_none()) else {
+        return Some(operation);
     };
-    let same = matches!((&last.record, &job.record), (Some(a), Some(b)) if Rc::ptr_eq(a, b));
-    let Task::Save {
+    let same = matches!((&last.record, &operation.record), (Some(a), Some(b)) if Rc::ptr_eq(a, b));
+    let Action::Save {
         text,
-        extent,
+        mode,
         ttl,
         if_unchanged: false,
         ..
-    } = &mut last.task
+    } = &mut last.action
     else {
-        return Some(job);
+        return Some(operation);
     };
-    match &job.task {
+    match &operation.action {
         // Not where a load has been merged between the two: the changes of others would go out as ours.
-        Task::Save {
+        Action::Save {
             base,
             text: newer,
-            extent: now,
+            mode: now,
             ttl: newer_ttl,
             if_unchanged: false,
-        } if same && extent == now && Rc::ptr_eq(base, text) => {
+        } if same && mode == now && Rc::ptr_eq(base, text) => {
             *text = Rc::clone(newer);
             *ttl = *newer_ttl;
-            last.waiters.append(&mut job.waiters);
+            last.waiters.append(&mut operation.waiters);
             None
         }
-        _ => Some(job),
+        _ => Some(operation),
     }
 }
 
-/// What a reply means for the record of a job, and for those who wait for it, if that is `heard` by anybody.
+/// What a reply means for the record of a operation, and for those who wait for it, if that is `heard` by anybody.
 pub fn apply(
-    job: &Job,
+    operation: &Operation,
     written: Option<&Written>,
     reply: Result<Reply>,
     heard: bool,
 ) -> Result<Value> {
-    let Some(shared) = &job.record else {
+    let Some(shared) = &operation.record else {
         return reply.map(value_of);
     };
     let mut record = shared.borrow_mut();
     match reply {
-        Ok(Reply::Saved(saved)) if matches!(job.task, Task::Swap { .. }) => {
+        Ok(Reply::Saved(saved)) if matches!(operation.action, Action::CompareAndSet { .. }) => {
             match written {
-                Some(written) if heard => record.swapped(written, saved),
-                Some(written) => record.swapped_unheard(written, saved),
+                Some(written) if heard => record.compared_and_set(written, saved),
+                Some(written) => record.compared_and_set_unheard(written, saved),
                 None => {}
             }
             Ok(Value::Current(false))
@@ -286,7 +288,7 @@ pub fn apply(
             Ok(Value::Nothing)
         }
         Ok(Reply::Removed { left, version }) => {
-            if let Task::RemoveKey { name, .. } = &job.task {
+            if let Action::RemoveKey { name, .. } = &operation.action {
                 record.drop_key(name);
             }
             if left == 0 {
@@ -299,7 +301,7 @@ pub fn apply(
             }
             Ok(Value::Count(left))
         }
-        Ok(Reply::Loaded(found)) => Ok(found_again(&mut record, &job.task, found)),
+        Ok(Reply::Loaded(found)) => Ok(found_again(&mut record, &operation.action, found)),
         Ok(other) => Ok(value_of(other)),
         Err(error) => {
             if error.kind == Kind::Gone {
@@ -315,17 +317,17 @@ pub fn apply(
 }
 
 /// What a load means for a session that this process has already.
-fn found_again(record: &mut Record, task: &Task, found: Option<Box<Stored>>) -> Value {
+fn found_again(record: &mut Record, action: &Action, found: Option<Box<Stored>>) -> Value {
     match found {
         Some(stored) if *stored.uuid == *record.uuid => Value::Current(!record.absorb(*stored)),
         Some(other) => Value::Session(Rc::new(RefCell::new(Record::loaded(*other)))),
         None => {
             // This key is gone. Others may still lead to the session, also some that this process has not heard of: whether
             // it has ended the next write finds out.
-            if let Task::Load {
+            if let Action::Load {
                 name,
                 lenient: false,
-            } = task
+            } = action
             {
                 record.keys.retain(|key| key.name != *name || !key.stored);
             }

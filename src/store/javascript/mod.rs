@@ -2,11 +2,11 @@
 //!
 //! Two kinds of entry go through them: `mks:<id>` holds the session's uuid, and the uuid holds
 //! `{"keys":{"mks:<id>":resource,...},"session":{...}}`. An operation is a future on a local executor; where it needs
-//! the store it leaves a [`Call`] for JavaScript and goes on when [`ForeignStore::answer`] brings what came of it.
+//! the store it leaves a [`Call`] for JavaScript and goes on when [`JavaScriptStore::answer`] brings what came of it.
 //! JavaScript is never called from here, so a store may answer in the same turn, late, twice or never. Nothing counts
 //! the writes: one that is asked for again changes what is still as it was before it.
 //!
-//! The engine's lanes keep the operations of one process apart. Several processes on such a store are as safe
+//! The engine's queues keep the operations of one process apart. Several processes on such a store are as safe
 //! as the store: it has nothing that would make reading and writing one step.
 
 use std::cell::RefCell;
@@ -18,9 +18,10 @@ use futures_util::future::{AbortHandle, Abortable};
 use futures_util::task::LocalSpawnExt;
 use tokio::sync::oneshot;
 
-use super::{Answers, Backend, Create, Failed, Op, RemoveKey, Reply, Saved, Stored, Update};
+use super::{Answers, Backend, Failed, Op, Reply};
 use crate::error::{Error, Kind, Result};
-use crate::fields;
+use crate::session::fields;
+use crate::session::{Create, RemoveKey, Saved, Stored, Update};
 
 /// What JavaScript has to ask its store.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,13 +48,13 @@ struct Desk {
 }
 
 /// See the module.
-pub struct ForeignStore {
+pub struct JavaScriptStore {
     pool: LocalPool,
     spawner: LocalSpawner,
     desk: Rc<RefCell<Desk>>,
 }
 
-impl ForeignStore {
+impl JavaScriptStore {
     /// A store with nothing under way.
     #[must_use]
     pub fn new() -> Self {
@@ -92,7 +93,7 @@ impl ForeignStore {
                     "the JavaScript store did not call back in time",
                 );
                 desk.replies
-                    .push((*ticket, Err(failed(error.doubtful(), &op))));
+                    .push((*ticket, Err(failed(error.in_doubt_write(), &op))));
             }
         }
         drop(desk);
@@ -104,13 +105,13 @@ impl ForeignStore {
     }
 }
 
-impl Default for ForeignStore {
+impl Default for JavaScriptStore {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Backend for ForeignStore {
+impl Backend for JavaScriptStore {
     fn submit(&mut self, ticket: u32, op: Op) -> Option<Result<Reply>> {
         if matches!(op, Op::Close) {
             return Some(Ok(Reply::Done));
@@ -239,16 +240,16 @@ async fn read(desk: &RefCell<Desk>, uuid: &str) -> Result<Option<Stored>> {
         })
         .collect::<Result<_>>()?;
     // What has a cookie is there for a short time only (lib/javascript-store.js).
-    let ageing = part("cookie").is_ok();
+    let renewal_due = part("cookie").is_ok();
     let (uuid, text) = (uuid.to_owned(), text.to_owned());
     Ok(Some(Stored {
-        home: uuid.as_str().into(),
+        primary: uuid.as_str().into(),
         uuid,
         keys,
         text,
         version: 0,
-        ageing,
-        ages_in: None,
+        renewal_due,
+        renewal_due_in: None,
     }))
 }
 
@@ -283,7 +284,7 @@ async fn write_keys(
     ttl: Option<u64>,
 ) -> Result<()> {
     for name in names {
-        ask(desk, "set", name, Some(super::quoted(uuid)), ttl).await?;
+        ask(desk, "set", name, Some(fields::quoted(uuid)), ttl).await?;
     }
     Ok(())
 }
@@ -299,7 +300,7 @@ async fn claim(desk: &RefCell<Desk>, name: &str, uuid: &str) -> Result<()> {
                 name: name.into(),
                 data: None,
                 ttl: None,
-                number: 0,
+                sequence: 0,
             };
             remove_key(desk, &remove).await.map(|_| ())
         }
@@ -308,20 +309,20 @@ async fn claim(desk: &RefCell<Desk>, name: &str, uuid: &str) -> Result<()> {
 }
 
 async fn create(desk: &RefCell<Desk>, create: &Create) -> Result<Saved> {
-    if create.adopt
-        && let Some(resident) = load(desk, &create.home).await?
+    if create.join_existing
+        && let Some(resident) = load(desk, &create.primary).await?
         && resident.uuid != *create.uuid
     {
         let update = Update {
             uuid: resident.uuid.as_str().into(),
-            home: resident.uuid.as_str().into(),
+            primary: resident.uuid.as_str().into(),
             base: fields::EMPTY.into(),
             text: Rc::clone(&create.text),
             known: Vec::new(),
             added: create.keys.clone(),
             ttl: create.ttl,
             basis: None,
-            number: 0,
+            sequence: 0,
             again: false,
         };
         self::update(desk, &update).await?;
@@ -340,12 +341,12 @@ async fn create(desk: &RefCell<Desk>, create: &Create) -> Result<Saved> {
     }
     let stored = Stored {
         uuid: create.uuid.to_string(),
-        home: Rc::clone(&create.uuid),
+        primary: Rc::clone(&create.uuid),
         keys: create.keys.clone(),
         text: create.text.to_string(),
         version: 0,
-        ageing: false,
-        ages_in: None,
+        renewal_due: false,
+        renewal_due_in: None,
     };
     // The data first: a key that leads nowhere would be an error, data that no key leads to only waits for its end.
     write(desk, &stored, create.ttl).await?;
@@ -374,7 +375,7 @@ async fn update(desk: &RefCell<Desk>, update: &Update) -> Result<Reply> {
         .keys
         .retain(|(known, _)| !update.added.iter().any(|(name, _)| name == known));
     let mut names = update.known.clone();
-    let renewed = update.ttl.is_some() || stored.ageing;
+    let renewed = update.ttl.is_some() || stored.renewal_due;
     names.retain(|name| renewed && stored.keys.iter().any(|(known, _)| known == name));
     names.extend(update.added.iter().map(|(name, _)| Rc::clone(name)));
     for (name, _) in &update.added {
