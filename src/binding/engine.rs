@@ -19,7 +19,7 @@ use serde_json::Map;
 use super::crossing::{Arguments, Held, Name, Quoted, Text};
 use super::event_loop::EventLoop;
 use super::{Cell, HeldRecord, JsError, Result, cell, name_of, number, thrown};
-use crate::engine::{Completion, Engine, Limits, SaveMode, Value};
+use crate::engine::{Completion, Engine, Environment, SaveMode, Settings, Value};
 use crate::error::{Error, Kind};
 use crate::store::javascript::JavaScriptStore;
 use crate::store::memory::MemoryStore;
@@ -29,9 +29,6 @@ use crate::store::{Answers, Backend, Event, Op, Reply};
 
 /// An engine that JavaScript holds.
 pub type HeldEngine = Held<RefCell<Engine<Store>>>;
-
-/// What an operation takes, unless it is told otherwise.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many arguments a function of JavaScript is called with at most.
 const AT_ONCE: usize = 1024;
@@ -91,7 +88,8 @@ impl Backend for Store {
     }
 }
 
-fn shared(engine: Engine<Store>) -> HeldEngine {
+fn shared(store: Store, settings: Settings) -> HeldEngine {
+    let engine = Engine::new(store, settings, Environment::system());
     Held::new(Rc::new(RefCell::new(engine)), size_of::<Engine<Store>>())
 }
 
@@ -106,15 +104,14 @@ pub fn memory_engine(options: String) -> Result<HeldEngine> {
         let max = max
             .and_then(|max| usize::try_from(max).ok())
             .and_then(NonZeroUsize::new);
-        Ok(Engine::new(
-            Store::Memory(Box::new(MemoryStore::new(max))),
-            Some(ttl),
-            DEFAULT_TIMEOUT,
-            Limits::default(),
-            None,
-        ))
+        let settings = Settings {
+            default_ttl: Some(ttl),
+            ..Settings::default()
+        };
+        Ok((Store::Memory(Box::new(MemoryStore::new(max))), settings))
     };
-    read().map(shared).map_err(thrown)
+    let (store, settings) = read().map_err(thrown)?;
+    Ok(shared(store, settings))
 }
 
 /// An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. `wake` is called when there is
@@ -129,8 +126,12 @@ pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result
         .callee_handled::<false>()
         .build()
         .map_err(|why| JsError::new(Kind::Argument.code().to_owned(), why.reason.clone()))?;
-    let (ttl, timeout) = (config.ttl, config.command_timeout);
-    let (limits, cache) = (config.limits, config.cache);
+    let settings = Settings {
+        default_ttl: config.ttl,
+        timeout: config.command_timeout,
+        limits: config.limits,
+        cache: config.cache,
+    };
     let wake = Arc::new(wake);
     let wake = move || {
         // Fails only while the environment is going down: then nobody is there to be told.
@@ -139,7 +140,7 @@ pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result
     let watcher = Box::new(move |socket| event_loop.watch(socket));
     let store = RedisStore::new(config, wake, watcher);
     let store = Store::Redis(Box::new(store.map_err(thrown)?));
-    Ok(shared(Engine::new(store, ttl, timeout, limits, cache)))
+    Ok(shared(store, settings))
 }
 
 /// An engine over a store written in JavaScript, driven by [`engine_calls`] and [`engine_answer`].
@@ -147,13 +148,7 @@ pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result
 #[must_use]
 pub fn javascript_engine() -> HeldEngine {
     let store = Store::JavaScript(JavaScriptStore::new());
-    shared(Engine::new(
-        store,
-        None,
-        DEFAULT_TIMEOUT,
-        Limits::default(),
-        None,
-    ))
+    shared(store, Settings::default())
 }
 
 /// What an operation may take, ms.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use napi_derive::napi;
+use uuid::Uuid;
 
 use super::crossing::Name;
 use super::{HeldRecord, Result, held, name_of, thrown};
@@ -16,7 +17,7 @@ use crate::session::{First, Record, State};
 #[napi(catch_unwind)]
 #[must_use]
 pub fn new_record() -> HeldRecord {
-    held(Rc::default())
+    held(Rc::new(RefCell::new(Record::new(Uuid::new_v4()))))
 }
 
 /// One of a session that has ended: it has no keys, and never will.
@@ -25,7 +26,7 @@ pub fn new_record() -> HeldRecord {
 pub fn ended_record() -> HeldRecord {
     held(Rc::new(RefCell::new(Record {
         state: State::Removed,
-        ..Record::new()
+        ..Record::new(Uuid::new_v4())
     })))
 }
 
@@ -43,10 +44,10 @@ pub fn placeholder_record(plan: u32, failed: bool, id: Name) -> Result<Option<He
     let mut record = match placeholder {
         Placeholder::New | Placeholder::Adopting => Record {
             first,
-            ..Record::new()
+            ..Record::new(Uuid::new_v4())
         },
         Placeholder::Ended => return Ok(None),
-        Placeholder::Unknown => Record::unknown(),
+        Placeholder::Unknown => Record::unknown(Uuid::new_v4()),
     };
     record.add_key(&name, None);
     Ok(Some(held(Rc::new(RefCell::new(record)))))

@@ -10,7 +10,7 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
-use foldhash::quality::RandomState;
+use foldhash::quality::SeedableRandomState;
 use lru::LruCache;
 
 use crate::session::{Key, Record, Validity};
@@ -70,7 +70,7 @@ pub struct Cache {
     clock: u64,
     /// When the last one was, by the places of its name.
     changed: Box<[u64]>,
-    hasher: RandomState,
+    hasher: SeedableRandomState,
     /// What was asked for before this is not kept.
     floor: u64,
     counts: Counts,
@@ -80,7 +80,7 @@ pub struct Cache {
 
 impl Cache {
     /// An empty cache; without `size` nothing is ever kept.
-    pub fn new(size: Option<Size>) -> Self {
+    pub fn new(size: Option<Size>, hasher: SeedableRandomState) -> Self {
         Self {
             size,
             is_told: false,
@@ -89,7 +89,7 @@ impl Cache {
             bytes: 0,
             clock: 0,
             changed: vec![0; if size.is_some() { PLACES } else { 0 }].into(),
-            hasher: RandomState::default(),
+            hasher,
             floor: 0,
             counts: Counts::default(),
             hits: Rc::default(),
@@ -316,13 +316,13 @@ mod tests {
     };
 
     fn cache() -> Cache {
-        let mut cache = Cache::new(Some(SIZE));
+        let mut cache = Cache::new(Some(SIZE), SeedableRandomState::random());
         cache.told(true);
         cache
     }
 
     fn record(primary: &str, other: &str) -> Record {
-        let mut record = Record::new();
+        let mut record = Record::new(uuid::Uuid::new_v4());
         record.add_key(primary, None);
         record.add_key(other, None);
         record.primary = primary.into();

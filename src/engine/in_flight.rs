@@ -43,7 +43,7 @@ pub enum Sent {
 impl<B: Backend> Engine<B> {
     /// Everything that was completed since the last call.
     pub fn drain(&mut self) -> (Vec<Completion>, Vec<Event>) {
-        let now = Instant::now();
+        let now = self.now();
         let answers = self.backend.take();
         for event in answers.events {
             match event {
@@ -136,7 +136,7 @@ impl<B: Backend> Engine<B> {
     }
 
     pub(super) fn has_failed(&mut self, error: &Error) {
-        if self.breaker.failed(error, Instant::now()) {
+        if self.breaker.failed(error, self.now()) {
             self.events.push(Event::Breaker(true));
         }
     }
@@ -198,7 +198,7 @@ impl<B: Backend> Engine<B> {
             sent,
             kind,
             weight,
-            began: Instant::now(),
+            began: self.now(),
             asked: self.cache.now(),
         };
         self.sent.insert(ticket, entry);
@@ -230,7 +230,7 @@ impl<B: Backend> Engine<B> {
         {
             self.deadlines.pop_front();
         }
-        let at = Instant::now() + self.timeout;
+        let at = self.now() + self.timeout;
         self.outstanding.insert(op);
         self.deadlines.push_back((at, op));
     }

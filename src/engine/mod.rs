@@ -12,6 +12,7 @@
 mod breaker;
 mod cache;
 mod ending;
+mod environment;
 mod in_flight;
 mod operation;
 mod pending_writes;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use breaker::Breaker;
 use cache::Cache;
 pub use cache::Size;
+pub use environment::Environment;
 use foldhash::{HashMap, HashSet};
 use in_flight::{Entry, Sent};
 use operation::{Action, Operation, value_of};
@@ -53,8 +55,33 @@ const BRIEFLY: u64 = 2000;
 /// An operation that is done.
 pub type Completion = (u32, Result<Value>);
 
+/// How an engine works.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The time to live of what is saved without one of its own, ms; `None` means forever.
+    pub default_ttl: Option<u64>,
+    /// How long a caller waits for an operation.
+    pub timeout: Duration,
+    /// How much may be queued.
+    pub limits: Limits,
+    /// The size of the near cache; without it there is none.
+    pub cache: Option<Size>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            default_ttl: None,
+            timeout: Duration::from_secs(2),
+            limits: Limits::default(),
+            cache: None,
+        }
+    }
+}
+
 /// The engine of one store in one JavaScript environment. See the module.
 pub struct Engine<B> {
+    environment: Environment,
     /// The store.
     pub backend: B,
     /// The time to live of what is saved without one of its own, ms.
@@ -83,15 +110,14 @@ pub struct Engine<B> {
 }
 
 impl<B: Backend> Engine<B> {
-    /// An engine over `backend`; `default_ttl` in ms, `timeout` is what an operation may take, `cache` the size of the cache
-    /// cache if there is one.
-    pub fn new(
-        backend: B,
-        default_ttl: Option<u64>,
-        timeout: Duration,
-        limits: Limits,
-        cache: Option<Size>,
-    ) -> Self {
+    /// An engine over `backend`.
+    pub fn new(backend: B, settings: Settings, environment: Environment) -> Self {
+        let Settings {
+            default_ttl,
+            timeout,
+            limits,
+            cache,
+        } = settings;
         Self {
             backend,
             default_ttl,
@@ -107,13 +133,19 @@ impl<B: Backend> Engine<B> {
             queue_by_name: HashMap::default(),
             breaker: Breaker::default(),
             pending: PendingWrites::default(),
-            cache: Cache::new(cache),
+            cache: Cache::new(cache, environment.hasher.clone()),
+            environment,
             stats: Statistics::default(),
             outstanding: HashSet::default(),
             deadlines: VecDeque::new(),
             done: Vec::new(),
             events: Vec::new(),
         }
+    }
+
+    /// The current time.
+    fn now(&self) -> Instant {
+        (self.environment.clock)()
     }
 
     /// What an operation may take from now on.
@@ -184,7 +216,7 @@ impl<B: Backend> Engine<B> {
 
     /// The session with the key `name`, without asking the store.
     fn cache(&mut self, name: &str, live: Option<&Shared>) -> Option<Value> {
-        let found = self.cache.get(name, Instant::now());
+        let found = self.cache.get(name, (self.environment.clock)());
         let value = found.and_then(|found| {
             let Some(live) = live else {
                 return Some(Value::Session(Rc::new(RefCell::new(found.clone()))));
@@ -385,9 +417,12 @@ impl<B: Backend> Engine<B> {
         });
         all.insert("cache".to_owned(), cache);
         all.insert("inFlight".to_owned(), self.sent.len().into());
-        all.insert("pending".to_owned(), self.pending.len().into());
+        all.insert("pendingWrites".to_owned(), self.pending.len().into());
         all.insert("pendingBytes".to_owned(), self.pending.bytes().into());
-        all.insert("breakerOpen".to_owned(), self.breaker.down().is_some().into());
+        all.insert(
+            "breakerOpen".to_owned(),
+            self.breaker.down().is_some().into(),
+        );
         all.into()
     }
 }

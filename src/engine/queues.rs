@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Instant;
 
 use smallvec::SmallVec;
 
@@ -128,7 +127,7 @@ impl<B: Backend> Engine<B> {
         let refusal = match &operation.action {
             _ if trial => None,
             Action::Save { .. } | Action::CompareAndSet { .. }
-                if self.breaker.try_write_now(Instant::now()) =>
+                if self.breaker.try_write_now(self.now()) =>
             {
                 None
             }
@@ -295,8 +294,7 @@ impl<B: Backend> Engine<B> {
                             // Its time to live goes on from when it was: that has to be looked at soon.
                             None => Some(BRIEFLY),
                         };
-                        self.cache
-                            .keep(stored, asked, renewal_due_in, Instant::now());
+                        self.cache.keep(stored, asked, renewal_due_in, self.now());
                         let is_last = |queue: &Queue| queue.waiting.is_empty();
                         if self.queues.get(queue).is_some_and(is_last) {
                             self.validate(&mut record, Some(queue));

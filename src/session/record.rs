@@ -106,22 +106,26 @@ thread_local! {
     static NOWHERE: Rc<str> = "".into();
 }
 
-fn new_uuid() -> Rc<str> {
+fn named(id: Uuid) -> Rc<str> {
     let mut name = [0; UUID_PREFIX.len() + Hyphenated::LENGTH];
     let (prefix, uuid) = name.split_at_mut(UUID_PREFIX.len());
     prefix.copy_from_slice(UUID_PREFIX.as_bytes());
-    Uuid::new_v4().hyphenated().encode_lower(uuid);
+    id.hyphenated().encode_lower(uuid);
     // Both parts are ASCII.
     String::from_utf8_lossy(&name).into()
 }
 
 impl Record {
-    /// A session that nobody has seen yet.
+    /// A session that is in this process only.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(id: Uuid) -> Self {
+        Self::with_uuid(named(id))
+    }
+
+    fn with_uuid(uuid: Rc<str>) -> Self {
         let text = EMPTY.with(Rc::clone);
         Self {
-            uuid: new_uuid(),
+            uuid,
             primary: NOWHERE.with(Rc::clone),
             keys: Vec::with_capacity(1),
             view: Rc::clone(&text),
@@ -140,20 +144,17 @@ impl Record {
 
     /// A session that could not be loaded.
     #[must_use]
-    pub fn unknown() -> Self {
+    pub fn unknown(id: Uuid) -> Self {
         Self {
             state: State::Unknown,
-            ..Self::new()
+            ..Self::new(id)
         }
     }
 
     /// A session as the store has it.
     #[must_use]
     pub fn loaded(stored: Stored) -> Self {
-        let mut record = Self {
-            uuid: stored.uuid.as_str().into(),
-            ..Self::new()
-        };
+        let mut record = Self::with_uuid(stored.uuid.as_str().into());
         record.absorb(stored);
         if let Some((text, version)) = record.incoming.take() {
             record.view = Rc::clone(&text);
@@ -394,12 +395,6 @@ pub fn patched(text: &Rc<str>, base: &Rc<str>, now: &Rc<str>) -> Rc<str> {
         Some(fields::apply(&fields::split(text).ok()?, &changes))
     };
     patched().map_or_else(|| Rc::clone(now), Into::into)
-}
-
-impl Default for Record {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,10 @@ fn written(base: &str, text: &str, keys: Vec<(Rc<str>, Option<String>)>) -> Writ
 
 #[test]
 fn a_new_one_has_a_uuid_of_its_own_and_nothing_else() {
-    let (one, two) = (Record::new(), Record::new());
+    let (one, two) = (
+        Record::new(uuid::Uuid::new_v4()),
+        Record::new(uuid::Uuid::new_v4()),
+    );
     assert_ne!(one.uuid, two.uuid);
     assert!(one.uuid.starts_with(UUID_PREFIX));
     assert!(!one.is_dirty(Some("{}")));
@@ -34,7 +37,7 @@ fn a_new_one_has_a_uuid_of_its_own_and_nothing_else() {
 
 #[test]
 fn a_key_is_dirty_until_it_is_stored() {
-    let mut record = Record::new();
+    let mut record = Record::new(uuid::Uuid::new_v4());
     record.add_key("mks:a", None);
     assert!(record.is_dirty(None));
     let create = record.create(&"{}".into(), None, 1);
@@ -47,7 +50,7 @@ fn a_key_is_dirty_until_it_is_stored() {
 
 #[test]
 fn a_resource_that_changed_while_it_was_being_stored_stays_dirty() {
-    let mut record = Record::new();
+    let mut record = Record::new(uuid::Uuid::new_v4());
     record.add_key("mks:a", Some("1".into()));
     let create = record.create(&"{}".into(), None, 1);
     record.add_key("mks:a", Some("2".into()));

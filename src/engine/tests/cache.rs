@@ -9,10 +9,13 @@ fn engine() -> Engine<Slow> {
     };
     let mut engine = Engine::new(
         Slow::default(),
-        Some(60_000),
-        TIMEOUT,
-        Limits::default(),
-        Some(size),
+        Settings {
+            default_ttl: Some(60_000),
+            timeout: TIMEOUT,
+            limits: Limits::default(),
+            cache: Some(size),
+        },
+        Environment::system(),
     );
     engine.cache.told(true);
     engine

@@ -35,11 +35,17 @@ fn engine() -> Engine<Slow> {
 }
 
 fn engine_within(limits: Limits) -> Engine<Slow> {
-    Engine::new(Slow::default(), Some(1000), TIMEOUT, limits, None)
+    let settings = Settings {
+        default_ttl: Some(1000),
+        timeout: TIMEOUT,
+        limits,
+        cache: None,
+    };
+    Engine::new(Slow::default(), settings, Environment::system())
 }
 
 fn session(key: &str) -> Shared {
-    let mut record = crate::session::Record::new();
+    let mut record = crate::session::Record::new(uuid::Uuid::new_v4());
     record.add_key(key, None);
     Rc::new(std::cell::RefCell::new(record))
 }

@@ -205,7 +205,7 @@ fn a_load_for_a_live_session_does_not_make_what_is_owed_stored() {
 #[test]
 fn what_was_put_into_a_stand_in_is_not_said_to_be_kept() {
     let mut engine = engine();
-    let mut placeholder = crate::session::Record::unknown();
+    let mut placeholder = crate::session::Record::unknown(uuid::Uuid::new_v4());
     placeholder.add_key("mks:a", None);
     let placeholder = Rc::new(RefCell::new(placeholder));
     engine.remove_key(1, &placeholder, "mks:a", None, None);

@@ -2,7 +2,7 @@ use super::entries::Entry;
 use super::*;
 
 fn uuid() -> Rc<str> {
-    crate::session::Record::new().uuid
+    crate::session::Record::new(uuid::Uuid::new_v4()).uuid
 }
 
 fn create(uuid: &Rc<str>, keys: &[&str], text: &str, ttl: Option<u64>) -> Op {
