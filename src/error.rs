@@ -76,7 +76,7 @@ impl Error {
 
     /// The same, of something that may have been done.
     #[must_use]
-    pub fn in_doubt_write(self) -> Self {
+    pub fn maybe_done(self) -> Self {
         Self {
             in_doubt: true,
             ..self
@@ -92,7 +92,13 @@ impl Error {
         )
     }
 
-    /// Somebody else has stored something in the session `uuid`.
+    /// The store was closed.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self::new(Kind::Closed, "the store was closed: make a new one")
+    }
+
+    /// Another process has stored something in the session `uuid`.
     #[must_use]
     pub fn conflict(uuid: &str) -> Self {
         Self::new(

@@ -45,15 +45,16 @@ pub fn exports(exports: Object, env: Env) -> napi::Result<()> {
             engine::engine_load(engine, op, id, live, lenient)
         };
         c"engineSave" = |
-            engine: HeldEngine, op: u32, record: HeldRecord, text: Option<Text>, mode: u32, ttl: Option<f64>,
-            if_unchanged: Option<bool>
+            engine: HeldEngine, op: u32, record: HeldRecord, set: Option<Text>, removed: Option<Text>, mode: u32,
+            ttl: Option<f64>, if_unchanged: Option<bool>
         | {
-            engine::engine_save(engine, op, record, text, mode, ttl, if_unchanged)
+            engine::engine_save(engine, op, record, set, removed, mode, ttl, if_unchanged)
         };
         c"engineRemoveKey" = |
-            engine: HeldEngine, op: u32, record: HeldRecord, id: Name, text: Option<Text>, ttl: Option<f64>
+            engine: HeldEngine, op: u32, record: HeldRecord, id: Name, set: Option<Text>, removed: Option<Text>,
+            ttl: Option<f64>
         | {
-            engine::engine_remove_key(engine, op, record, id, text, ttl)
+            engine::engine_remove_key(engine, op, record, id, set, removed, ttl)
         };
         c"engineGet" = |engine: HeldEngine, op: u32, name: Text| engine::engine_get(engine, op, name);
         c"engineSet" = |engine: HeldEngine, op: u32, name: Text, text: Text, ttl: Option<f64>| {
@@ -62,7 +63,7 @@ pub fn exports(exports: Object, env: Env) -> napi::Result<()> {
         c"engineSetString" = |engine: HeldEngine, op: u32, name: Text, value: Quoted, ttl: Option<f64>| {
             engine::engine_set_string(engine, op, name, value, ttl)
         };
-        c"standInRecord" = |plan: u32, failed: bool, id: Name| record::placeholder_record(plan, failed, id);
+        c"placeholderRecord" = |plan: u32, failed: bool, id: Name| record::placeholder_record(plan, failed, id);
         c"recordIsClean" = |record: HeldRecord| Ok(record::record_is_clean(record));
         c"recordIsCurrent" = |record: HeldRecord| Ok(record::record_is_current(record));
         c"recordIsRemoved" = |record: HeldRecord| Ok(record::record_is_removed(record));

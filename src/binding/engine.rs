@@ -18,14 +18,14 @@ use serde_json::Map;
 
 use super::crossing::{Arguments, Held, Name, Quoted, Text};
 use super::event_loop::EventLoop;
-use super::{Cell, HeldRecord, JsError, Result, cell, name_of, number, thrown};
+use super::{Cell, HeldRecord, JsError, Result, cell, name_of, number, patch_of, thrown};
 use crate::engine::{Completion, Engine, Environment, SaveMode, Settings, Value};
 use crate::error::{Error, Kind};
 use crate::store::javascript::JavaScriptStore;
 use crate::store::memory::MemoryStore;
 use crate::store::options::Options;
 use crate::store::redis::{Config, DEFAULT_TTL, RedisStore};
-use crate::store::{Answers, Backend, Event, Op, Reply};
+use crate::store::{Answers, Backend, Event, Reply, StoreOp};
 
 /// An engine that JavaScript holds.
 pub type HeldEngine = Held<RefCell<Engine<Store>>>;
@@ -57,7 +57,7 @@ pub enum Store {
 }
 
 impl Backend for Store {
-    fn submit(&mut self, ticket: u32, op: Op) -> Option<crate::error::Result<Reply>> {
+    fn submit(&mut self, ticket: u32, op: StoreOp) -> Option<crate::error::Result<Reply>> {
         match self {
             Self::Memory(store) => store.submit(ticket, op),
             Self::Redis(store) => store.submit(ticket, op),
@@ -186,15 +186,18 @@ pub fn engine_load(
     )
 }
 
-/// Saves a session. `text` is absent while nobody has read its data; `mode` is 0 for what has changed, 1 for
-/// even nothing, 2 for the short wait of a challenged request; `ttl` is in ms. With `if_unchanged` it fails where
-/// somebody else has stored something since this process last saw the session.
+/// Saves a session. `set` is the JSON text of an object with the properties that have changed since the last patch, absent
+/// where none has; `removed` that of an array with the names of those that were deleted. `mode` is a
+/// number of `SaveMode`; `ttl` is in ms. With `if_unchanged` it fails where another process has stored something since this
+/// one last saw the session.
 #[napi(catch_unwind)]
+#[allow(clippy::too_many_arguments)] // they cross one by one: an object costs more
 pub fn engine_save(
     engine: HeldEngine,
     op: u32,
     record: HeldRecord,
-    text: Option<Text>,
+    set: Option<Text>,
+    removed: Option<Text>,
     mode: u32,
     ttl: Option<f64>,
     if_unchanged: Option<bool>,
@@ -208,53 +211,53 @@ pub fn engine_save(
             return Err(thrown(Error::new(Kind::Argument, message)));
         }
     };
+    let patch = patch_of(set, removed)?;
     let guarded = if_unchanged.unwrap_or(false);
-    returned(engine.borrow_mut().save(
-        op,
-        &record,
-        text.map(|text| text.0),
-        mode,
-        millis(ttl),
-        guarded,
-    ))
+    returned(
+        engine
+            .borrow_mut()
+            .save(op, &record, &patch, mode, millis(ttl), guarded),
+    )
 }
 
-/// Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
-/// it has to be merged. One that `reserve` has failed often, and is to have the next turn.
+/// Stores a patch ([`engine_save`]) that was made from the text last stored or loaded, if the store still has that. Gives
+/// `false`: the record has to be merged. With `reserve` it has failed often, and asks for a write reservation.
 #[napi(catch_unwind)]
 pub fn engine_compare_and_set(
     engine: HeldEngine,
     op: u32,
     record: HeldRecord,
-    text: Text,
+    set: Option<Text>,
+    removed: Option<Text>,
     reserve: bool,
     ttl: Option<f64>,
 ) -> Result<Cell> {
+    let patch = patch_of(set, removed)?;
     returned(
         engine
             .borrow_mut()
-            .compare_and_set(op, &record, text.0, millis(ttl), reserve),
+            .compare_and_set(op, &record, &patch, millis(ttl), reserve),
     )
 }
 
-/// Takes a key away, and with the last one the session. Gives how many are left.
+/// Removes a key, and with the last one the session; `set` and `removed` as for [`engine_save`] are saved if the session
+/// stays. Gives how many keys are left.
 #[napi(catch_unwind)]
 pub fn engine_remove_key(
     engine: HeldEngine,
     op: u32,
     record: HeldRecord,
     id: Name,
-    text: Option<Text>,
+    set: Option<Text>,
+    removed: Option<Text>,
     ttl: Option<f64>,
 ) -> Result<Cell> {
-    let name = name_of(id)?;
-    returned(engine.borrow_mut().remove_key(
-        op,
-        &record,
-        &name,
-        text.map(|text| text.0),
-        millis(ttl),
-    ))
+    let (name, patch) = (name_of(id)?, patch_of(set, removed)?);
+    returned(
+        engine
+            .borrow_mut()
+            .remove_key(op, &record, &name, &patch, millis(ttl)),
+    )
 }
 
 /// Removes a session with all of its keys.
@@ -266,7 +269,7 @@ pub fn engine_destroy(engine: HeldEngine, op: u32, record: HeldRecord) -> Result
 /// The JSON text stored under `name`, or `null`.
 #[napi(catch_unwind)]
 pub fn engine_get(engine: HeldEngine, op: u32, name: Text) -> Result<Cell> {
-    returned(engine.borrow_mut().plain(op, Op::Get { name: name.0 }))
+    returned(engine.borrow_mut().plain(op, StoreOp::Get { name: name.0 }))
 }
 
 /// Stores a value, given by its JSON text; `ttl` in ms.
@@ -296,7 +299,7 @@ pub fn engine_set_string(
 fn set(engine: &HeldEngine, op: u32, name: Text, text: String, ttl: Option<f64>) -> Result<Cell> {
     returned(engine.borrow_mut().plain(
         op,
-        Op::Set {
+        StoreOp::Set {
             name: name.0,
             text,
             ttl: millis(ttl),
@@ -307,7 +310,11 @@ fn set(engine: &HeldEngine, op: u32, name: Text, text: String, ttl: Option<f64>)
 /// Removes a value, or a session with its keys.
 #[napi(catch_unwind)]
 pub fn engine_delete(engine: HeldEngine, op: u32, name: Text) -> Result<Cell> {
-    returned(engine.borrow_mut().plain(op, Op::Delete { name: name.0 }))
+    returned(
+        engine
+            .borrow_mut()
+            .plain(op, StoreOp::Delete { name: name.0 }),
+    )
 }
 
 /// Starts a time to live anew; `ttl` in ms.
@@ -315,7 +322,7 @@ pub fn engine_delete(engine: HeldEngine, op: u32, name: Text) -> Result<Cell> {
 pub fn engine_touch(engine: HeldEngine, op: u32, name: Text, ttl: Option<f64>) -> Result<Cell> {
     returned(engine.borrow_mut().plain(
         op,
-        Op::Touch {
+        StoreOp::Touch {
             name: name.0,
             ttl: millis(ttl),
         },
@@ -325,25 +332,25 @@ pub fn engine_touch(engine: HeldEngine, op: u32, name: Text, ttl: Option<f64>) -
 /// The texts of everything that is stored.
 #[napi(catch_unwind)]
 pub fn engine_all(engine: HeldEngine, op: u32) -> Result<Cell> {
-    returned(engine.borrow_mut().plain(op, Op::All))
+    returned(engine.borrow_mut().plain(op, StoreOp::All))
 }
 
 /// The names of everything that is stored.
 #[napi(catch_unwind)]
 pub fn engine_ids(engine: HeldEngine, op: u32) -> Result<Cell> {
-    returned(engine.borrow_mut().plain(op, Op::Ids))
+    returned(engine.borrow_mut().plain(op, StoreOp::Ids))
 }
 
 /// How much is stored.
 #[napi(catch_unwind)]
 pub fn engine_length(engine: HeldEngine, op: u32) -> Result<Cell> {
-    returned(engine.borrow_mut().plain(op, Op::Length))
+    returned(engine.borrow_mut().plain(op, StoreOp::Length))
 }
 
 /// Removes everything.
 #[napi(catch_unwind)]
 pub fn engine_clear(engine: HeldEngine, op: u32) -> Result<Cell> {
-    returned(engine.borrow_mut().plain(op, Op::Clear))
+    returned(engine.borrow_mut().plain(op, StoreOp::Clear))
 }
 
 /// Finishes what was asked for within `timeout` ms, then lets go of the store.
@@ -382,7 +389,7 @@ pub fn engine_stats(engine: HeldEngine) -> String {
 pub fn engine_drain(engine: HeldEngine, settle: Function<Arguments<Cell>, ()>) -> napi::Result<()> {
     let drained = catch_unwind(AssertUnwindSafe(|| engine.borrow_mut().drain()));
     let (done, events) = drained.unwrap_or_else(|panic| {
-        engine.borrow_mut().distrust();
+        engine.borrow_mut().clear_cache();
         resume_unwind(panic)
     });
     let mut flat = Vec::with_capacity((2 * (done.len() + events.len())).min(AT_ONCE));
@@ -467,7 +474,7 @@ pub fn engine_answer(engine: HeldEngine, id: u32, error: Option<String>, text: O
         store.answer(
             id,
             error.map_or(Ok(text), |message| {
-                Err(Error::new(Kind::Store, message).in_doubt_write())
+                Err(Error::new(Kind::Store, message).maybe_done())
             }),
         );
     }

@@ -21,7 +21,7 @@ use napi_derive::napi;
 use crate::engine::{Shared, Value};
 use crate::error::{Error, Kind};
 use crate::rules::{self, Facts, Plan};
-use crate::session::{KEY_PREFIX, Record};
+use crate::session::{KEY_PREFIX, Patch, Record};
 
 type HeldRecord = Held<RefCell<Record>>;
 type JsError = napi::Error<String>;
@@ -32,6 +32,15 @@ type Cell = Either7<Undefined, Null, bool, f64, Text, Vec<String>, HeldRecord>;
 
 fn thrown(error: Error) -> JsError {
     JsError::new(error.kind.code().to_owned(), error.message)
+}
+
+/// The patch that `set` and `removed` tell, each of them the JSON text that JavaScript gives, or absent.
+fn patch_of(set: Option<Text>, removed: Option<Text>) -> Result<Patch> {
+    let removed = removed.as_ref().map(|names| names.0.as_str());
+    Patch::parse(set.map(|text| text.0), removed).map_err(|why| {
+        let message = format!("the names of removed properties are no array of strings: {why}");
+        thrown(Error::new(Kind::Argument, message))
+    })
 }
 
 fn name_of(id: Name) -> Result<String> {
@@ -51,7 +60,7 @@ fn number(count: u64) -> f64 {
 
 /// A session for JavaScript to hold.
 fn held(record: Shared) -> HeldRecord {
-    let size = record.borrow().text.len() + size_of::<Record>();
+    let size = record.borrow().projected.len() + size_of::<Record>();
     Held::new(record, size)
 }
 

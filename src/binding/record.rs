@@ -7,11 +7,11 @@ use std::time::Instant;
 use napi_derive::napi;
 use uuid::Uuid;
 
-use super::crossing::Name;
-use super::{HeldRecord, Result, held, name_of, thrown};
+use super::crossing::{Name, Text};
+use super::{HeldRecord, Result, held, name_of, patch_of, thrown};
 use crate::error::Error;
 use crate::rules::{self, Placeholder, Plan};
-use crate::session::{First, Record, State};
+use crate::session::{FirstSave, Record, State};
 
 /// A session that nobody has seen yet.
 #[napi(catch_unwind)]
@@ -37,9 +37,9 @@ pub fn placeholder_record(plan: u32, failed: bool, id: Name) -> Result<Option<He
     let name = name_of(id)?;
     let placeholder = rules::placeholder(Plan::from_bits_truncate(plan), failed);
     let first = if placeholder == Placeholder::Adopting {
-        First::Joins
+        FirstSave::Joins
     } else {
-        First::Takes
+        FirstSave::Takes
     };
     let mut record = match placeholder {
         Placeholder::New | Placeholder::Adopting => Record {
@@ -64,14 +64,14 @@ pub fn record_uuid(record: HeldRecord) -> String {
 #[napi(catch_unwind)]
 #[must_use]
 pub fn record_snapshot(record: HeldRecord) -> String {
-    record.borrow_mut().give()
+    record.borrow().projected.text().to_string()
 }
 
 /// The text last stored or loaded.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn record_text(record: HeldRecord) -> String {
-    record.borrow().text.to_string()
+    record.borrow().stored_document.text().to_string()
 }
 
 /// The names of its keys.
@@ -110,11 +110,18 @@ pub fn record_add_key(record: HeldRecord, id: Name, resource: Option<String>) ->
     Ok(())
 }
 
-/// Whether a save of `text` (absent: nobody has read the data) would write anything.
+/// Whether a save would write anything even if the data object has not changed.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_is_dirty(record: HeldRecord, text: Option<String>) -> bool {
-    record.borrow().is_dirty(text.as_deref())
+pub fn record_is_dirty(record: HeldRecord) -> bool {
+    record.borrow().is_dirty()
+}
+
+/// How long the text of its data is, about, in bytes.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn record_length(record: HeldRecord) -> u32 {
+    u32::try_from(record.borrow().projected.len()).unwrap_or(u32::MAX)
 }
 
 /// Whether a save of the text that JavaScript has given or got last would write nothing.
@@ -156,7 +163,7 @@ pub fn record_absorb(record: HeldRecord, fresh: HeldRecord) -> Option<bool> {
     let (mut record, fresh) = (record.borrow_mut(), fresh.borrow());
     (record.uuid == fresh.uuid && record.state == State::Stored)
         // What is pending is not stored yet.
-        .then(|| !fresh.ahead && record.absorb(fresh.stored()))
+        .then(|| !fresh.is_projection && record.absorb(fresh.stored()))
 }
 
 /// Whether others have written what is not known here.
@@ -166,11 +173,19 @@ pub fn record_is_behind(record: HeldRecord) -> bool {
     record.borrow().is_behind()
 }
 
-/// Merges what a load has brought; `text` is that of the data object, absent while nobody has read it. Gives what is
-/// to be done to the object, as `{"set":{...},"removed":[...]}`, or `null`.
+/// Merges what a load has brought into a data object that has changed, since it gave its last patch, by `set` and `removed`
+/// ([`engine_save`](super::engine::engine_save)). Gives what is to be changed in the object, as the text of
+/// `{"set":{...},"removed":[...]}`, or `null`.
 #[napi(catch_unwind)]
-pub fn record_merge(record: HeldRecord, text: Option<String>) -> Result<Option<String>> {
+pub fn record_merge(
+    record: HeldRecord,
+    set: Option<Text>,
+    removed: Option<Text>,
+) -> Result<Option<String>> {
+    let mine = patch_of(set, removed)?;
     let mut record = record.borrow_mut();
-    let merged = record.merge(text.as_deref());
-    merged.map_err(|why| thrown(Error::corrupt(&record.primary, why)))
+    match record.merge(&mine) {
+        Ok(patch) => Ok((!patch.is_empty()).then(|| patch.to_json())),
+        Err(why) => Err(thrown(Error::corrupt(&record.primary, why))),
+    }
 }

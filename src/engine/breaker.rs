@@ -83,13 +83,13 @@ impl Breaker {
     }
 
     /// Whether the store is to be tried now; who asks has to do it.
-    pub fn try_now(&mut self, now: Instant) -> bool {
+    pub fn probe(&mut self, now: Instant) -> bool {
         let due = self.failing.as_mut().filter(|pause| pause.is_due(now));
         due.map(|pause| pause.trying = true).is_some()
     }
 
     /// Whether a write is to be tried now; who asks has to do it.
-    pub fn try_write_now(&mut self, now: Instant) -> bool {
+    pub fn probe_write(&mut self, now: Instant) -> bool {
         let due = self.refusing.as_mut().filter(|pause| pause.is_due(now));
         self.failing.is_none() && due.map(|pause| pause.trying = true).is_some()
     }
@@ -159,14 +159,14 @@ mod tests {
         for _ in 0..FAILURES {
             breaker.failed(&unavailable(), now);
         }
-        assert!(!breaker.try_now(now));
+        assert!(!breaker.probe(now));
         let mut pause = PAUSE;
         for _ in 0..6 {
             now += pause;
-            assert!(breaker.try_now(now) && !breaker.try_now(now + LONGEST));
+            assert!(breaker.probe(now) && !breaker.probe(now + LONGEST));
             breaker.failed(&unavailable(), now);
             pause = LONGEST.min(pause * 2);
-            assert!(!breaker.try_now(now + pause / 2));
+            assert!(!breaker.probe(now + pause / 2));
         }
     }
 
@@ -177,7 +177,7 @@ mod tests {
         assert!(breaker.down().is_none() && breaker.refusal().is_some());
         breaker.succeeded(false);
         assert!(breaker.refusal().is_some(), "a read says nothing of writes");
-        assert!(breaker.try_write_now(now + PAUSE));
+        assert!(breaker.probe_write(now + PAUSE));
         breaker.succeeded(true);
         assert!(breaker.is_well());
     }

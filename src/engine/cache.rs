@@ -60,7 +60,7 @@ pub struct Counts {
 pub struct Cache {
     size: Option<Size>,
     /// Whether the server tells of changes on every connection.
-    is_told: bool,
+    is_tracking: bool,
     /// By the name under which they are stored.
     sessions: LruCache<Rc<str>, Entry>,
     /// Where the other keys lead.
@@ -83,7 +83,7 @@ impl Cache {
     pub fn new(size: Option<Size>, hasher: SeedableRandomState) -> Self {
         Self {
             size,
-            is_told: false,
+            is_tracking: false,
             sessions: LruCache::unbounded(),
             primaries: HashMap::default(),
             bytes: 0,
@@ -108,13 +108,13 @@ impl Cache {
 
     /// Whether anything is kept at all.
     pub fn is_on(&self) -> bool {
-        self.is_told && self.size.is_some()
+        self.is_tracking && self.size.is_some()
     }
 
     /// The server tells of changes, or does not any more. Whatever is here is let go of.
-    pub fn told(&mut self, is_told: bool) {
+    pub fn track(&mut self, is_on: bool) {
         self.clear();
-        self.is_told = is_told;
+        self.is_tracking = is_on;
     }
 
     /// The session that has the key `name`.
@@ -141,7 +141,7 @@ impl Cache {
 
     /// Keeps a session as it was at the time `asked`. `renewal_due_in` is when it wants to be written again, ms from now.
     pub fn keep(&mut self, record: Record, asked: u64, renewal_due_in: Option<u64>, now: Instant) {
-        let Some(size) = self.size.filter(|_| self.is_told) else {
+        let Some(size) = self.size.filter(|_| self.is_tracking) else {
             return;
         };
         self.drop_primary(&record.primary);
@@ -161,7 +161,7 @@ impl Cache {
             return;
         }
         let keys: usize = record.keys.iter().map(weight_of).sum();
-        let weight = OVERHEAD + 2 * record.primary.len() + record.text.len() + keys;
+        let weight = OVERHEAD + 2 * record.primary.len() + record.stored_document.len() + keys;
         if weight > size.max / 8 {
             return;
         }
@@ -195,7 +195,7 @@ impl Cache {
     }
 
     /// What a record of which nothing is under way may refer to, if it is what is here, as long as that is so.
-    pub fn validate(&mut self, record: &Record) -> Weak<Validity> {
+    pub fn validity(&mut self, record: &Record) -> Weak<Validity> {
         let is_same = |entry: &&mut Entry| {
             entry.record.uuid == record.uuid && entry.record.version == record.version
         };
@@ -214,7 +214,7 @@ impl Cache {
     }
 
     /// Something of the session that has the key `name` is under way: nobody goes on without asking.
-    pub fn doubt(&mut self, name: &str) {
+    pub fn revoke(&mut self, name: &str) {
         let primary = self.primaries.get(name).map_or(name, |primary| primary);
         if let Some(entry) = self.sessions.peek_mut(primary) {
             entry.validity = None;
@@ -285,6 +285,20 @@ impl Cache {
         (self.sessions.len(), self.bytes)
     }
 
+    /// `CacheStats` of `index.d.ts`.
+    pub fn json(&self) -> serde_json::Value {
+        let (sessions, bytes) = self.usage();
+        let counts = self.counts();
+        serde_json::json!({
+            "on": self.is_on(),
+            "sessions": sessions,
+            "bytes": bytes,
+            "hits": counts.hits,
+            "misses": counts.misses,
+            "invalidations": counts.invalidations,
+        })
+    }
+
     fn drop_primary(&mut self, primary: &str) {
         if let Some(entry) = self.sessions.pop(primary) {
             self.let_go(&entry);
@@ -317,7 +331,7 @@ mod tests {
 
     fn cache() -> Cache {
         let mut cache = Cache::new(Some(SIZE), SeedableRandomState::random());
-        cache.told(true);
+        cache.track(true);
         cache
     }
 
@@ -386,9 +400,9 @@ mod tests {
         let mut cache = cache();
         let asked = cache.now();
         keep(&mut cache, "mks:a", "mks:b", asked);
-        cache.told(false);
+        cache.track(false);
         assert!(!has(&mut cache, "mks:a"));
-        cache.told(true);
+        cache.track(true);
         keep(&mut cache, "mks:a", "mks:b", asked);
         assert!(!has(&mut cache, "mks:a"));
     }
@@ -445,7 +459,7 @@ mod tests {
             .expect("it is kept");
         first.state = State::Stored;
         first.keys.iter_mut().for_each(|key| key.stored = true);
-        first.validity = cache.validate(&first);
+        first.validity = cache.validity(&first);
         for call in 0..1000 {
             assert!(first.is_current(Instant::now()), "after {call}");
             let primary = format!("mks:{call}");

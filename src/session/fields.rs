@@ -122,7 +122,13 @@ pub struct Changes<'a> {
     pub removed: Vec<&'a str>,
 }
 
-impl Changes<'_> {
+impl<'a> Changes<'a> {
+    /// The names of all properties that it sets or removes.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        let set = self.set.iter().map(|(name, _)| *name);
+        set.chain(self.removed.iter().copied())
+    }
+
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -170,28 +176,6 @@ pub fn apply(base: &[Field<'_>], changes: &Changes<'_>) -> String {
     }
     order(&mut fields);
     join(fields)
-}
-
-/// Brings what others stored into a session that this process has changed meanwhile: the changes from `base`, the
-/// text last seen, to `stored`, but for the properties that `mine` has changed too; those are still to be saved.
-#[must_use]
-pub fn merge<'a>(base: &[Field<'a>], stored: &[Field<'a>], mine: &[Field<'a>]) -> Changes<'a> {
-    let theirs = diff(base, stored);
-    let before: HashMap<&str, &str> = base.iter().copied().collect();
-    let here: HashMap<&str, &str> = mine.iter().copied().collect();
-    let untouched = |name: &str| here.get(name) == before.get(name);
-    Changes {
-        set: theirs
-            .set
-            .into_iter()
-            .filter(|(name, _)| untouched(name))
-            .collect(),
-        removed: theirs
-            .removed
-            .into_iter()
-            .filter(|name| untouched(name))
-            .collect(),
-    }
 }
 
 #[cfg(test)]
@@ -266,18 +250,6 @@ mod tests {
         let (base, now) = (r#"{"a":1,"b":2}"#, r#"{"b":2}"#);
         assert_eq!(diff(&fields(base), &fields(now)).removed, ["a"]);
         assert!(diff(&fields(base), &fields(r#"{"b":2,"a":1}"#)).is_empty());
-    }
-
-    #[test]
-    fn a_merge_brings_what_others_changed_and_keeps_what_is_mine() {
-        let base = r#"{"a":1,"b":1,"c":1,"d":1}"#;
-        let stored = r#"{"a":2,"b":2,"d":1,"n":5}"#;
-        let mine = r#"{"a":1,"b":3,"c":4,"d":1}"#;
-        let (base, stored, mine) = (fields(base), fields(stored), fields(mine));
-        let changes = merge(&base, &stored, &mine);
-        assert_eq!(changes.set, [("a", "2"), ("n", "5")]);
-        assert!(changes.removed.is_empty(), "c is mine: it was changed here");
-        assert_eq!(apply(&mine, &changes), r#"{"a":2,"b":3,"c":4,"d":1,"n":5}"#);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! One session as this process knows it: its uuid, its keys, and the text that was last stored or loaded. What is
-//! written of it is in `writes`.
+//! One session as this process knows it: its uuid, its keys, the data that the store has confirmed, and what is still to be
+//! written.
 
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
@@ -8,33 +8,34 @@ use std::time::Instant;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use super::fields;
-use super::stored::Stored;
+use super::document::Document;
+use super::patch::Patch;
+use super::stored::{Change, Stored};
 
-/// What every uuid of a session begins with.
+/// What the uuid of every session begins with.
 pub const UUID_PREFIX: &str = "mks:session:";
 
 /// What the name of every key begins with; the rest is the key's id, for a dialog its Call-ID.
 pub const KEY_PREFIX: &str = "mks:";
 
-/// Where a session stands.
+/// The state of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// In this process only: nothing was stored yet.
     New,
-    /// As `New`, but nobody knows what became of a first save that is not tried any more.
+    /// As `New`, but it is not known whether a first save was done that is not tried any more.
     Uncertain,
     /// In the store, as far as this process knows.
     Stored,
-    /// Removed or expired. There is no way back.
+    /// Removed or expired. This is final.
     Removed,
     /// It could not be loaded. It may exist, so it is never created; its key can be removed.
     Unknown,
 }
 
-/// What the first save of a session does where another one has its key already ([`crate::store::Create::join_existing`]).
+/// What the first save of a session does where another one has its key ([`super::Create::join`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum First {
+pub enum FirstSave {
     /// Takes the key from it.
     Takes,
     /// Joins it.
@@ -52,57 +53,54 @@ pub struct Key {
     pub stored: bool,
 }
 
-/// That a session is what the store has. Whoever hears of changes has it, and lets go of it when that is not certain any
-/// more; a record only refers to it.
+/// Cache validity: proves that a session is what the store has. The near cache owns it and drops it with the first
+/// invalidation; a record only refers to it.
 #[derive(Debug)]
 pub struct Validity {
     /// How long it holds.
     pub until: Instant,
-    /// How often one was asked for, and was there.
+    /// How many loads the near cache has answered.
     pub hits: Rc<Cell<u64>>,
-    /// Whether this one was, since somebody has looked.
+    /// Whether it was used since the near cache looked.
     pub was_used: Cell<bool>,
 }
 
 /// One session as this process knows it.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// `mks:session:` and a uuid: who it is, whatever its keys are.
+    /// `mks:session:` and a uuid: its identity, whatever its keys are.
     pub uuid: Rc<str>,
-    /// The name it is stored under: its first key's, unless another session lived there.
+    /// The name it is stored under: its first key's, unless another session is stored there.
     pub primary: Rc<str>,
     /// The names it is found by.
     pub keys: Vec<Key>,
-    /// The text last stored or loaded, as the store has confirmed it.
-    pub text: Rc<str>,
-    /// The text when all saves that were asked for are done: what the next difference is taken from.
-    pub view: Rc<str>,
-    /// The text that the data object has given or got last; another one than `view` if that has moved on since.
-    pub shown: Rc<str>,
+    /// The data that the store has confirmed.
+    pub stored_document: Document,
+    /// The data once all saves that were asked for are done.
+    pub projected: Document,
+    /// What the data object has and no save that is under way writes, because a save failed; the next one writes it.
+    pub unsaved: Patch,
     /// What its first save does.
-    pub first: First,
-    /// Where it stands.
+    pub first: FirstSave,
+    /// Its state.
     pub state: State,
-    /// Whether it was made from what is pending, and not from what the store has.
-    pub ahead: bool,
-    /// How often it had been written when `text` was stored; 0 where the store does not count, or it is not known that
-    /// `text` is all there was.
+    /// Whether it was made from a projected session, and not from what the store has.
+    pub is_projection: bool,
+    /// How often it had been written when `stored_document` was stored; 0 where the store does not count, or where the
+    /// store may have more than that document.
     pub version: u64,
-    /// The highest version heard of.
+    /// The highest version that the store has answered with.
     pub newest: u64,
-    /// Whether the next save writes even if nothing has changed: its time to live is half over.
+    /// Whether the next save writes even if nothing has changed: half of its time to live is over.
     pub renewal_due: bool,
-    /// What a load found, and its version, that are not in `text` and `version` yet: the data object has to be merged
-    /// first.
-    pub incoming: Option<(Rc<str>, u64)>,
-    /// That all of this is what the store has, and nothing is under way; see [`Record::is_current`].
+    /// What a load found, with its version, until it is merged into the data object.
+    pub incoming: Option<(Document, u64)>,
+    /// Proves that all of this is what the store has, and that nothing is under way; see [`Record::is_current`].
     pub validity: Weak<Validity>,
 }
 
 thread_local! {
-    /// The text of a session that has nothing in it.
-    static EMPTY: Rc<str> = fields::EMPTY.into();
-    /// The primary of one that is not stored.
+    /// The primary key of a session that is not stored.
     static NOWHERE: Rc<str> = "".into();
 }
 
@@ -123,17 +121,17 @@ impl Record {
     }
 
     fn with_uuid(uuid: Rc<str>) -> Self {
-        let text = EMPTY.with(Rc::clone);
+        let document = Document::default();
         Self {
             uuid,
             primary: NOWHERE.with(Rc::clone),
             keys: Vec::with_capacity(1),
-            view: Rc::clone(&text),
-            shown: Rc::clone(&text),
-            text,
-            first: First::Takes,
+            projected: document.clone(),
+            stored_document: document,
+            unsaved: Patch::default(),
+            first: FirstSave::Takes,
             state: State::New,
-            ahead: false,
+            is_projection: false,
             version: 0,
             newest: 0,
             renewal_due: false,
@@ -154,13 +152,14 @@ impl Record {
     /// A session as the store has it.
     #[must_use]
     pub fn loaded(stored: Stored) -> Self {
+        let document = stored.document.clone();
+        let version = stored.version;
         let mut record = Self::with_uuid(stored.uuid.as_str().into());
         record.absorb(stored);
-        if let Some((text, version)) = record.incoming.take() {
-            record.view = Rc::clone(&text);
-            record.shown = Rc::clone(&text);
-            (record.text, record.version) = (text, version);
-        }
+        record.incoming = None;
+        record.projected = document.clone();
+        record.stored_document = document;
+        record.version = version;
         record
     }
 
@@ -175,21 +174,22 @@ impl Record {
                 .iter()
                 .map(|key| (Rc::clone(&key.name), key.resource.clone()))
                 .collect(),
-            text: self.text.to_string(),
+            document: self.stored_document.clone(),
             version: self.version,
             renewal_due: self.renewal_due,
             renewal_due_in: None,
         }
     }
 
-    /// The session as it was just stored, and nothing of what has happened to it here since; nothing if that is not
-    /// known for certain.
+    /// The session as it was just stored, without what has happened to it here since; absent where that is not known for
+    /// certain.
     #[must_use]
     pub fn as_stored(&self) -> Option<Self> {
         let incoming = self.incoming.as_ref();
-        let (text, version) = incoming.map_or((&self.text, self.version), |(text, version)| {
-            (text, *version)
-        });
+        let (document, version) = incoming.map_or(
+            (&self.stored_document, self.version),
+            |(document, version)| (document, *version),
+        );
         if version == 0 || version != self.newest {
             return None;
         }
@@ -197,12 +197,12 @@ impl Record {
             uuid: Rc::clone(&self.uuid),
             primary: Rc::clone(&self.primary),
             keys: self.keys.iter().filter(|key| key.stored).cloned().collect(),
-            text: Rc::clone(text),
-            view: Rc::clone(text),
-            shown: Rc::clone(text),
+            stored_document: document.clone(),
+            projected: document.clone(),
+            unsaved: Patch::default(),
             first: self.first,
             state: self.state,
-            ahead: false,
+            is_projection: false,
             version,
             newest: self.newest,
             renewal_due: self.renewal_due,
@@ -211,15 +211,17 @@ impl Record {
         })
     }
 
-    /// The session as it will be in the store when all that was asked for is done: for somebody else to go on from.
+    /// The projected session: as the store will have it when everything that was asked for is done.
     #[must_use]
-    pub fn ahead(&self) -> Self {
-        let mut stored = self.stored();
-        stored.text = self.view.to_string();
+    pub fn projection(&self) -> Self {
+        let stored = Stored {
+            document: self.projected.clone(),
+            ..self.stored()
+        };
         Self {
             version: 0,
             newest: self.newest,
-            ahead: true,
+            is_projection: true,
             ..Self::loaded(stored)
         }
     }
@@ -242,8 +244,8 @@ impl Record {
         self.keys.retain(|key| *key.name != *name);
     }
 
-    /// Takes over what the store has for this session: keys at once, properties when [`Record::text`] is merged.
-    /// Answers whether anything is new here. What is older than what this process knows is left alone.
+    /// Takes over what the store has for this session: keys at once, properties when [`Record::merge`] is called. Gives
+    /// whether anything is new. What is older than what this process knows is ignored.
     pub fn absorb(&mut self, stored: Stored) -> bool {
         if stored.version > 0 && stored.version < self.newest {
             return false;
@@ -268,61 +270,46 @@ impl Record {
         self.state = State::Stored;
         self.newest = stored.version;
         self.renewal_due = stored.renewal_due;
-        self.ahead = false;
-        let changed = *self.text != *stored.text;
-        self.incoming = changed.then(|| (stored.text.into(), stored.version));
+        self.is_projection = false;
+        let is_known = stored.version > 0 && stored.version == self.version;
+        let changed = !is_known && self.stored_document != stored.document;
+        self.incoming = changed.then_some((stored.document, stored.version));
         if !changed {
             self.version = stored.version;
         }
         changed || keys_changed
     }
 
-    /// Merges what [`Record::absorb`] brought with `mine`, the text of the data object (absent while nobody has read
-    /// it). Answers what has to be done to the data object, as the text of `{"set":{...},"removed":[...]}`, or
-    /// nothing if there is nothing to do.
+    /// Merges what [`Record::absorb`] brought into the data object, which has `mine` besides what it has given for saves.
+    /// What was changed here stays, property by property. Gives what is to be changed in the data object.
     ///
     /// # Errors
-    /// When a text is not one of an object: `mine` always is, and what was absorbed was checked by its store.
-    pub fn merge(&mut self, mine: Option<&str>) -> Result<Option<String>, serde_json::Error> {
-        let Some((stored, version)) = self.incoming.take() else {
-            return Ok(None);
+    /// When what was stored is not a JSON object: its store has checked that.
+    pub fn merge(&mut self, mine: &Patch) -> Result<Patch, serde_json::Error> {
+        let Some((document, version)) = self.incoming.take() else {
+            return Ok(Patch::default());
         };
         self.version = version;
-        let base = std::mem::replace(&mut self.text, stored);
-        let Some(mine) = mine else {
-            self.view = Rc::clone(&self.text);
-            return Ok(None);
+        let before = std::mem::replace(&mut self.stored_document, document);
+        let theirs = before.patch_to(&self.stored_document)?;
+        let asked_for = before.patch_to(&self.projected)?;
+        let theirs = theirs.except(mine).except(&self.unsaved).except(&asked_for);
+        self.projected = if self.projected.is_same(&before) {
+            self.stored_document.clone()
+        } else {
+            self.projected.apply(&theirs)
         };
-        let (base, stored, mine) = (
-            fields::split(&base)?,
-            fields::split(&self.text)?,
-            fields::split(mine)?,
-        );
-        let changes = fields::merge(&base, &stored, &mine);
-        if changes.is_empty() {
-            return Ok(None);
-        }
-        self.view = fields::apply(&fields::split(&self.view)?, &changes).into();
-        let removed: Vec<String> = changes
-            .removed
-            .iter()
-            .map(|name| format!("\"{name}\""))
-            .collect();
-        Ok(Some(format!(
-            "{{\"set\":{},\"removed\":[{}]}}",
-            fields::join(changes.set),
-            removed.join(",")
-        )))
+        Ok(theirs)
     }
 
-    /// Whether others have written what is not known here, as far as is known.
+    /// Whether other processes have written what is not known here, as far as this process has been told.
     #[must_use]
     pub fn is_behind(&self) -> bool {
         let incoming = self.incoming.as_ref();
         incoming.map_or(self.version, |(_, version)| *version) < self.newest
     }
 
-    /// Whether it is certain that the store has nothing else, and has all of its keys. Whoever asks by one of those may have it.
+    /// Whether the near cache proves that the store has nothing else, so that no load is necessary for one of its keys.
     #[must_use]
     pub fn is_current(&self, now: Instant) -> bool {
         let Some(validity) = self.validity.upgrade() else {
@@ -345,56 +332,51 @@ impl Record {
         matches!(self.state, State::Stored | State::Uncertain)
     }
 
-    /// Whether a save of `text` (absent: nobody has read the data) would change anything.
+    /// Whether a save would write anything even if the data object has not changed.
     #[must_use]
-    pub fn is_dirty(&self, text: Option<&str>) -> bool {
-        let differs = text.is_some_and(|text| *text != *self.view);
-        differs || self.renewal_due || self.keys.iter().any(|key| !key.stored)
+    pub fn is_dirty(&self) -> bool {
+        !self.unsaved.is_empty() || self.renewal_due || self.keys.iter().any(|key| !key.stored)
     }
 
-    /// Takes the text of the data object for a save, absent while nobody has read it: gives what it changes, from and
-    /// to.
-    pub fn take(&mut self, text: Option<String>) -> (Rc<str>, Rc<str>) {
-        let base = Rc::clone(&self.view);
-        if let Some(text) = text {
-            if *text != *base {
-                self.view = text.into();
-            }
-            self.shown = Rc::clone(&self.view);
-        }
-        (base, Rc::clone(&self.view))
+    /// Takes what has changed in the data object for a save, with what earlier saves have failed to write.
+    pub fn take(&mut self, patch: &Patch) -> Change {
+        let patch = std::mem::take(&mut self.unsaved).then(patch);
+        let change = Change::new(self.projected.clone(), patch);
+        self.projected = change.result.clone();
+        change
     }
 
-    /// The text for a data object to be made of it.
-    pub fn give(&mut self) -> String {
-        self.shown = Rc::clone(&self.view);
-        self.view.to_string()
+    /// A save with `patch` will not be done: the next one writes it.
+    pub fn not_saved(&mut self, patch: &Patch) {
+        self.unsaved = self.unsaved.then(patch);
     }
 
-    /// Whether a save of the text that the data object has given or got last would write nothing, and nothing is on its
-    /// way.
+    /// A save with `patch`, which was taken for failed, was done.
+    pub fn saved_after_all(&mut self, patch: &Patch) {
+        self.unsaved = self.unsaved.without(patch);
+    }
+
+    /// Whether a save of an unchanged data object would write nothing, and nothing is on its way.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.state == State::Stored
-            && Rc::ptr_eq(&self.shown, &self.view)
             && self.incoming.is_none()
-            && !self.is_dirty(None)
-            && self.view == self.text
+            && !self.is_dirty()
+            && self.projected.is_same(&self.stored_document)
     }
-}
 
-/// `text` with the changes from `base` to `now` made to it.
-pub fn patched(text: &Rc<str>, base: &Rc<str>, now: &Rc<str>) -> Rc<str> {
-    if text == base {
-        return Rc::clone(now);
+    /// Something was not done: what the store will have is what it has confirmed, with the `changes` that are still to be
+    /// written.
+    pub fn review<'a>(&mut self, changes: impl Iterator<Item = &'a Change>) {
+        let after = |document: Document, change: &Change| {
+            if document.is_same(&change.base) {
+                change.result.clone()
+            } else {
+                document.apply(&change.patch)
+            }
+        };
+        self.projected = changes.fold(self.stored_document.clone(), after);
     }
-    // All three were split before; one that can't be is no reason to lose track of what was written.
-    let patched = || {
-        let (base, now) = (fields::split(base).ok()?, fields::split(now).ok()?);
-        let changes = fields::diff(&base, &now);
-        Some(fields::apply(&fields::split(text).ok()?, &changes))
-    };
-    patched().map_or_else(|| Rc::clone(now), Into::into)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a store must do: turn an [`Op`] into a [`Reply`]. The engine above knows nothing else of it.
+//! What a store must do: turn an [`StoreOp`] into a [`Reply`]. The engine above knows nothing else of it.
 //!
 //! Names are what sessions and plain values are found by (`mks:<Call-ID>` for a dialog); a store may put a prefix in
 //! front. Texts are JSON. Times to live are milliseconds; `None` means forever.
@@ -8,7 +8,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::session::{Create, Destroy, RemoveKey, Saved, Stored, Update};
+use crate::session::{Create, Destroy, RemoveKey, Saved, Stored, Update, Write};
 
 pub mod javascript;
 pub mod memory;
@@ -20,7 +20,7 @@ pub mod redis;
 /// What writes has a sequence, rising with each write of this process: a store that other processes write to as well does
 /// it once, however often it is asked for by that sequence. 0 is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Op {
+pub enum StoreOp {
     /// Find the session that has the key `name`.
     Load {
         /// The key's name.
@@ -74,7 +74,7 @@ pub enum Op {
     Close,
 }
 
-impl Op {
+impl StoreOp {
     /// What it is, for statistics.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -91,13 +91,33 @@ impl Op {
         }
     }
 
+    /// Whether it walks through everything that is stored.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        matches!(self, Self::All | Self::Ids | Self::Length | Self::Clear)
+    }
+
+    /// What it writes of a session.
+    #[must_use]
+    pub fn write(&self) -> Option<&Rc<Write>> {
+        match self {
+            Self::Create(create) => Some(&create.write),
+            Self::Update(update) => Some(&update.write),
+            Self::RemoveKey(remove) => remove.write.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Bytes of the data that goes with it.
     #[must_use]
     pub fn weight(&self) -> usize {
         match self {
-            Self::Create(create) => create.text.len(),
-            Self::Update(update) => update.text.len(),
-            Self::RemoveKey(remove) => remove.data.as_ref().map_or(0, |(_, text)| text.len()),
+            Self::Create(create) => create.write.change.patch.len(),
+            Self::Update(update) => update.write.change.patch.len(),
+            Self::RemoveKey(remove) => remove
+                .write
+                .as_ref()
+                .map_or(0, |write| write.change.patch.len()),
             Self::Set { text, .. } => text.len(),
             _ => 0,
         }
@@ -110,7 +130,7 @@ pub fn taken<T>(list: &mut Vec<T>) -> Vec<T> {
     std::mem::replace(list, room)
 }
 
-/// What became of an [`Op`].
+/// What became of an [`StoreOp`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply {
     /// To `Load`.
@@ -143,7 +163,7 @@ pub struct Failed {
     /// Why.
     pub error: Error,
     /// What was to be done.
-    pub op: Box<Op>,
+    pub op: Box<StoreOp>,
 }
 
 /// Something that happened without being asked for.
@@ -177,7 +197,7 @@ pub struct Answers {
 pub trait Backend {
     /// Starts an operation. One that is done at once is answered; any other comes with [`Backend::take`], and may wait
     /// for [`Backend::flush`].
-    fn submit(&mut self, ticket: u32, op: Op) -> Option<Result<Reply>>;
+    fn submit(&mut self, ticket: u32, op: StoreOp) -> Option<Result<Reply>>;
 
     /// Hands over what was submitted.
     fn flush(&mut self) {}

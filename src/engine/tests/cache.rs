@@ -17,7 +17,7 @@ fn engine() -> Engine<Slow> {
         },
         Environment::system(),
     );
-    engine.cache.told(true);
+    engine.cache.track(true);
     engine
 }
 
@@ -60,7 +60,7 @@ fn nor_when_the_connection_was_lost_or_its_time_is_over() {
     let record = stored_session(&mut engine, r#"{"x":1}"#);
     let in_a_while = Instant::now() + Duration::from_secs(30);
     assert!(!record.borrow().is_current(in_a_while));
-    engine.cache.told(false);
+    engine.cache.track(false);
     assert!(!is_current(&record));
 }
 
@@ -99,7 +99,10 @@ fn one_that_was_found_in_the_cache_is_current_from_then_on() {
     let again = engine.load(4, "mks:a", Some(&record), false);
     assert!(matches!(again, Some(Ok(Value::Current(false)))));
     assert!(!is_current(&record), "it has to be merged");
-    record.borrow_mut().merge(None).expect("texts of objects");
+    record
+        .borrow_mut()
+        .merge(&Patch::default())
+        .expect("texts of objects");
     let again = engine.load(5, "mks:a", Some(&record), false);
     assert!(matches!(again, Some(Ok(Value::Current(true)))));
     assert!(is_current(&found) && is_current(&record));

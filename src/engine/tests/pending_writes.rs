@@ -35,11 +35,17 @@ fn a_save_in_doubt_is_repeated_as_it_was_before_anything_else() {
     try_again(&mut engine);
     assert_eq!(serve(&mut engine, wrote(2)), first);
     done(&mut engine);
-    let Op::Update(next) = serve(&mut engine, wrote(3)) else {
+    let StoreOp::Update(next) = serve(&mut engine, wrote(3)) else {
         panic!("then what came after it")
     };
-    assert_eq!((&*next.base, &*next.text), (r#"{"n":2}"#, r#"{"n":4}"#));
-    assert!(matches!(first, Op::Update(first) if first.sequence < next.sequence));
+    assert_eq!(
+        (
+            &*next.write.change.base.text(),
+            &*next.write.change.result.text()
+        ),
+        (r#"{"n":2}"#, r#"{"n":4}"#)
+    );
+    assert!(matches!(first, StoreOp::Update(first) if first.sequence < next.sequence));
     done(&mut engine);
     assert!(engine.backend.asked.is_empty() && engine.queues.is_empty());
 }
@@ -49,11 +55,14 @@ fn a_conditional_save_in_doubt_is_done_at_most_once_and_its_end_is_not_told() {
     for ends_well in [true, false] {
         let mut engine = engine();
         let record = stored_session(&mut engine, r#"{"a":1}"#);
-        let text = Some(r#"{"a":1,"d":1}"#.into());
-        engine.save(2, &record, text, SaveMode::Changes, None, true);
+        save_if_unchanged(&mut engine, 2, &record, r#"{"a":1,"d":1}"#);
         let first = serve(&mut engine, reset());
         assert_eq!(done(&mut engine), HashMap::from([(2, false)]));
-        assert_eq!(&*record.borrow().view, r#"{"a":1}"#, "it may not be done");
+        assert_eq!(
+            &*record.borrow().projected.text(),
+            r#"{"a":1}"#,
+            "it may not be done"
+        );
         assert_eq!(engine.pending.len(), 1);
         // The next one waits for it, though nobody is pending anything.
         save(&mut engine, 3, &record, r#"{"a":1,"d":1,"e":1}"#);
@@ -65,16 +74,19 @@ fn a_conditional_save_in_doubt_is_done_at_most_once_and_its_end_is_not_told() {
         assert_eq!(serve(&mut engine, answer), first);
         assert!(engine.drain().1.is_empty(), "nothing is told");
         assert!(
-            matches!(serve(&mut engine, wrote(3)), Op::Update(next) if &*next.text == r#"{"a":1,"d":1,"e":1}"#)
+            matches!(serve(&mut engine, wrote(3)), StoreOp::Update(next) if &*next.write.change.result.text() == r#"{"a":1,"d":1,"e":1}"#)
         );
         assert_eq!(done(&mut engine), HashMap::from([(3, true)]));
-        record.borrow_mut().merge(None).expect("objects");
+        record
+            .borrow_mut()
+            .merge(&Patch::default())
+            .expect("objects");
         let text = if ends_well {
             r#"{"a":1,"d":1,"e":1}"#
         } else {
             r#"{"a":1,"o":1,"d":1,"e":1}"#
         };
-        assert_eq!(&*record.borrow().text, text);
+        assert_eq!(&*record.borrow().stored_document.text(), text);
     }
 }
 
@@ -82,16 +94,16 @@ fn a_conditional_save_in_doubt_is_done_at_most_once_and_its_end_is_not_told() {
 fn a_swap_in_doubt_that_was_done_is_to_this_process_as_if_others_had_written_it() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"n":1}"#);
-    engine.compare_and_set(2, &record, r#"{"n":2}"#.into(), None, false);
+    compare_and_set(&mut engine, 2, &record, r#"{"n":2}"#);
     let first = serve(&mut engine, reset());
     done(&mut engine);
     try_again(&mut engine);
     assert_eq!(serve(&mut engine, wrote(2)), first);
     done(&mut engine);
-    assert_eq!(&*record.borrow().view, r#"{"n":1}"#);
-    engine.compare_and_set(3, &record, r#"{"n":2}"#.into(), None, false);
+    assert_eq!(&*record.borrow().projected.text(), r#"{"n":1}"#);
+    compare_and_set(&mut engine, 3, &record, r#"{"n":2}"#);
     assert!(
-        matches!(serve(&mut engine, wrote(3)), Op::Update(update) if update.basis.as_ref().is_some_and(|basis| basis.version == 1)),
+        matches!(serve(&mut engine, wrote(3)), StoreOp::Update(update) if update.expected.as_ref().is_some_and(|expected| expected.version == 1)),
         "which is a conflict"
     );
 }
@@ -104,7 +116,7 @@ fn what_ends_while_a_save_is_in_doubt_keeps_that_and_takes_the_rest_along() {
     let first = serve(&mut engine, reset());
     done(&mut engine);
     save(&mut engine, 3, &record, r#"{"n":3}"#);
-    engine.remove_key(4, &record, "mks:a", None, None);
+    remove_key(&mut engine, 4, &record, "mks:a");
     try_again(&mut engine);
     assert_eq!(serve(&mut engine, wrote(2)), first);
     done(&mut engine);
@@ -112,11 +124,12 @@ fn what_ends_while_a_save_is_in_doubt_keeps_that_and_takes_the_rest_along() {
         left: 1,
         version: 3,
     };
-    let Op::RemoveKey(removal) = serve(&mut engine, left) else {
+    let StoreOp::RemoveKey(removal) = serve(&mut engine, left) else {
         panic!("then the removal")
     };
-    let (base, text) = removal.data.expect("with what was saved after it");
-    assert_eq!((&*base, &*text), (r#"{"n":2}"#, r#"{"n":3}"#));
+    let write = removal.write.expect("with what was saved after it");
+    let (base, result) = (write.change.base.text(), write.change.result.text());
+    assert_eq!((&*base, &*result), (r#"{"n":2}"#, r#"{"n":3}"#));
 }
 
 #[test]
@@ -129,10 +142,10 @@ fn a_session_that_another_object_of_it_has_given_a_key_does_not_end_with_the_key
     done(&mut engine);
     one.borrow_mut().add_key("mks:b", None);
     save(&mut engine, 3, &one, r#"{"n":3}"#);
-    engine.remove_key(4, &other, "mks:a", None, None);
+    remove_key(&mut engine, 4, &other, "mks:a");
     try_again(&mut engine);
     assert!(
-        matches!(serve(&mut engine, wrote(2)), Op::Update(update) if &*update.text == r#"{"n":3}"# && update.added.len() == 1)
+        matches!(serve(&mut engine, wrote(2)), StoreOp::Update(update) if &*update.write.change.result.text() == r#"{"n":3}"# && update.write.keys.len() == 1)
     );
 }
 
@@ -144,9 +157,9 @@ fn a_save_after_removals_that_are_owed_is_done_and_adds_no_key_that_they_remove(
     serve(&mut engine, unavailable());
     one.borrow_mut().add_key("mks:b", None);
     done(&mut engine);
-    let other = Rc::new(RefCell::new(one.borrow().ahead()));
+    let other = Rc::new(RefCell::new(one.borrow().projection()));
     for (op, key) in [(3, "mks:a"), (4, "mks:b")] {
-        engine.remove_key(op, &other, key, None, None);
+        remove_key(&mut engine, op, &other, key);
     }
     // Another process may have given it a key.
     assert!(
@@ -155,16 +168,16 @@ fn a_save_after_removals_that_are_owed_is_done_and_adds_no_key_that_they_remove(
     try_again(&mut engine);
     // What it has changed goes before the removals, which are those of another object.
     assert!(
-        matches!(serve(&mut engine, wrote(2)), Op::Update(update) if update.added.len() == 1 && &*update.text == r#"{"n":2}"#)
+        matches!(serve(&mut engine, wrote(2)), StoreOp::Update(update) if update.write.keys.len() == 1 && &*update.write.change.result.text() == r#"{"n":2}"#)
     );
     done(&mut engine);
     for left in [2, 1] {
         let removed = Reply::Removed { left, version: 3 };
-        assert!(matches!(serve(&mut engine, removed), Op::RemoveKey(_)));
+        assert!(matches!(serve(&mut engine, removed), StoreOp::RemoveKey(_)));
         done(&mut engine);
     }
     assert!(
-        matches!(serve(&mut engine, wrote(4)), Op::Update(update) if update.added.is_empty() && &*update.text == r#"{"n":3}"#)
+        matches!(serve(&mut engine, wrote(4)), StoreOp::Update(update) if update.write.keys.is_empty() && &*update.write.change.result.text() == r#"{"n":3}"#)
     );
 }
 
@@ -208,7 +221,7 @@ fn what_was_put_into_a_stand_in_is_not_said_to_be_kept() {
     let mut placeholder = crate::session::Record::unknown(uuid::Uuid::new_v4());
     placeholder.add_key("mks:a", None);
     let placeholder = Rc::new(RefCell::new(placeholder));
-    engine.remove_key(1, &placeholder, "mks:a", None, None);
+    remove_key(&mut engine, 1, &placeholder, "mks:a");
     serve(&mut engine, unavailable());
     done(&mut engine);
     let told = save(&mut engine, 2, &placeholder, r#"{"n":1}"#);
@@ -217,12 +230,12 @@ fn what_was_put_into_a_stand_in_is_not_said_to_be_kept() {
         "{told:?}"
     );
     assert!(matches!(
-        engine.save(3, &placeholder, None, SaveMode::Changes, None, false),
+        save_unchanged(&mut engine, 3, &placeholder, SaveMode::Changes),
         Some(Ok(Value::Nothing))
     ));
     try_again(&mut engine);
     assert!(
-        matches!(serve(&mut engine, removed()), Op::RemoveKey(remove) if remove.of.is_none() && remove.sequence == 0)
+        matches!(serve(&mut engine, removed()), StoreOp::RemoveKey(remove) if remove.of.is_none() && remove.sequence == 0)
     );
     done(&mut engine);
     assert!(engine.queues.is_empty());
@@ -232,12 +245,15 @@ fn what_was_put_into_a_stand_in_is_not_said_to_be_kept() {
 fn an_owed_save_of_a_session_that_an_owed_removal_has_ended_is_told_of() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"n":1}"#);
-    engine.remove_key(2, &record, "mks:a", None, None);
+    remove_key(&mut engine, 2, &record, "mks:a");
     serve(&mut engine, unavailable());
     done(&mut engine);
     save(&mut engine, 3, &record, r#"{"n":2}"#);
     try_again(&mut engine);
-    assert!(matches!(serve(&mut engine, removed()), Op::RemoveKey(_)));
+    assert!(matches!(
+        serve(&mut engine, removed()),
+        StoreOp::RemoveKey(_)
+    ));
     let events = engine.drain().1;
     assert!(
         matches!(events.as_slice(), [Event::Error(error)] if error.kind == Kind::Gone),
@@ -251,11 +267,14 @@ fn after_a_save_in_doubt_the_key_is_still_removed_from_the_store() {
     save(&mut engine, 1, &record, r#"{"n":1}"#);
     let first = serve(&mut engine, reset());
     assert_eq!(done(&mut engine), HashMap::from([(1, false)]));
-    engine.remove_key(2, &record, "mks:a", None, None);
+    remove_key(&mut engine, 2, &record, "mks:a");
     try_again(&mut engine);
     assert_eq!(serve(&mut engine, saved()), first);
     done(&mut engine);
-    assert!(matches!(serve(&mut engine, removed()), Op::RemoveKey(_)));
+    assert!(matches!(
+        serve(&mut engine, removed()),
+        StoreOp::RemoveKey(_)
+    ));
     done(&mut engine);
     assert!(
         engine.backend.asked.is_empty()
@@ -278,7 +297,7 @@ fn what_could_not_be_saved_is_saved_when_the_store_is_back_with_all_that_came_af
     assert!(engine.has_background_work() && engine.backend.asked.is_empty());
     try_again(&mut engine);
     assert!(
-        matches!(serve(&mut engine, saved()), Op::Create(create) if &*create.text == r#"{"n":3}"#)
+        matches!(serve(&mut engine, saved()), StoreOp::Create(create) if &*create.write.change.result.text() == r#"{"n":3}"#)
     );
     done(&mut engine);
     assert!(engine.backend.asked.is_empty() && engine.queues.is_empty());
@@ -290,15 +309,15 @@ fn a_request_finds_what_is_owed_of_its_session() {
     let mut engine = engine();
     let _record = pending_session(&mut engine, unavailable());
     let found = found_ahead(&mut engine);
-    assert_eq!(&*found.borrow().view, r#"{"n":1}"#);
+    assert_eq!(&*found.borrow().projected.text(), r#"{"n":1}"#);
     save(&mut engine, 3, &found, r#"{"n":1,"m":2}"#);
     try_again(&mut engine);
     assert!(
-        matches!(serve(&mut engine, saved()), Op::Create(create) if &*create.text == r#"{"n":1}"#)
+        matches!(serve(&mut engine, saved()), StoreOp::Create(create) if &*create.write.change.result.text() == r#"{"n":1}"#)
     );
     done(&mut engine);
     assert!(
-        matches!(serve(&mut engine, saved()), Op::Update(update) if &*update.text == r#"{"n":1,"m":2}"#)
+        matches!(serve(&mut engine, saved()), StoreOp::Update(update) if &*update.write.change.result.text() == r#"{"n":1,"m":2}"#)
     );
 }
 
@@ -308,7 +327,7 @@ fn a_session_made_and_removed_while_the_store_is_away_costs_nothing() {
     let record = pending_session(&mut engine, unavailable());
     let found = found_ahead(&mut engine);
     assert!(matches!(
-        engine.remove_key(3, &found, "mks:a", None, None),
+        remove_key(&mut engine, 3, &found, "mks:a"),
         Some(Ok(Value::Count(0)))
     ));
     assert!(engine.queues.is_empty() && engine.pending.is_empty() && engine.pending.bytes() == 0);
@@ -330,7 +349,7 @@ fn what_is_too_much_is_given_up_and_told_of() {
             done(&mut engine);
         }
         for failure in 0..5 {
-            engine.has_failed(&Error::new(Kind::Unavailable, failure.to_string()));
+            engine.store_has_failed(&Error::new(Kind::Unavailable, failure.to_string()));
         }
     }
     let events = engine.drain().1;
@@ -378,17 +397,19 @@ fn what_is_owed_beyond_the_limit_of_the_store_does_not_turn_in_a_circle() {
         (served, engine.pending.len(), engine.pending.bytes()),
         (15, 0, 0)
     );
-    assert_eq!(engine.sent_bytes, 0);
+    assert_eq!(engine.in_flight.bytes(), 0);
 }
 
 #[test]
 fn after_a_first_save_in_doubt_that_was_given_up_the_key_is_still_removed_from_the_store() {
     let mut engine = engine();
     let record = pending_session(&mut engine, reset());
-    let queue = engine.queue(&record.borrow());
+    let queue = engine.queues.of(&record.borrow());
     engine.give_up(&queue, "enough");
     assert_eq!(record.borrow().state, State::Uncertain);
     assert!(engine.queues.is_empty() && engine.pending.is_empty());
-    engine.remove_key(2, &record, "mks:a", None, None);
-    assert!(matches!(serve(&mut engine, saved()), Op::RemoveKey(remove) if remove.of.is_some()));
+    remove_key(&mut engine, 2, &record, "mks:a");
+    assert!(
+        matches!(serve(&mut engine, saved()), StoreOp::RemoveKey(remove) if remove.of.is_some())
+    );
 }

@@ -18,9 +18,10 @@ use futures_util::future::{AbortHandle, Abortable};
 use futures_util::task::LocalSpawnExt;
 use tokio::sync::oneshot;
 
-use super::{Answers, Backend, Failed, Op, Reply};
+use super::{Answers, Backend, Failed, Reply, StoreOp};
 use crate::error::{Error, Kind, Result};
 use crate::session::fields;
+use crate::session::{Change, Document, Patch, Write};
 use crate::session::{Create, RemoveKey, Saved, Stored, Update};
 
 /// What JavaScript has to ask its store.
@@ -44,7 +45,7 @@ struct Desk {
     calls: Vec<Call>,
     open: HashMap<u32, oneshot::Sender<Result<Option<String>>>>,
     replies: Vec<(u32, std::result::Result<Reply, Failed>)>,
-    running: HashMap<u32, (AbortHandle, Rc<Op>)>,
+    running: HashMap<u32, (AbortHandle, Rc<StoreOp>)>,
 }
 
 /// See the module.
@@ -93,7 +94,7 @@ impl JavaScriptStore {
                     "the JavaScript store did not call back in time",
                 );
                 desk.replies
-                    .push((*ticket, Err(failed(error.in_doubt_write(), &op))));
+                    .push((*ticket, Err(failed(error.maybe_done(), &op))));
             }
         }
         drop(desk);
@@ -112,8 +113,8 @@ impl Default for JavaScriptStore {
 }
 
 impl Backend for JavaScriptStore {
-    fn submit(&mut self, ticket: u32, op: Op) -> Option<Result<Reply>> {
-        if matches!(op, Op::Close) {
+    fn submit(&mut self, ticket: u32, op: StoreOp) -> Option<Result<Reply>> {
+        if matches!(op, StoreOp::Close) {
             return Some(Ok(Reply::Done));
         }
         let (handle, registration) = AbortHandle::new_pair();
@@ -145,10 +146,10 @@ impl Backend for JavaScriptStore {
     }
 }
 
-fn failed(error: Error, op: &Op) -> Failed {
+fn failed(error: Error, op: &StoreOp) -> Failed {
     let mut op = Box::new(op.clone());
-    if let Op::Update(update) = &mut *op {
-        update.again = true;
+    if let StoreOp::Update(update) = &mut *op {
+        update.repeated = true;
     }
     Failed { error, op }
 }
@@ -180,17 +181,17 @@ async fn ask(
         .unwrap_or_else(|_| Err(Error::new(Kind::Closed, "the store was closed")))
 }
 
-async fn perform(desk: &RefCell<Desk>, op: &Op) -> Result<Reply> {
+async fn perform(desk: &RefCell<Desk>, op: &StoreOp) -> Result<Reply> {
     match op {
-        Op::Load { name } => load(desk, name)
+        StoreOp::Load { name } => load(desk, name)
             .await
             .map(|found| Reply::Loaded(found.map(Box::new))),
-        Op::Create(create) => self::create(desk, create).await.map(Reply::Saved),
-        Op::Update(update) => self::update(desk, update).await,
-        Op::RemoveKey(remove) => remove_key(desk, remove)
+        StoreOp::Create(create) => self::create(desk, create).await.map(Reply::Saved),
+        StoreOp::Update(update) => self::update(desk, update).await,
+        StoreOp::RemoveKey(remove) => remove_key(desk, remove)
             .await
             .map(|left| Reply::Removed { left, version: 0 }),
-        Op::Destroy(destroy) => {
+        StoreOp::Destroy(destroy) => {
             let found = read(desk, &destroy.uuid).await?;
             let keys = found.map_or_else(
                 || destroy.known.clone(),
@@ -202,7 +203,7 @@ async fn perform(desk: &RefCell<Desk>, op: &Op) -> Result<Reply> {
                 version: 0,
             })
         }
-        Op::Ping => ask(desk, "get", "mks:", None, None)
+        StoreOp::Ping => ask(desk, "get", "mks:", None, None)
             .await
             .map(|_| Reply::Done),
         _ => Err(Error::new(
@@ -246,7 +247,7 @@ async fn read(desk: &RefCell<Desk>, uuid: &str) -> Result<Option<Stored>> {
         primary: uuid.as_str().into(),
         uuid,
         keys,
-        text,
+        document: text.into(),
         version: 0,
         renewal_due,
         renewal_due_in: None,
@@ -298,7 +299,7 @@ async fn claim(desk: &RefCell<Desk>, name: &str, uuid: &str) -> Result<()> {
             let remove = RemoveKey {
                 of,
                 name: name.into(),
-                data: None,
+                write: None,
                 ttl: None,
                 sequence: 0,
             };
@@ -309,21 +310,24 @@ async fn claim(desk: &RefCell<Desk>, name: &str, uuid: &str) -> Result<()> {
 }
 
 async fn create(desk: &RefCell<Desk>, create: &Create) -> Result<Saved> {
-    if create.join_existing
+    if create.join
         && let Some(resident) = load(desk, &create.primary).await?
         && resident.uuid != *create.uuid
     {
+        let Write { change, keys, ttl } = &*create.write;
+        let joining = Write {
+            change: Change::new(Document::default(), Patch::setting(change.result.text())),
+            keys: keys.clone(),
+            ttl: *ttl,
+        };
         let update = Update {
             uuid: resident.uuid.as_str().into(),
             primary: resident.uuid.as_str().into(),
-            base: fields::EMPTY.into(),
-            text: Rc::clone(&create.text),
+            write: Rc::new(joining),
             known: Vec::new(),
-            added: create.keys.clone(),
-            ttl: create.ttl,
-            basis: None,
+            expected: None,
             sequence: 0,
-            again: false,
+            repeated: false,
         };
         self::update(desk, &update).await?;
         return Ok(Saved {
@@ -331,26 +335,23 @@ async fn create(desk: &RefCell<Desk>, create: &Create) -> Result<Saved> {
             ..Saved::default()
         });
     }
-    let names: Vec<_> = create
-        .keys
-        .iter()
-        .map(|(name, _)| Rc::clone(name))
-        .collect();
+    let Write { change, keys, ttl } = &*create.write;
+    let names: Vec<_> = keys.iter().map(|(name, _)| Rc::clone(name)).collect();
     for name in &names {
         claim(desk, name, &create.uuid).await?;
     }
     let stored = Stored {
         uuid: create.uuid.to_string(),
         primary: Rc::clone(&create.uuid),
-        keys: create.keys.clone(),
-        text: create.text.to_string(),
+        keys: keys.clone(),
+        document: change.result.clone(),
         version: 0,
         renewal_due: false,
         renewal_due_in: None,
     };
     // The data first: a key that leads nowhere would be an error, data that no key leads to only waits for its end.
-    write(desk, &stored, create.ttl).await?;
-    write_keys(desk, &create.uuid, &names, create.ttl).await?;
+    write(desk, &stored, *ttl).await?;
+    write_keys(desk, &create.uuid, &names, *ttl).await?;
     Ok(Saved::default())
 }
 
@@ -359,54 +360,39 @@ async fn update(desk: &RefCell<Desk>, update: &Update) -> Result<Reply> {
         return Err(Error::gone(&update.uuid));
     };
     if update
-        .basis
+        .expected
         .as_ref()
-        .is_some_and(|basis| *basis.text != *stored.text)
+        .is_some_and(|expected| expected.document != stored.document)
     {
         return Ok(Reply::Conflict(Box::new(stored)));
     }
-    stored.text = patched(
-        &stored.text,
-        (&update.base, &update.text),
-        update.again,
-        &update.uuid,
-    )?;
+    let Write { change, keys, ttl } = &*update.write;
+    let patch = if update.repeated {
+        not_done(&stored.document, change).map_err(|why| Error::corrupt(&update.uuid, why))?
+    } else {
+        change.patch.clone()
+    };
+    stored.document = stored.document.apply(&patch);
     stored
         .keys
-        .retain(|(known, _)| !update.added.iter().any(|(name, _)| name == known));
+        .retain(|(known, _)| !keys.iter().any(|(name, _)| name == known));
     let mut names = update.known.clone();
-    let renewed = update.ttl.is_some() || stored.renewal_due;
+    let renewed = ttl.is_some() || stored.renewal_due;
     names.retain(|name| renewed && stored.keys.iter().any(|(known, _)| known == name));
-    names.extend(update.added.iter().map(|(name, _)| Rc::clone(name)));
-    for (name, _) in &update.added {
+    names.extend(keys.iter().map(|(name, _)| Rc::clone(name)));
+    for (name, _) in keys {
         claim(desk, name, &update.uuid).await?;
     }
-    stored.keys.extend(update.added.iter().cloned());
-    write(desk, &stored, update.ttl).await?;
-    write_keys(desk, &update.uuid, &names, update.ttl).await?;
+    stored.keys.extend(keys.iter().cloned());
+    write(desk, &stored, *ttl).await?;
+    write_keys(desk, &update.uuid, &names, *ttl).await?;
     Ok(Reply::Saved(Saved::default()))
 }
 
-/// `stored` with the changes from `base` to `now` made to it; made `again`, but for what has another value than before
-/// them: they were made, or somebody else's are newer.
-fn patched(stored: &str, (base, now): (&str, &str), again: bool, uuid: &str) -> Result<String> {
-    if stored == base {
-        return Ok(now.to_owned());
-    }
-    let patch = || {
-        let stored = fields::split(stored)?;
-        let (base, now) = (fields::split(base)?, fields::split(now)?);
-        let mut changes = fields::diff(&base, &now);
-        if again {
-            let there: HashMap<&str, &str> = stored.iter().copied().collect();
-            let before: HashMap<&str, &str> = base.iter().copied().collect();
-            let is_as_before = |name: &str| there.get(name) == before.get(name);
-            changes.set.retain(|(name, _)| is_as_before(name));
-            changes.removed.retain(|name| is_as_before(name));
-        }
-        Ok(fields::apply(&stored, &changes))
-    };
-    patch().map_err(|why: serde_json::Error| Error::corrupt(uuid, why))
+/// What is left of a change that may have been done before: the properties that are stored as they were before it. The
+/// others were changed by it, or by another process since.
+fn not_done(stored: &Document, change: &Change) -> std::result::Result<Patch, serde_json::Error> {
+    Ok(change.patch.except(&change.base.patch_to(stored)?))
 }
 
 async fn remove_key(desk: &RefCell<Desk>, remove: &RemoveKey) -> Result<u64> {
@@ -428,8 +414,8 @@ async fn remove_key(desk: &RefCell<Desk>, remove: &RemoveKey) -> Result<u64> {
         remove_session(desk, &uuid, vec![Rc::clone(&remove.name)]).await?;
         return Ok(0);
     }
-    if let Some((base, text)) = &remove.data {
-        stored.text = patched(&stored.text, (base, text), false, &uuid)?;
+    if let Some(write) = &remove.write {
+        stored.document = stored.document.apply(&write.change.patch);
     }
     write(desk, &stored, remove.ttl).await?;
     ask(desk, "destroy", &remove.name, None, None).await?;

@@ -15,8 +15,8 @@ use super::save::{self, Fields};
 use super::scan;
 use crate::error::{Error, Kind, Result};
 use crate::session::fields;
-use crate::session::{Destroy, RemoveKey, Stored, Update};
-use crate::store::{Op, Reply};
+use crate::session::{Change, Destroy, Patch, RemoveKey, Stored, Update, Write};
+use crate::store::{Reply, StoreOp};
 
 /// How often a command is sent whose connection is lost. Only what may be done twice is, or has a sequence.
 const ATTEMPTS: usize = 3;
@@ -52,24 +52,26 @@ pub fn scripts() -> impl Iterator<Item = &'static str> {
 }
 
 /// Does `op`.
-pub async fn execute(client: &Client, op: &mut Op) -> Result<Reply> {
+pub async fn execute(client: &Client, op: &mut StoreOp) -> Result<Reply> {
     match op {
-        Op::Load { name } => load(client, name)
+        StoreOp::Load { name } => load(client, name)
             .await
             .map(|found| Reply::Loaded(found.map(Box::new))),
-        Op::Create(create) => save::create(client, create).await.map(Reply::Saved),
-        Op::Update(update) => save::update(client, update).await,
-        Op::RemoveKey(remove) => remove_key(client, remove)
+        StoreOp::Create(create) => save::create(client, create).await.map(Reply::Saved),
+        StoreOp::Update(update) => save::update(client, update).await,
+        StoreOp::RemoveKey(remove) => remove_key(client, remove)
             .await
             .map(|(left, version)| Reply::Removed { left, version }),
-        Op::Destroy(destroy) => self::destroy(client, destroy)
-            .await
-            .map(|()| Reply::Removed {
-                left: 0,
-                version: 0,
-            }),
-        Op::Get { name } => get(client, name).await.map(Reply::Text),
-        Op::Set { name, text, ttl } => {
+        StoreOp::Destroy(destroy) => {
+            self::destroy(client, destroy)
+                .await
+                .map(|()| Reply::Removed {
+                    left: 0,
+                    version: 0,
+                })
+        }
+        StoreOp::Get { name } => get(client, name).await.map(Reply::Text),
+        StoreOp::Set { name, text, ttl } => {
             let ttl = *ttl;
             let more = |command: &mut Cmd| {
                 command.write_arg(text.as_bytes());
@@ -81,18 +83,18 @@ pub async fn execute(client: &Client, op: &mut Op) -> Result<Reply> {
             checked(name, reply).map(|_| Reply::Done)
         }
         // In boxes of their own: every operation takes as much room as the largest one.
-        Op::Delete { name } => Box::pin(delete(client, name)).await.map(|()| Reply::Done),
-        Op::Touch { name, ttl } => Box::pin(touch(client, name, *ttl))
+        StoreOp::Delete { name } => Box::pin(delete(client, name)).await.map(|()| Reply::Done),
+        StoreOp::Touch { name, ttl } => Box::pin(touch(client, name, *ttl))
             .await
             .map(|()| Reply::Done),
-        Op::Ids => scan::ids(client).await.map(Reply::Texts),
-        Op::All => scan::all(client).await.map(Reply::Texts),
-        Op::Length => scan::ids(client)
+        StoreOp::Ids => scan::ids(client).await.map(Reply::Texts),
+        StoreOp::All => scan::all(client).await.map(Reply::Texts),
+        StoreOp::Length => scan::ids(client)
             .await
             .map(|ids| Reply::Count(ids.len() as u64)),
-        Op::Clear => scan::clear(client).await.map(|()| Reply::Done),
-        Op::Ping => client.ping().await.map(|()| Reply::Done),
-        Op::Close => Ok(Reply::Done),
+        StoreOp::Clear => scan::clear(client).await.map(|()| Reply::Done),
+        StoreOp::Ping => client.ping().await.map(|()| Reply::Done),
+        StoreOp::Close => Ok(Reply::Done),
     }
 }
 
@@ -255,13 +257,10 @@ async fn remove_key(client: &Client, remove: &mut RemoveKey) -> Result<(u64, u64
         return Ok((0, 0));
     };
     let unreadable = |why| Error::corrupt(primary, why);
-    let fields = match &remove.data {
+    let fields = match &remove.write {
         None => None,
-        Some((base, text)) => Some(Fields {
-            changes: fields::diff(
-                &fields::split(base).map_err(unreadable)?,
-                &fields::split(text).map_err(unreadable)?,
-            ),
+        Some(write) => Some(Fields {
+            changes: write.change.patch.changes().map_err(unreadable)?,
             keys: &[],
             stamp: None,
             ttl: remove.ttl,
@@ -353,18 +352,19 @@ async fn get(client: &Client, name: &str) -> Result<Option<String>> {
 async fn touch(client: &Client, name: &str, ttl: Option<u64>) -> Result<()> {
     match load(client, name).await {
         Ok(Some(found)) => {
-            let text: Rc<str> = found.text.into();
+            let unchanged = Write {
+                change: Change::new(found.document, Patch::default()),
+                keys: Vec::new(),
+                ttl,
+            };
             let unchanged = Update {
                 uuid: found.uuid.into(),
                 primary: found.primary,
-                base: Rc::clone(&text),
-                text,
+                write: Rc::new(unchanged),
                 known: found.keys.into_iter().map(|(name, _)| name).collect(),
-                added: Vec::new(),
-                ttl,
-                basis: None,
+                expected: None,
                 sequence: 0,
-                again: false,
+                repeated: false,
             };
             save::update(client, &unchanged).await.map(|_| ())
         }

@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use redis::Value;
 
 use crate::error::{Error, Result};
-use crate::session::Stored;
 use crate::session::fields::{self, Field};
+use crate::session::{Document, Stored};
 
 /// What is stored under the name of a key.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ fn parse(redis_key: &str, reply: Value) -> Result<(Option<String>, Option<Stored
         uuid: String::new(),
         primary: redis_key.into(),
         keys: Vec::new(),
-        text: String::new(),
+        document: Document::default(),
         version: 0,
         renewal_due: false,
         renewal_due_in: None,
@@ -115,15 +115,16 @@ fn parse(redis_key: &str, reply: Value) -> Result<(Option<String>, Option<Stored
         .map(|(field, value)| (&field[1..], value.as_str()))
         .collect();
     fields::order(&mut fields);
-    session.text = fields::join(fields.iter().copied());
+    let text = fields::join(fields.iter().copied());
     // What a person wrote by hand may be anything; one look at the whole finds it.
-    let parts = fields::split(&session.text).map_err(|why| Error::corrupt(redis_key, why))?;
+    let parts = fields::split(&text).map_err(|why| Error::corrupt(redis_key, why))?;
     if parts.len() != fields.len() {
         return Err(Error::corrupt(
             redis_key,
             "a field is not the JSON text of one value",
         ));
     }
+    session.document = text.into();
     Ok((pointer, Some(session)))
 }
 
@@ -181,7 +182,7 @@ mod tests {
             panic!("no session")
         };
         assert_eq!(
-            (found.text.as_str(), found.version),
+            (&*found.document.text(), found.version),
             (r#"{"x":1,"y":{"z":[]}}"#, 3)
         );
         assert_eq!(

@@ -29,7 +29,7 @@ pub use config::{Config, DEFAULT_TTL};
 pub use connection::{Ready, Socket, Watch};
 use executor::Executor;
 
-use super::{Answers, Backend, Failed, Op, Reply, taken};
+use super::{Answers, Backend, Failed, Reply, StoreOp, taken};
 use crate::error::Result;
 
 type Answered = (u32, std::result::Result<Reply, Failed>);
@@ -65,8 +65,8 @@ impl RedisStore {
 }
 
 impl Backend for RedisStore {
-    fn submit(&mut self, ticket: u32, mut op: Op) -> Option<Result<Reply>> {
-        if matches!(op, Op::Close) {
+    fn submit(&mut self, ticket: u32, mut op: StoreOp) -> Option<Result<Reply>> {
+        if matches!(op, StoreOp::Close) {
             // The engine closes when nothing else is under way, or does not wait for it any more.
             self.pool.close();
             return Some(Ok(Reply::Done));

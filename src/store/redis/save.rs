@@ -11,7 +11,7 @@ use super::commands::{SAVE, joined};
 use super::layout;
 use crate::error::{Error, Kind, Result};
 use crate::session::fields::{self, Changes};
-use crate::session::{Create, Saved, Update};
+use crate::session::{Create, Saved, Update, Write};
 use crate::store::Reply;
 
 /// What a save sends: fields to be set, then fields to be deleted, as `write()` of the scripts takes them.
@@ -105,24 +105,26 @@ pub async fn create(client: &Client, create: &mut Create) -> Result<Saved> {
 
 async fn first(client: &Client, create: &Create) -> Result<Value> {
     let unreadable = |why| Error::corrupt(&create.primary, why);
+    let Write { change, keys, ttl } = &*create.write;
+    let text = change.result.text();
     let changes = Changes {
-        set: fields::split(&create.text).map_err(unreadable)?,
+        set: fields::split(&text).map_err(unreadable)?,
         removed: Vec::new(),
     };
-    let joins = create.join_existing && !create.displaced;
+    let joins = create.join && !create.displaced;
     let save = Save {
         uuid: &create.uuid,
         primary: &create.primary,
-        mode: if joins { "join_existing" } else { "create" },
+        mode: if joins { "join" } else { "create" },
         by_or_basis: format!("{} {}", &client.writer[1..], create.sequence),
-        added: &create.keys,
+        added: keys,
         known: &[],
-        ttl: create.ttl,
+        ttl: *ttl,
         fields: Fields {
             changes,
-            keys: &create.keys,
+            keys,
             stamp: Some((&client.writer, create.sequence)),
-            ttl: create.ttl,
+            ttl: *ttl,
         },
     };
     save.send(client).await
@@ -131,23 +133,24 @@ async fn first(client: &Client, create: &Create) -> Result<Value> {
 /// Stores what has changed.
 pub async fn update(client: &Client, update: &Update) -> Result<Reply> {
     let unreadable = |why| Error::corrupt(&update.primary, why);
-    let base = fields::split(&update.base).map_err(unreadable)?;
-    let now = fields::split(&update.text).map_err(unreadable)?;
-    let basis = update.basis.as_ref();
-    let basis = basis.map(|basis| format!("{} {}", basis.version, u8::from(basis.reserve)));
+    let Write { change, keys, ttl } = &*update.write;
+    let changes = change.patch.changes().map_err(unreadable)?;
+    let expected = update.expected.as_ref();
+    let expected =
+        expected.map(|expected| format!("{} {}", expected.version, u8::from(expected.reserve)));
     let save = Save {
         uuid: &update.uuid,
         primary: &update.primary,
         mode: "update",
-        by_or_basis: basis.unwrap_or_default(),
-        added: &update.added,
+        by_or_basis: expected.unwrap_or_default(),
+        added: keys,
         known: &update.known,
-        ttl: update.ttl,
+        ttl: *ttl,
         fields: Fields {
-            changes: fields::diff(&base, &now),
-            keys: &update.added,
+            changes,
+            keys,
             stamp: (update.sequence > 0).then_some((&client.writer, update.sequence)),
-            ttl: update.ttl,
+            ttl: *ttl,
         },
     };
     match save.send(client).await? {
