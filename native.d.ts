@@ -9,6 +9,35 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** The constants that both languages know. */
+export declare function constants(): Constants
+
+/** The constants by their names, in upper case with underscores. */
+export interface Constants {
+  /** Bits: what the host knows of a message. */
+  facts: Record<string, number>
+  /** Bits: what to do with a message. */
+  plan: Record<string, number>
+  /** What a final response means for the session. */
+  finish: Record<string, number>
+  /** What happens to a dialog without a message that the application handles. */
+  event: Record<string, number>
+  /** Whether a message may be answered 503 when the store has failed. */
+  refusal: Record<string, number>
+  /** How much a save writes. */
+  saveMode: Record<string, number>
+  /** The codes of the engine's errors, each by what follows `ERR_SESSION_`. */
+  errorCode: Record<string, string>
+  /** What the name of every key begins with. */
+  keyPrefix: string
+  /** The `Retry-After` of a 503, seconds. */
+  retryAfter: number
+  /** The longest timeout that an option may ask for, ms. */
+  maxTimeout: number
+  /** The longest TTL, seconds. */
+  maxTtl: number
+}
+
 /** One of a session that has ended: it has no keys, and never will. */
 export declare function endedRecord(): HeldRecord
 
@@ -101,13 +130,13 @@ export declare function engineTimeout(engine: HeldEngine): number
 /** Starts a time to live anew; `ttl` in ms. */
 export declare function engineTouch(engine: HeldEngine, op: number, name: Text, ttl?: number | undefined | null): Cell
 
-/** What a final response means for the session of a request that had `plan`: a number of `rules::Finish`. */
+/** What a final response means for the session of a request that had `plan`: a number of `finish` in `Constants`. */
 export declare function finish(plan: number, facts: number, status: number): number
 
 /** An engine over a store written in JavaScript, driven by [`engine_calls`] and [`engine_answer`]. */
 export declare function foreignEngine(): HeldEngine
 
-/** Whether a message with `plan` may be answered 503 when the store has failed: a number of `rules::Refusal`. */
+/** Whether a message with `plan` may be answered 503 when the store has failed: a number of `refusal` in `Constants`. */
 export declare function mayReject(method: string, plan: number): number
 
 /** An engine over the memory store; `options` is the JSON text of `{max, ttl}`. */
@@ -117,15 +146,12 @@ export declare function memoryEngine(options: string): HeldEngine
 export declare function newRecord(): HeldRecord
 
 /**
- * What `event` (a number of `rules::Event`) means for the session of a dialog: a number of `rules::Finish`. `status` is
- * that of the final response it is about, 0 if there was none.
+ * What `event` means for the session of a dialog: a number of `finish` for a number of `event` in `Constants`. `status` is
+ * that of the final response of the event, 0 without one.
  */
 export declare function onEvent(event: number, facts: number, status: number): number
 
-/**
- * What a message means for its session: the bits of `rules::Plan` for the bits of `rules::Facts`. `status` is 0 for a
- * request.
- */
+/** What a message means for its session: bits of `plan` for bits of `facts` (see `Constants`). `status` is 0 for a request. */
 export declare function plan(method: string, facts: number, status: number): number
 
 /**

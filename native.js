@@ -835,6 +835,7 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.constants = nativeBinding.constants
 module.exports.endedRecord = nativeBinding.endedRecord
 module.exports.engineAll = nativeBinding.engineAll
 module.exports.engineAnswer = nativeBinding.engineAnswer

@@ -185,8 +185,11 @@ fn a_leg_of_the_application_stays_only_when_it_is_accepted() {
     assert_eq!(on_event(Event::Answered, sent, 183), Finish::Nothing);
     for status in [200, 202] {
         assert_eq!(on_event(Event::Answered, sent, status), Finish::SaveDialog);
-        let held = sent | Facts::HELD;
-        assert_eq!(on_event(Event::Answered, held, status), Finish::SaveChanges);
+        let retained = sent | Facts::RETAINED;
+        assert_eq!(
+            on_event(Event::Answered, retained, status),
+            Finish::SaveChanges
+        );
         let shared = sent | Facts::PENDING;
         assert_eq!(on_event(Event::Answered, shared, status), Finish::Nothing);
     }
