@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const test = require('node:test');
 const session = require('..');
-const { isSame, shadowOf } = require('../lib/shadow');
+const { isSame, snapshotOf } = require('../lib/session/snapshot');
 const { connect, load, openStore, run, save, startRedis, stored } = require('./support/tools');
 
 const { MemoryStore, Session, addClass } = session;
@@ -316,7 +316,7 @@ test('a save within a save, from a toJSON of the application, harms neither', as
 });
 
 test('data is the same with its properties in another order, and with no other change', () => {
-  const shadow = shadowOf({ a: 1, b: { c: [1, 'x'], d: null } });
+  const shadow = snapshotOf({ a: 1, b: { c: [1, 'x'], d: null } });
   assert.ok(isSame({ a: 1, b: { c: [1, 'x'], d: null } }, shadow));
   assert.ok(isSame({ b: { d: null, c: [1, 'x'] }, a: 1 }, shadow));
   const others = [
