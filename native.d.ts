@@ -9,6 +9,35 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** The constants that both languages know. */
+export declare function constants(): Constants
+
+/** The constants by their names, in upper case with underscores. */
+export interface Constants {
+  /** Bits: what the host knows of a message. */
+  facts: Record<string, number>
+  /** Bits: what to do with a message. */
+  plan: Record<string, number>
+  /** What a final response means for the session. */
+  finish: Record<string, number>
+  /** What happens to a dialog without a message that the application handles. */
+  event: Record<string, number>
+  /** Whether a message may be answered 503 when the store has failed. */
+  refusal: Record<string, number>
+  /** How much a save writes. */
+  saveMode: Record<string, number>
+  /** The codes of the engine's errors, each by what follows `ERR_SESSION_`. */
+  errorCode: Record<string, string>
+  /** What the name of every key begins with. */
+  keyPrefix: string
+  /** The `Retry-After` of a 503, seconds. */
+  retryAfter: number
+  /** The longest timeout that an option may ask for, ms. */
+  maxTimeout: number
+  /** The longest TTL, seconds. */
+  maxTtl: number
+}
+
 /** One of a session that has ended: it has no keys, and never will. */
 export declare function endedRecord(): HeldRecord
 
@@ -29,6 +58,12 @@ export declare function engineClear(engine: HeldEngine, op: number): Cell
 
 /** Finishes what was asked for within `timeout` ms, then lets go of the store. */
 export declare function engineClose(engine: HeldEngine, op: number, timeout: number): Cell
+
+/**
+ * Stores a patch ([`engine_save`]) that was made from the text last stored or loaded, if the store still has that. Gives
+ * `false`: the record has to be merged. With `reserve` it has failed often, and asks for a write reservation.
+ */
+export declare function engineCompareAndSet(engine: HeldEngine, op: number, record: HeldRecord, set: Text | undefined | null, removed: Text | undefined | null, reserve: boolean, ttl?: number | undefined | null): Cell
 
 /** Removes a value, or a session with its keys. */
 export declare function engineDelete(engine: HeldEngine, op: number, name: Text): Cell
@@ -51,6 +86,9 @@ export declare function engineFlush(engine: HeldEngine): void
 /** The JSON text stored under `name`, or `null`. */
 export declare function engineGet(engine: HeldEngine, op: number, name: Text): Cell
 
+/** Whether [`engine_expire`] has something to do though nobody waits for an operation. */
+export declare function engineHasBackgroundWork(engine: HeldEngine): boolean
+
 /** The names of everything that is stored. */
 export declare function engineIds(engine: HeldEngine, op: number): Cell
 
@@ -64,18 +102,19 @@ export declare function engineLength(engine: HeldEngine, op: number): Cell
  */
 export declare function engineLoad(engine: HeldEngine, op: number, id: Name, live?: HeldRecord | undefined | null, lenient?: boolean | undefined | null): Cell
 
-/** Takes a key away, and with the last one the session. Gives how many are left. */
-export declare function engineRemoveKey(engine: HeldEngine, op: number, record: HeldRecord, id: Name, text?: Text | undefined | null, ttl?: number | undefined | null): Cell
-
-/** Whether [`engine_expire`] has something to do though nobody waits for an operation. */
-export declare function engineRestless(engine: HeldEngine): boolean
+/**
+ * Removes a key, and with the last one the session; `set` and `removed` as for [`engine_save`] are saved if the session
+ * stays. Gives how many keys are left.
+ */
+export declare function engineRemoveKey(engine: HeldEngine, op: number, record: HeldRecord, id: Name, set?: Text | undefined | null, removed?: Text | undefined | null, ttl?: number | undefined | null): Cell
 
 /**
- * Saves a session. `text` is absent while nobody has read its data; `extent` is 0 for what has changed, 1 for
- * even nothing, 2 for the short wait of a challenged request; `ttl` is in ms. With `if_unchanged` it fails where
- * somebody else has stored something since this process last saw the session.
+ * Saves a session. `set` is the JSON text of an object with the properties that have changed since the last patch, absent
+ * where none has; `removed` that of an array with the names of those that were deleted. `mode` is a
+ * number of `SaveMode`; `ttl` is in ms. With `if_unchanged` it fails where another process has stored something since this
+ * one last saw the session.
  */
-export declare function engineSave(engine: HeldEngine, op: number, record: HeldRecord, text: Text | undefined | null, extent: number, ttl?: number | undefined | null, ifUnchanged?: boolean | undefined | null): Cell
+export declare function engineSave(engine: HeldEngine, op: number, record: HeldRecord, set: Text | undefined | null, removed: Text | undefined | null, mode: number, ttl?: number | undefined | null, ifUnchanged?: boolean | undefined | null): Cell
 
 /** Stores a value, given by its JSON text; `ttl` in ms. */
 export declare function engineSet(engine: HeldEngine, op: number, name: Text, text: Text, ttl?: number | undefined | null): Cell
@@ -89,25 +128,19 @@ export declare function engineSetTimeout(engine: HeldEngine, timeout: number): v
 /** What the engine has done: the JSON text of `StoreStats`. */
 export declare function engineStats(engine: HeldEngine): string
 
-/**
- * Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
- * it has to be merged. One that `insists` has failed often, and is to have the next turn.
- */
-export declare function engineSwap(engine: HeldEngine, op: number, record: HeldRecord, text: Text, insists: boolean, ttl?: number | undefined | null): Cell
-
 /** What an operation may take, ms. */
 export declare function engineTimeout(engine: HeldEngine): number
 
 /** Starts a time to live anew; `ttl` in ms. */
 export declare function engineTouch(engine: HeldEngine, op: number, name: Text, ttl?: number | undefined | null): Cell
 
-/** What a final response means for the session of a request that had `plan`: a number of `rules::Finish`. */
+/** What a final response means for the session of a request that had `plan`: a number of `finish` in `Constants`. */
 export declare function finish(plan: number, facts: number, status: number): number
 
 /** An engine over a store written in JavaScript, driven by [`engine_calls`] and [`engine_answer`]. */
-export declare function foreignEngine(): HeldEngine
+export declare function javascriptEngine(): HeldEngine
 
-/** Whether a message with `plan` may be answered 503 when the store has failed: a number of `rules::Refusal`. */
+/** Whether a message with `plan` may be answered 503 when the store has failed: a number of `refusal` in `Constants`. */
 export declare function mayReject(method: string, plan: number): number
 
 /** An engine over the memory store; `options` is the JSON text of `{max, ttl}`. */
@@ -117,15 +150,18 @@ export declare function memoryEngine(options: string): HeldEngine
 export declare function newRecord(): HeldRecord
 
 /**
- * What `event` (a number of `rules::Event`) means for the session of a dialog: a number of `rules::Finish`. `status` is
- * that of the final response it is about, 0 if there was none.
+ * What `event` means for the session of a dialog: a number of `finish` for a number of `event` in `Constants`. `status` is
+ * that of the final response of the event, 0 without one.
  */
 export declare function onEvent(event: number, facts: number, status: number): number
 
 /**
- * What a message means for its session: the bits of `rules::Plan` for the bits of `rules::Facts`. `status` is 0 for a
- * request.
+ * What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
+ * found nothing (`rules::Placeholder`): it has that key. Nothing where it has ended ([`ended_record`]).
  */
+export declare function placeholderRecord(plan: number, failed: boolean, id: Name): HeldRecord | null
+
+/** What a message means for its session: bits of `plan` for bits of `facts` (see `Constants`). `status` is 0 for a request. */
 export declare function plan(method: string, facts: number, status: number): number
 
 /**
@@ -146,8 +182,8 @@ export declare function recordIsClean(record: HeldRecord): boolean
 /** Whether it is certain that the store has nothing else, so that a load by one of its keys would bring nothing. */
 export declare function recordIsCurrent(record: HeldRecord): boolean
 
-/** Whether a save of `text` (absent: nobody has read the data) would write anything. */
-export declare function recordIsDirty(record: HeldRecord, text?: string | undefined | null): boolean
+/** Whether a save would write anything even if the data object has not changed. */
+export declare function recordIsDirty(record: HeldRecord): boolean
 
 /** Whether it was removed or has expired. */
 export declare function recordIsRemoved(record: HeldRecord): boolean
@@ -158,14 +194,21 @@ export declare function recordIsStored(record: HeldRecord): boolean
 /** The names of its keys. */
 export declare function recordKeys(record: HeldRecord): Array<string>
 
+/** How long the text of its data is, about, in bytes. */
+export declare function recordLength(record: HeldRecord): number
+
 /**
- * Merges what a load has brought; `text` is that of the data object, absent while nobody has read it. Gives what is
- * to be done to the object, as `{"set":{...},"removed":[...]}`, or `null`.
+ * Merges what a load has brought into a data object that has changed, since it gave its last patch, by `set` and `removed`
+ * ([`engine_save`](super::engine::engine_save)). Gives what is to be changed in the object, as the text of
+ * `{"set":{...},"removed":[...]}`, or `null`.
  */
-export declare function recordMerge(record: HeldRecord, text?: string | undefined | null): string | null
+export declare function recordMerge(record: HeldRecord, set?: Text | undefined | null, removed?: Text | undefined | null): string | null
 
 /** The JSON text of what is kept with a key, given by its name. */
 export declare function recordResource(record: HeldRecord, name: string): string | null
+
+/** The text when all that was asked for is done, for a data object to be made of it. */
+export declare function recordSnapshot(record: HeldRecord): string
 
 /** The text last stored or loaded. */
 export declare function recordText(record: HeldRecord): string
@@ -173,17 +216,8 @@ export declare function recordText(record: HeldRecord): string
 /** Who it is. */
 export declare function recordUuid(record: HeldRecord): string
 
-/** The text when all that was asked for is done, for a data object to be made of it. */
-export declare function recordView(record: HeldRecord): string
-
 /**
  * An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. `wake` is called when there is
  * something to drain; it does not keep the process alive.
  */
 export declare function redisEngine(options: string, wake: () => void): HeldEngine
-
-/**
- * What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
- * found nothing (`rules::StandIn`): it has that key. Nothing where it has ended ([`ended_record`]).
- */
-export declare function standInRecord(plan: number, failed: boolean, id: Name): HeldRecord | null

@@ -65,7 +65,7 @@ test('a load that is merged while a save is on its way is not sent as ours later
   const mine = new session.Session({ store: here }).set('a');
   Object.assign(mine.session, { x: 0, y: 0 });
   await mine.save();
-  mine.hold();
+  mine.retain();
   const theirs = await find(there, 'a');
   theirs.session.x = 1;
   await theirs.save();
@@ -87,7 +87,7 @@ test('a resource that another process has changed is not written back by one tha
   const [here, there] = stores;
   const mine = new session.Session({ store: here }).set('a', { n: 1 });
   await mine.save();
-  mine.hold();
+  mine.retain();
   assert.deepEqual(mine.get('a'), { n: 1 });
   const theirs = await find(there, 'a');
   theirs.set('a', { n: 2 }).set('b');
@@ -264,9 +264,9 @@ test('while the store is away an early request finds the session of the pending 
   app.update((req, res) => res.send(200, { body: req.session.user }));
   const call = app.peer.invite();
   const res = await ringing;
-  store.engine.ready = false;
+  store.engine.connected = false;
   assert.equal((await call.request('UPDATE')).body, 'jack jones');
-  store.engine.ready = true;
+  store.engine.connected = true;
   res.send(200);
   assert.equal((await call.final()).statusCode, 200);
 });

@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const test = require('node:test');
 const session = require('..');
-const { isSame, shadowOf } = require('../lib/shadow');
+const { Snapshot } = require('../lib/session/snapshot');
 const { connect, load, openStore, run, save, startRedis, stored } = require('./support/tools');
 
 const { MemoryStore, Session, addClass } = session;
@@ -316,9 +316,9 @@ test('a save within a save, from a toJSON of the application, harms neither', as
 });
 
 test('data is the same with its properties in another order, and with no other change', () => {
-  const shadow = shadowOf({ a: 1, b: { c: [1, 'x'], d: null } });
-  assert.ok(isSame({ a: 1, b: { c: [1, 'x'], d: null } }, shadow));
-  assert.ok(isSame({ b: { d: null, c: [1, 'x'] }, a: 1 }, shadow));
+  const snapshot = Snapshot.of({ a: 1, b: { c: [1, 'x'], d: null } });
+  assert.ok(snapshot.isOf({ a: 1, b: { c: [1, 'x'], d: null } }));
+  assert.ok(snapshot.isOf({ b: { d: null, c: [1, 'x'] }, a: 1 }));
   const others = [
     { a: 1 },
     { a: 1, b: { c: [1, 'x'], d: null }, e: undefined },
@@ -329,5 +329,5 @@ test('data is the same with its properties in another order, and with no other c
     { a: 1, b: [] },
     { a: 1, b: new Map([['c', 1]]) }
   ];
-  for (const other of others) assert.ok(!isSame(other, shadow), JSON.stringify(other));
+  for (const other of others) assert.ok(!snapshot.isOf(other), JSON.stringify(other));
 });

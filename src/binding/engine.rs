@@ -16,10 +16,11 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use serde_json::Map;
 
+use super::constants;
 use super::crossing::{Arguments, Held, Name, Quoted, Text};
 use super::event_loop::EventLoop;
 use super::{Cell, HeldRecord, JsError, Result, cell, name_of, number, patch_of, thrown};
-use crate::engine::{Completion, Engine, Environment, SaveMode, Settings, Value};
+use crate::engine::{Completion, Engine, Environment, Settings, Value};
 use crate::error::{Error, Kind};
 use crate::store::javascript::JavaScriptStore;
 use crate::store::memory::MemoryStore;
@@ -202,15 +203,8 @@ pub fn engine_save(
     ttl: Option<f64>,
     if_unchanged: Option<bool>,
 ) -> Result<Cell> {
-    let mode = match mode {
-        0 => SaveMode::Changes,
-        1 => SaveMode::Always,
-        2 => SaveMode::ForRetry,
-        other => {
-            let message = format!("{other} is no mode of a save");
-            return Err(thrown(Error::new(Kind::Argument, message)));
-        }
-    };
+    let unknown = || thrown(Error::new(Kind::Argument, format!("no save mode {mode}")));
+    let mode = constants::save_mode(mode).ok_or_else(unknown)?;
     let patch = patch_of(set, removed)?;
     let guarded = if_unchanged.unwrap_or(false);
     returned(

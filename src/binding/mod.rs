@@ -6,6 +6,7 @@
 // Node-API hands strings over by value; what an operation may throw is said in `engine`.
 #![allow(clippy::needless_pass_by_value, clippy::missing_errors_doc)]
 
+pub mod constants;
 mod crossing;
 pub mod direct;
 pub mod engine;
@@ -75,15 +76,14 @@ fn cell(value: Value) -> Cell {
     }
 }
 
-/// What a message means for its session: the bits of `rules::Plan` for the bits of `rules::Facts`. `status` is 0 for a
-/// request.
+/// What a message means for its session: bits of `plan` for bits of `facts` (see `Constants`). `status` is 0 for a request.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn plan(method: String, facts: u32, status: u16) -> u32 {
     rules::plan(&method, Facts::from_bits_truncate(facts), status).bits()
 }
 
-/// What a final response means for the session of a request that had `plan`: a number of `rules::Finish`.
+/// What a final response means for the session of a request that had `plan`: a number of `finish` in `Constants`.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn finish(plan: u32, facts: u32, status: u16) -> u32 {
@@ -94,15 +94,15 @@ pub fn finish(plan: u32, facts: u32, status: u16) -> u32 {
     ) as u32
 }
 
-/// Whether a message with `plan` may be answered 503 when the store has failed: a number of `rules::Refusal`.
+/// Whether a message with `plan` may be answered 503 when the store has failed: a number of `refusal` in `Constants`.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn may_reject(method: String, plan: u32) -> u32 {
     rules::may_reject(&method, Plan::from_bits_truncate(plan)) as u32
 }
 
-/// What `event` (a number of `rules::Event`) means for the session of a dialog: a number of `rules::Finish`. `status` is
-/// that of the final response it is about, 0 if there was none.
+/// What `event` means for the session of a dialog: a number of `finish` for a number of `event` in `Constants`. `status` is
+/// that of the final response of the event, 0 without one.
 #[napi(catch_unwind)]
 pub fn on_event(event: u32, facts: u32, status: u16) -> Result<u32> {
     let event = rules::Event::try_from(event)

@@ -36,13 +36,13 @@ pub fn ended_record() -> HeldRecord {
 pub fn placeholder_record(plan: u32, failed: bool, id: Name) -> Result<Option<HeldRecord>> {
     let name = name_of(id)?;
     let placeholder = rules::placeholder(Plan::from_bits_truncate(plan), failed);
-    let first = if placeholder == Placeholder::Adopting {
+    let first = if placeholder == Placeholder::Joining {
         FirstSave::Joins
     } else {
         FirstSave::Takes
     };
     let mut record = match placeholder {
-        Placeholder::New | Placeholder::Adopting => Record {
+        Placeholder::New | Placeholder::Joining => Record {
             first,
             ..Record::new(Uuid::new_v4())
         },

@@ -185,8 +185,11 @@ fn a_leg_of_the_application_stays_only_when_it_is_accepted() {
     assert_eq!(on_event(Event::Answered, sent, 183), Finish::Nothing);
     for status in [200, 202] {
         assert_eq!(on_event(Event::Answered, sent, status), Finish::SaveDialog);
-        let held = sent | Facts::HELD;
-        assert_eq!(on_event(Event::Answered, held, status), Finish::SaveChanges);
+        let retained = sent | Facts::RETAINED;
+        assert_eq!(
+            on_event(Event::Answered, retained, status),
+            Finish::SaveChanges
+        );
         let shared = sent | Facts::PENDING;
         assert_eq!(on_event(Event::Answered, shared, status), Finish::Nothing);
     }
@@ -222,9 +225,9 @@ fn what_stands_in_for_a_session_that_is_not_there() {
     let outside = plan("REGISTER", NETWORK, 0);
     let found =
         [begins, inside, outside].map(|plan| (placeholder(plan, false), placeholder(plan, true)));
-    assert_eq!(found[0], (Placeholder::New, Placeholder::Adopting));
+    assert_eq!(found[0], (Placeholder::New, Placeholder::Joining));
     assert_eq!(found[1], (Placeholder::Ended, Placeholder::Unknown));
-    assert_eq!(found[2], (Placeholder::Adopting, Placeholder::Unknown));
+    assert_eq!(found[2], (Placeholder::Joining, Placeholder::Unknown));
 }
 
 #[test]

@@ -7,6 +7,12 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind, Result};
 
+/// The longest timeout that an option may ask for, ms: a day.
+pub const MAX_TIMEOUT: u64 = 86_400_000;
+
+/// The longest TTL that an option may ask for, seconds: about 100 years.
+pub const MAX_TTL_SECONDS: f64 = 3.2e9;
+
 /// Options that wait to be taken.
 pub struct Options {
     owner: &'static str,
@@ -99,7 +105,7 @@ impl Options {
     /// When it is not a whole number from 1 to a day.
     pub fn millis(&mut self, name: &'static str, default: u64) -> Result<Duration> {
         Ok(Duration::from_millis(
-            self.whole(name, 1, 86_400_000)?.unwrap_or(default),
+            self.whole(name, 1, MAX_TIMEOUT)?.unwrap_or(default),
         ))
     }
 
@@ -116,7 +122,8 @@ impl Options {
                 let seconds = value
                     .as_f64()
                     .or_else(|| value.as_str().and_then(|text| text.parse().ok()))?;
-                (seconds > 0.0 && seconds <= 3.2e9).then_some((seconds * 1000.0).ceil() as u64)
+                (seconds > 0.0 && seconds <= MAX_TTL_SECONDS)
+                    .then_some((seconds * 1000.0).ceil() as u64)
             },
         )
     }
