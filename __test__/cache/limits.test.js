@@ -5,10 +5,12 @@
 const assert = require('node:assert/strict');
 const test = require('node:test');
 const { setTimeout: sleep } = require('node:timers/promises');
-const session = require('..');
-const { Monitor } = require('./support/monitor');
-const { Proxy } = require('./support/proxy');
-const { connect, load, message, save, startRedis, stored, until, within } = require('./support/tools');
+const session = require('../..');
+const { Monitor } = require('../support/network/monitor');
+const { Proxy } = require('../support/network/proxy');
+const { message } = require('../support/message');
+const { connect, load, save, startRedis, stored } = require('../support/sessions');
+const { until, within } = require('../support/waiting');
 
 const { RedisStore } = session;
 

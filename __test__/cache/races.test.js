@@ -1,14 +1,16 @@
 'use strict';
 // Two processes with near caches on the same sessions: no read is older than what the reader has seen or stored before,
 // none is older than the last invalidation received, and no write is lost. The long form:
-// RACES=100000 SEED=7 node --test __test__/near-cache-races.test.js
+// RACES=100000 SEED=7 node --test __test__/cache/races.test.js
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
 const { setTimeout: sleep } = require('node:timers/promises');
-const { RemoteRacer, TASKS, keysOf } = require('./support/cache-racer');
-const { Proxy } = require('./support/proxy');
-const { connect, load, random, save, startRedis, stored, until } = require('./support/tools');
+const { RemoteRacer, TASKS, keysOf } = require('../support/cache/racer');
+const { Proxy } = require('../support/network/proxy');
+const { random } = require('../support/random');
+const { connect, load, save, startRedis, stored } = require('../support/sessions');
+const { until } = require('../support/waiting');
 
 const RACES = Number(process.env.RACES || 6000);
 const SEED = Number(process.env.SEED || 1);

@@ -3,10 +3,12 @@
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
-const session = require('..');
-const { onEachStore, turn } = require('./support/bench');
-const { Monitor } = require('./support/monitor');
-const { connect, load, message, save, startRedis, stored, until } = require('./support/tools');
+const session = require('../..');
+const { onEachStore, turn } = require('../support/contract/bench');
+const { Monitor } = require('../support/network/monitor');
+const { message } = require('../support/message');
+const { connect, load, save, startRedis, stored } = require('../support/sessions');
+const { until } = require('../support/waiting');
 
 const { Session } = session;
 
@@ -84,7 +86,7 @@ onEachStore(
 
     test('both legs of a B2BUA: no read either, but behind a removal that is on its way', async (bench) => {
       const app = bench.bare();
-      require('../examples/b2bua')(app, session, bench.first);
+      require('../../examples/b2bua')(app, session, bench.first);
       const legs = [];
       app.peer.onInvite((uac) => {
         legs.push(uac);

@@ -4,8 +4,11 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
-const session = require('..');
-const { connect, load, message, random, save, startRedis, stored, until } = require('./support/tools');
+const session = require('../..');
+const { message } = require('../support/message');
+const { random } = require('../support/random');
+const { connect, load, save, startRedis, stored } = require('../support/sessions');
+const { until } = require('../support/waiting');
 
 const { SEED = '1' } = process.env;
 

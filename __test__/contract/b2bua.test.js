@@ -2,9 +2,9 @@
 // One session for both legs of a B2BUA.
 
 const assert = require('node:assert/strict');
-const b2bua = require('../examples/b2bua');
-const session = require('..');
-const { onEachStore, echo, told } = require('./support/bench');
+const b2bua = require('../../examples/b2bua');
+const session = require('../..');
+const { onEachStore, echo, told } = require('../support/contract/bench');
 
 // An application that connects leg A to leg B with one session, and hangs up neither leg by itself.
 function connect(app, onFinal = () => undefined) {

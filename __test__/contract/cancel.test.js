@@ -2,7 +2,7 @@
 // CANCEL from the network, on classic drachtio: as the pending INVITE, whose key is removed with it.
 
 const assert = require('node:assert/strict');
-const { onEachStore, turn } = require('./support/bench');
+const { onEachStore, turn } = require('../support/contract/bench');
 
 const codes = ({ sent }) => sent.map(({ method, statusCode }) => `${method} ${statusCode}`);
 
@@ -133,7 +133,7 @@ onEachStore((test) => {
     app.cancel((req, res) => res.send(200));
     await app.peer.invite({ callId: 'passed-on' }).final();
     const headers = { 'call-id': 'passed-on', to: '<sip:app@host.example>', cseq: '1 CANCEL' };
-    const { Request, Response } = require('../examples/classic-host');
+    const { Request, Response } = require('../../examples/classic-host');
     const req = new Request('network', { method: 'CANCEL', headers });
     await new Promise((resolve) => {
       app.handle(req, new Response(app, req, undefined, resolve), () => undefined);

@@ -2,8 +2,8 @@
 // Requests from the network that form a dialog, or belong to one.
 
 const assert = require('node:assert/strict');
-const session = require('..');
-const { onEachStore, echo, told, turn } = require('./support/bench');
+const session = require('../..');
+const { onEachStore, echo, told, turn } = require('../support/contract/bench');
 
 const IN_DIALOG = ['INFO', 'UPDATE', 'PRACK', 'NOTIFY', 'REFER', 'MESSAGE', 'OPTIONS', 'INVITE'];
 

@@ -4,9 +4,9 @@
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const { test } = require('node:test');
-const session = require('..');
-const host = require('../examples/classic-host');
-const { RedisServer } = require('./support/redis');
+const session = require('../..');
+const host = require('../../examples/classic-host');
+const { RedisServer } = require('../support/redis');
 
 // Two stores on one Redis are two processes as far as sessions are concerned: nothing is shared but the server.
 async function twoProcesses(t) {

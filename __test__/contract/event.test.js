@@ -3,8 +3,8 @@
 
 const assert = require('node:assert/strict');
 const { EventEmitter } = require('node:events');
-const { onEachStore } = require('./support/bench');
-const { Event, Session } = require('..');
+const { onEachStore } = require('../support/contract/bench');
+const { Event, Session } = require('../..');
 
 const session = (store) => new Session({ store }).set('a');
 const refused = (...args) => assert.throws(() => new Event(...args), { code: 'ERR_SESSION_ARGUMENT' });

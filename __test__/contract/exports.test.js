@@ -6,11 +6,11 @@ const path = require('node:path');
 const { EventEmitter } = require('node:events');
 const { spawnSync } = require('node:child_process');
 const { describe, it } = require('node:test');
-const session = require('..');
-const host = require('../examples/classic-host');
-const { onEachStore, told, echo } = require('./support/bench');
+const session = require('../..');
+const host = require('../../examples/classic-host');
+const { onEachStore, told, echo } = require('../support/contract/bench');
 
-const root = path.join(__dirname, '..');
+const root = path.join(__dirname, '..', '..');
 const run = (code, env) =>
   spawnSync(process.execPath, ['-e', code], { cwd: root, encoding: 'utf8', env: { ...process.env, ...env } });
 

@@ -3,8 +3,8 @@
 
 const assert = require('node:assert/strict');
 const { EventEmitter } = require('node:events');
-const session = require('..');
-const { onEachStore, echo, told } = require('./support/bench');
+const session = require('../..');
+const { onEachStore, echo, told } = require('../support/contract/bench');
 
 const FROM = '<sip:a@example>;tag=from';
 const NEW = '<sip:b@example>';

@@ -2,7 +2,7 @@
 // Requests outside any dialog: an empty session, or the one under their Call-ID; and answers to a challenge.
 
 const assert = require('node:assert/strict');
-const { onEachStore, echo, told } = require('./support/bench');
+const { onEachStore, echo, told } = require('../support/contract/bench');
 
 const OUTSIDE = ['OPTIONS', 'REGISTER', 'MESSAGE', 'PUBLISH'];
 

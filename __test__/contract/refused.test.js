@@ -2,8 +2,8 @@
 // Requests that would have formed a dialog and are refused: there is no dialog, so nothing is kept.
 
 const assert = require('node:assert/strict');
-const { onEachStore, turn } = require('./support/bench');
-const { Monitor } = require('./support/monitor');
+const { onEachStore, turn } = require('../support/contract/bench');
+const { Monitor } = require('../support/network/monitor');
 
 const REFUSALS = [300, 302, 403, 404, 408, 480, 486, 487, 488, 500, 503, 600, 603];
 

@@ -6,9 +6,9 @@ const assert = require('node:assert/strict');
 const { EventEmitter } = require('node:events');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { describe, it } = require('node:test');
-const session = require('..');
-const { onEachStore, echo, told, turn } = require('./support/bench');
-const { Monitor } = require('./support/monitor');
+const session = require('../..');
+const { onEachStore, echo, told, turn } = require('../support/contract/bench');
+const { Monitor } = require('../support/network/monitor');
 
 const { Session } = session;
 

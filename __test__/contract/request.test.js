@@ -5,7 +5,7 @@
 const assert = require('node:assert/strict');
 const { EventEmitter } = require('node:events');
 const { describe, it } = require('node:test');
-const session = require('..');
+const session = require('../..');
 
 const HEADERS = { from: '<sip:a@example>;tag=from', to: '<sip:b@example>' };
 

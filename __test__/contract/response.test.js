@@ -3,13 +3,13 @@
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
-const session = require('..');
-const host = require('../examples/classic-host');
-const { FAULTS, FaultyStore } = require('./support/faulty-store');
-const { RedisServer } = require('./support/redis');
-const { connected } = require('./support/stores');
-const { onEachStore, turn } = require('./support/bench');
-const { until } = require('./support/tools');
+const session = require('../..');
+const host = require('../../examples/classic-host');
+const { FAULTS, FaultyStore } = require('../support/contract/faulty-store');
+const { RedisServer } = require('../support/redis');
+const { connected } = require('../support/contract/stores');
+const { onEachStore, turn } = require('../support/contract/bench');
+const { until } = require('../support/waiting');
 
 const codes = ({ sent }) => sent.map(({ method, statusCode }) => `${method} ${statusCode}`);
 

@@ -2,10 +2,10 @@
 // What each step of a call asks of Redis without the near cache: one round trip.
 
 const assert = require('node:assert/strict');
-const b2bua = require('../examples/b2bua');
-const session = require('..');
-const { onEachStore, turn } = require('./support/bench');
-const { Monitor } = require('./support/monitor');
+const b2bua = require('../../examples/b2bua');
+const session = require('../..');
+const { onEachStore, turn } = require('../support/contract/bench');
+const { Monitor } = require('../support/network/monitor');
 
 // A host with a call's handlers, a monitor, and scripts that the server knows already.
 const prepared = (body) => async (bench) => {

@@ -3,8 +3,8 @@
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
-const session = require('..');
-const { onEachStore } = require('./support/bench');
+const session = require('../..');
+const { onEachStore } = require('../support/contract/bench');
 
 const { Session } = session;
 

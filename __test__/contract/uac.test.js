@@ -2,7 +2,7 @@
 // Responses to requests that the application sent: classic drachtio runs them through the middleware too.
 
 const assert = require('node:assert/strict');
-const { onEachStore, echo, told } = require('./support/bench');
+const { onEachStore, echo, told } = require('../support/contract/bench');
 
 // Sends an INVITE of the application's own -> {req, res, codes}, once its callback has had a final response.
 const invite = (app, opts, onFinal = (req, res) => res.ack()) =>

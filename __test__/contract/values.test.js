@@ -2,8 +2,8 @@
 // What a session can hold: JSON, and instances of registered classes at any depth.
 
 const assert = require('node:assert/strict');
-const session = require('..');
-const { onEachStore } = require('./support/bench');
+const session = require('../..');
+const { onEachStore } = require('../support/contract/bench');
 
 class Money {
   constructor({ amount, currency }) {

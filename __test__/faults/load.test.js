@@ -1,17 +1,18 @@
 'use strict';
 // An outage under load: calls come and go while Redis is away. The long form:
-// SECONDS=60 CALLS=1000 node --test __test__/faults-load.test.js
+// SECONDS=60 CALLS=1000 node --test __test__/faults/load.test.js
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { setFlagsFromString } = require('node:v8');
 const { runInNewContext } = require('node:vm');
-const host = require('../examples/classic-host');
-const session = require('..');
-const { Proxy } = require('./support/proxy');
-const { FaultBench } = require('./support/fault-bench');
-const { startRedis, until, within } = require('./support/tools');
+const host = require('../../examples/classic-host');
+const session = require('../..');
+const { Proxy } = require('../support/network/proxy');
+const { FaultBench } = require('../support/faults/bench');
+const { startRedis } = require('../support/sessions');
+const { until, within } = require('../support/waiting');
 
 const SECONDS = Number(process.env.SECONDS || 5);
 const CALLS = Number(process.env.CALLS || 300); // a second

@@ -3,9 +3,10 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
-const session = require('..');
-const { faultBench } = require('./support/fault-bench');
-const { connect, load, save, until } = require('./support/tools');
+const session = require('../..');
+const { faultBench } = require('../support/faults/bench');
+const { connect, load, save } = require('../support/sessions');
+const { until } = require('../support/waiting');
 
 const DOUBT = ['ERR_SESSION_TIMEOUT', 'ERR_SESSION_STORE_UNAVAILABLE'];
 const FAST = { timeout: 300, storeOptions: { commandTimeout: 300, poolSize: 1 } };

@@ -5,11 +5,13 @@
 const assert = require('node:assert/strict');
 const test = require('node:test');
 const diagnostics = require('node:diagnostics_channel');
-const session = require('..');
-const { Monitor } = require('./support/monitor');
-const { begin } = require('./support/faults');
-const { DURABLE, faultBench } = require('./support/fault-bench');
-const { connect, load, run, save, startRedis, stored, until, within } = require('./support/tools');
+const session = require('../..');
+const { Monitor } = require('../support/network/monitor');
+const { begin } = require('../support/faults/faults');
+const { DURABLE, faultBench } = require('../support/faults/bench');
+const { run } = require('../support/process');
+const { connect, load, save, startRedis, stored } = require('../support/sessions');
+const { until, within } = require('../support/waiting');
 
 const OUTAGES = ['dead', 'refused', 'hanging'];
 const givenUp = ({ errors }) => errors.filter(({ code }) => code === 'ERR_SESSION_GIVEN_UP');

@@ -4,10 +4,12 @@
 const assert = require('node:assert/strict');
 const test = require('node:test');
 const diagnostics = require('node:diagnostics_channel');
-const session = require('..');
-const { begin } = require('./support/faults');
-const { faultBench } = require('./support/fault-bench');
-const { message, openStore, save, until, within } = require('./support/tools');
+const session = require('../..');
+const { begin } = require('../support/faults/faults');
+const { faultBench } = require('../support/faults/bench');
+const { message } = require('../support/message');
+const { openStore, save } = require('../support/sessions');
+const { until, within } = require('../support/waiting');
 
 const TIMEOUT = 300;
 const AUTHORIZED = { authorization: 'Digest username="jack"' };

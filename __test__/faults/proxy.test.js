@@ -6,9 +6,10 @@ const net = require('node:net');
 const test = require('node:test');
 const { once } = require('node:events');
 const { setTimeout: sleep } = require('node:timers/promises');
-const { Proxy } = require('./support/proxy');
-const { ask } = require('./support/redis');
-const { startRedis, until, within } = require('./support/tools');
+const { Proxy } = require('../support/network/proxy');
+const { ask } = require('../support/redis');
+const { startRedis } = require('../support/sessions');
+const { until, within } = require('../support/waiting');
 
 // A server that sends back what it gets, behind a proxy, and a connection through it.
 async function echo(t) {

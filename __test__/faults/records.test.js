@@ -4,9 +4,12 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
-const session = require('..');
-const { faultBench } = require('./support/fault-bench');
-const { VALUES, connect, load, random, save, startRedis, stored, until } = require('./support/tools');
+const session = require('../..');
+const { faultBench } = require('../support/faults/bench');
+const { random } = require('../support/random');
+const { connect, load, save, startRedis, stored } = require('../support/sessions');
+const { VALUES } = require('../support/values');
+const { until } = require('../support/waiting');
 
 const ROUNDS = Number(process.env.ROUNDS || 400);
 const SEED = Number(process.env.SEED || 1);

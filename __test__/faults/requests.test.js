@@ -5,9 +5,10 @@
 const assert = require('node:assert/strict');
 const test = require('node:test');
 const { setTimeout: sleep } = require('node:timers/promises');
-const { FAULTS, begin } = require('./support/faults');
-const { faultBench } = require('./support/fault-bench');
-const { load, save, within } = require('./support/tools');
+const { FAULTS, begin } = require('../support/faults/faults');
+const { faultBench } = require('../support/faults/bench');
+const { load, save } = require('../support/sessions');
+const { within } = require('../support/waiting');
 
 // ms that a message may wait; twice that, when it is loaded and saved. What a connection may take by itself is far more.
 const TIMEOUT = 400;

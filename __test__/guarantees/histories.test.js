@@ -1,12 +1,12 @@
 'use strict';
 // Random histories of several processes, with random faults, against the model of what is guaranteed (support/model.js).
-// Again, or longer: SEED=7 HISTORIES=1 (or 10000) REMOTE=3 node --test __test__/guarantees-histories.test.js
+// Again, or longer: SEED=7 HISTORIES=1 (or 10000) REMOTE=3 node --test __test__/guarantees/histories.test.js
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
-const { DURABLE } = require('./support/fault-bench');
-const { History } = require('./support/history');
-const { connect, startRedis } = require('./support/tools');
+const { DURABLE } = require('../support/faults/bench');
+const { History } = require('../support/histories/history');
+const { connect, startRedis } = require('../support/sessions');
 
 const { SEED = '1', HISTORIES = '300', REMOTE = '20' } = process.env;
 const AT_ONCE = 6;

@@ -3,10 +3,12 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
-const session = require('..');
-const { Monitor } = require('./support/monitor');
-const { Proxy } = require('./support/proxy');
-const { called, connect, load, message, openStore, save, startRedis, stored, within } = require('./support/tools');
+const session = require('../..');
+const { Monitor } = require('../support/network/monitor');
+const { Proxy } = require('../support/network/proxy');
+const { message } = require('../support/message');
+const { called, connect, load, openStore, save, startRedis, stored } = require('../support/sessions');
+const { within } = require('../support/waiting');
 
 const { SessionError } = session;
 const kinds = ['memory', 'redis'];

@@ -1,14 +1,16 @@
 'use strict';
 // Writers of one session at the same time, in one process and in several: nobody's change is lost. The long form:
-// WRITES=100000 node --test __test__/guarantees-writers.test.js
+// WRITES=100000 node --test __test__/guarantees/writers.test.js
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
-const session = require('..');
-const host = require('../examples/classic-host');
-const { RemoteActor } = require('./support/actor');
-const { Monitor } = require('./support/monitor');
-const { connect, load, message, openStore, save, startRedis, stored, within } = require('./support/tools');
+const session = require('../..');
+const host = require('../../examples/classic-host');
+const { RemoteActor } = require('../support/histories/actor');
+const { Monitor } = require('../support/network/monitor');
+const { message } = require('../support/message');
+const { connect, load, openStore, save, startRedis, stored } = require('../support/sessions');
+const { within } = require('../support/waiting');
 
 const WRITERS = 64;
 const WRITES = Number(process.env.WRITES || 4992);

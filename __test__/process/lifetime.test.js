@@ -6,9 +6,11 @@ const path = require('node:path');
 const test = require('node:test');
 const { pathToFileURL } = require('node:url');
 const { Worker } = require('node:worker_threads');
-const native = require('../lib/native');
-const { freePort } = require('./support/redis');
-const { root, run, startRedis, within } = require('./support/tools');
+const native = require('../../lib/native');
+const { freePort } = require('../support/redis');
+const { root, run } = require('../support/process');
+const { startRedis } = require('../support/sessions');
+const { within } = require('../support/waiting');
 
 const redis = (port, more = '') => `new session.RedisStore({ host: '127.0.0.1', port: ${port}${more} })`;
 

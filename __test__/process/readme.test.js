@@ -5,10 +5,10 @@ const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
 const path = require('node:path');
 const { describe, it } = require('node:test');
-const b2bua = require('../examples/b2bua');
-const session = require('..');
-const uas = require('../examples/uas');
-const { onEachStore } = require('./support/bench');
+const b2bua = require('../../examples/b2bua');
+const session = require('../..');
+const uas = require('../../examples/uas');
+const { onEachStore } = require('../support/contract/bench');
 
 onEachStore((test) => {
   test('examples/uas.js: the user is there at the BYE, and nothing is left', async (bench) => {
@@ -62,7 +62,7 @@ onEachStore((test) => {
 describe('npm run demo', () => {
   for (const args of [[], ['--redis']]) {
     it(`examples/demo.js ${args.join(' ')}`, () => {
-      const demo = path.join(__dirname, '../examples/demo.js');
+      const demo = path.join(__dirname, '../../examples/demo.js');
       const { status, stdout, stderr } = spawnSync(process.execPath, [demo, ...args], { encoding: 'utf8' });
       assert.deepEqual([status, stderr], [0, '']);
       assert.match(stdout, /Nothing is left/);

@@ -3,9 +3,10 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
-const session = require('..');
-const { isSame, shadowOf } = require('../lib/shadow');
-const { connect, load, openStore, run, save, startRedis, stored } = require('./support/tools');
+const session = require('../..');
+const { isSame, shadowOf } = require('../../lib/shadow');
+const { run } = require('../support/process');
+const { connect, load, openStore, save, startRedis, stored } = require('../support/sessions');
 
 const { MemoryStore, Session, addClass } = session;
 

@@ -3,8 +3,10 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
-const session = require('..');
-const { load, message, openStore, save, stored, within } = require('./support/tools');
+const session = require('../..');
+const { message } = require('../support/message');
+const { load, openStore, save, stored } = require('../support/sessions');
+const { within } = require('../support/waiting');
 
 const { Session } = session;
 

@@ -3,8 +3,9 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
-const { Session } = require('..');
-const { load, openStore, random } = require('./support/tools');
+const { Session } = require('../..');
+const { random } = require('../support/random');
+const { load, openStore } = require('../support/sessions');
 
 const SAVES = 100000;
 const SEED = Number(process.env.SEED) || Date.now() & 0x7fffffff;

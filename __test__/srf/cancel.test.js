@@ -4,11 +4,11 @@
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const { describe, it } = require('node:test');
-const session = require('..');
-const { DrachtioServer, SDP } = require('../examples/drachtio-server');
-const { FaultyStore } = require('./support/faulty-store');
-const { connectSrf, onEachRelease, releases } = require('./support/srf');
-const { until, within } = require('./support/tools');
+const session = require('../..');
+const { DrachtioServer, SDP } = require('../../examples/drachtio-server');
+const { FaultyStore } = require('../support/contract/faulty-store');
+const { connectSrf, onEachRelease, releases } = require('../support/srf/bench');
+const { until, within } = require('../support/waiting');
 
 const BOB = 'sip:bob@b.example';
 const RETRY = { Authorization: 'Digest username="jack"' };

@@ -4,10 +4,10 @@
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const { setTimeout: sleep } = require('node:timers/promises');
-const session = require('..');
-const { SDP } = require('../examples/drachtio-server');
-const { onEachRelease } = require('./support/srf');
-const { until } = require('./support/tools');
+const session = require('../..');
+const { SDP } = require('../../examples/drachtio-server');
+const { onEachRelease } = require('../support/srf/bench');
+const { until } = require('../support/waiting');
 
 const answer = { localSdp: SDP('app') };
 const NOTIFY = { headers: { Event: 'refer', 'Subscription-State': 'active' } };

@@ -5,10 +5,11 @@
 const assert = require('node:assert/strict');
 const { EventEmitter, once } = require('node:events');
 const { setTimeout: sleep } = require('node:timers/promises');
-const session = require('..');
-const { SDP } = require('../examples/drachtio-server');
-const { onEachRelease } = require('./support/srf');
-const { called, until } = require('./support/tools');
+const session = require('../..');
+const { SDP } = require('../../examples/drachtio-server');
+const { onEachRelease } = require('../support/srf/bench');
+const { called } = require('../support/sessions');
+const { until } = require('../support/waiting');
 
 // A store of the application's own whose answers take their time.
 class SlowStore extends EventEmitter {

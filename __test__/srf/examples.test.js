@@ -3,12 +3,12 @@
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
-const session = require('..');
-const b2bua = require('../examples/srf-b2bua');
-const { SDP } = require('../examples/drachtio-server');
-const recording = require('../examples/srf-recording');
-const uas = require('../examples/srf-uas');
-const { onEachRelease } = require('./support/srf');
+const session = require('../..');
+const b2bua = require('../../examples/srf-b2bua');
+const { SDP } = require('../../examples/drachtio-server');
+const recording = require('../../examples/srf-recording');
+const uas = require('../../examples/srf-uas');
+const { onEachRelease } = require('../support/srf/bench');
 
 // An application of an example, connected.
 function started(bench, example) {

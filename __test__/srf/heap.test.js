@@ -15,7 +15,7 @@ const BYTES = 100;
 describe('the heap of a drachtio-srf application', () => {
   for (const [release, total] of Object.entries(TOTAL)) {
     it(`${release}: flat over ${total} calls`, { timeout: 300000 }, async () => {
-      const script = path.join(__dirname, 'support', 'srf-heap.js');
+      const script = path.join(__dirname, '..', 'support', 'srf', 'heap.js');
       const env = { ...process.env, NODE_TEST_CONTEXT: '' };
       const args = ['--expose-gc', script, release, WARM, total].map(String);
       const { stdout } = await promisify(execFile)(process.execPath, args, { env });

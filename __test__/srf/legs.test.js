@@ -3,9 +3,9 @@
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
-const { SDP } = require('../examples/drachtio-server');
-const { onEachRelease } = require('./support/srf');
-const { until } = require('./support/tools');
+const { SDP } = require('../../examples/drachtio-server');
+const { onEachRelease } = require('../support/srf/bench');
+const { until } = require('../support/waiting');
 
 const BOB = 'sip:bob@b.example';
 const offer = () => ({ localSdp: SDP('app') });

@@ -3,10 +3,11 @@
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
-const session = require('..');
-const { load } = require('./support/srf-load');
-const { releases } = require('./support/srf');
-const { connect, startRedis, until } = require('./support/tools');
+const session = require('../..');
+const { load } = require('../support/srf/load');
+const { releases } = require('../support/srf/bench');
+const { connect, startRedis } = require('../support/sessions');
+const { until } = require('../support/waiting');
 
 const COUNT = { 5: 5000, 4: 1000 };
 

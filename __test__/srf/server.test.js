@@ -1,16 +1,16 @@
 'use strict';
 // The scripted drachtio server, without the module: it says to drachtio-srf what the real server said, and gets the same
-// answers. __test__/recorded has conversations of drachtio-server 0.9.10 with drachtio-srf 5.0.29, callers played by sipp.
+// answers. __test__/srf/recorded has conversations of drachtio-server 0.9.10 with drachtio-srf 5.0.29, callers played by sipp.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 const { once } = require('node:events');
 const { describe, it } = require('node:test');
-const { DrachtioServer, SDP } = require('../examples/drachtio-server');
-const { Conversation, recorded } = require('./support/conversation');
-const { connectSrf, releases } = require('./support/srf');
-const { until, within } = require('./support/tools');
+const { DrachtioServer, SDP } = require('../../examples/drachtio-server');
+const { Conversation, recorded } = require('../support/srf/conversation');
+const { connectSrf, releases } = require('../support/srf/bench');
+const { until, within } = require('../support/waiting');
 
 const CHALLENGE = 'Digest realm="x", nonce="n1", algorithm=MD5, qop="auth"';
 

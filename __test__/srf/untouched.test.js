@@ -4,10 +4,11 @@
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
-const session = require('..');
-const { DrachtioServer, SDP } = require('../examples/drachtio-server');
-const { connectSrf, onEachRelease, releases } = require('./support/srf');
-const { run, until } = require('./support/tools');
+const session = require('../..');
+const { DrachtioServer, SDP } = require('../../examples/drachtio-server');
+const { connectSrf, onEachRelease, releases } = require('../support/srf/bench');
+const { run } = require('../support/process');
+const { until } = require('../support/waiting');
 
 const BOB = 'sip:bob@b.example';
 const CHALLENGE = { headers: { 'WWW-Authenticate': 'Digest realm="x", nonce="n1", algorithm=MD5, qop="auth"' } };
@@ -224,7 +225,7 @@ describe("drachtio-srf's debug strings", () => {
     it(`${name}: nothing of a session is in them`, async () => {
       const code = `
         const { DrachtioServer, SDP } = require('./examples/drachtio-server');
-        const { connectSrf } = require('./__test__/support/srf');
+        const { connectSrf } = require('./__test__/support/srf/bench');
         const Srf = require('${major === 4 ? 'drachtio-srf-4' : 'drachtio-srf'}');
         const { once } = require('node:events');
         (async () => {

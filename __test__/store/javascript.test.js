@@ -4,8 +4,10 @@
 const assert = require('node:assert/strict');
 const test = require('node:test');
 const { EventEmitter } = require('node:events');
-const session = require('..');
-const { called, load, message, save, stored, within } = require('./support/tools');
+const session = require('../..');
+const { message } = require('../support/message');
+const { called, load, save, stored } = require('../support/sessions');
+const { within } = require('../support/waiting');
 
 const { Session, Store } = session;
 

@@ -3,8 +3,11 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
-const session = require('..');
-const { VALUES, called, load, run, save, stored, until } = require('./support/tools');
+const session = require('../..');
+const { run } = require('../support/process');
+const { called, load, save, stored } = require('../support/sessions');
+const { VALUES } = require('../support/values');
+const { until } = require('../support/waiting');
 
 const { MemoryStore, Session, SessionError } = session;
 

@@ -5,9 +5,11 @@ const assert = require('node:assert/strict');
 const path = require('node:path');
 const test = require('node:test');
 const { setImmediate } = require('node:timers/promises');
-const session = require('..');
-const { called, connect, run, save, startRedis, stored, until, within } = require('./support/tools');
-const { freePort } = require('./support/redis');
+const session = require('../..');
+const { run } = require('../support/process');
+const { called, connect, save, startRedis, stored } = require('../support/sessions');
+const { until, within } = require('../support/waiting');
+const { freePort } = require('../support/redis');
 
 const { RedisStore, Session, SessionError } = session;
 

@@ -5,8 +5,11 @@ const assert = require('node:assert/strict');
 const net = require('node:net');
 const test = require('node:test');
 const { once } = require('node:events');
-const session = require('..');
-const { VALUES, called, connect, load, run, save, startRedis, stored, until } = require('./support/tools');
+const session = require('../..');
+const { run } = require('../support/process');
+const { called, connect, load, save, startRedis, stored } = require('../support/sessions');
+const { VALUES } = require('../support/values');
+const { until } = require('../support/waiting');
 
 const { RedisStore, Session, SessionError } = session;
 
@@ -402,6 +405,6 @@ test('two processes that write different properties of one session at the same t
 });
 
 test('redis.js gives the class', () => {
-  assert.equal(require('../redis')(), RedisStore);
-  assert.equal(require('../redis')({ anything: session }), RedisStore);
+  assert.equal(require('../../redis')(), RedisStore);
+  assert.equal(require('../../redis')({ anything: session }), RedisStore);
 });

@@ -8,8 +8,9 @@
 const { fork } = require('node:child_process');
 const { once } = require('node:events');
 const { setTimeout: sleep } = require('node:timers/promises');
-const session = require('../..');
-const { message, random } = require('./tools');
+const session = require('../../..');
+const { message } = require('../message');
+const { random } = require('../random');
 
 const { RedisStore, Session } = session;
 

@@ -5,9 +5,9 @@
 const assert = require('node:assert/strict');
 const { after, before, describe, it } = require('node:test');
 const { setTimeout: sleep } = require('node:timers/promises');
-const session = require('../..');
-const host = require('../../examples/classic-host');
-const { RedisServer } = require('./redis');
+const session = require('../../..');
+const host = require('../../../examples/classic-host');
+const { RedisServer } = require('../redis');
 const { connected, kinds } = require('./stores');
 
 class Bench {

@@ -7,7 +7,7 @@
 
 const { EventEmitter } = require('node:events');
 const { setImmediate } = require('node:timers/promises');
-const session = require('../..');
+const session = require('../../..');
 
 // A store as applications write them today: promises, no callbacks. What it is given it keeps as text.
 class PromiseStore extends EventEmitter {

@@ -2,10 +2,11 @@
 // What the tests of faults stand on: a Redis that keeps its data, a proxy before it, a store behind that, and a host
 // whose application says what its handlers saw. `other` is a store that goes to Redis directly, as another process does.
 
-const host = require('../../examples/classic-host');
-const session = require('../..');
-const { Proxy } = require('./proxy');
-const { connect, load, startRedis, until, within } = require('./tools');
+const host = require('../../../examples/classic-host');
+const session = require('../../..');
+const { Proxy } = require('../network/proxy');
+const { connect, load, startRedis } = require('../sessions');
+const { until, within } = require('../waiting');
 
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always'];
 

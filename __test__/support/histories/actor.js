@@ -3,8 +3,8 @@
 // in one of its own.
 
 const { fork } = require('node:child_process');
-const session = require('../..');
-const { message } = require('./tools');
+const session = require('../../..');
+const { message } = require('../message');
 
 const { RedisStore, Session } = session;
 

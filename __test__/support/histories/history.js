@@ -5,8 +5,10 @@
 const { setTimeout: sleep } = require('node:timers/promises');
 const { Actor, RemoteActor } = require('./actor');
 const { Model } = require('./model');
-const { Proxy } = require('./proxy');
-const { load, random, within } = require('./tools');
+const { Proxy } = require('../network/proxy');
+const { random } = require('../random');
+const { load } = require('../sessions');
+const { within } = require('../waiting');
 
 const ACTORS = 3;
 // with faults as short as will do: what hangs is given up, and tried again

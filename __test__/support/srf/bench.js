@@ -7,12 +7,12 @@ const { once } = require('node:events');
 const { after, before, describe, it } = require('node:test');
 const { connect } = require('node:net');
 const { setTimeout: sleep } = require('node:timers/promises');
-const session = require('../..');
-const { DrachtioServer } = require('../../examples/drachtio-server');
-const { Bench } = require('./bench');
-const { RedisServer } = require('./redis');
-const { kinds } = require('./stores');
-const { until, within } = require('./tools');
+const session = require('../../..');
+const { DrachtioServer } = require('../../../examples/drachtio-server');
+const { Bench } = require('../contract/bench');
+const { RedisServer } = require('../redis');
+const { kinds } = require('../contract/stores');
+const { until, within } = require('../waiting');
 
 // how long to wait for the event 'ack' of a dialog, which may have come before
 const ACK_MS = 100;

@@ -5,7 +5,7 @@
 // What is different each time anyhow, or up to whoever writes it.
 const FREE = /^(?:via|max-forwards|contact|content-length|content-type|user-agent|expires|subject|reason)$/i;
 
-// [{from, text}] of a file in __test__/recorded
+// [{from, text}] of a file in __test__/srf/recorded
 function recorded(content) {
   return content
     .split(/^(?=APP {3}-> |SERVER-> )/m)

@@ -2,9 +2,9 @@
 // Run with --expose-gc: many calls on drachtio-srf, one after the other in a few lines; says as JSON how much of the heap
 // is in use after some, and after many more, and how many requests and dialogs are still there.
 
-const session = require('../..');
-const { DrachtioServer, SDP } = require('../../examples/drachtio-server');
-const { connectSrf } = require('./srf');
+const session = require('../../..');
+const { DrachtioServer, SDP } = require('../../../examples/drachtio-server');
+const { connectSrf } = require('./bench');
 
 const [release, warm, total] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
 const LINES = 20;

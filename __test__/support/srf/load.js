@@ -3,8 +3,8 @@
 // every call ended as it should. The application and the peers are in this process.
 
 const { once } = require('node:events');
-const { DrachtioServer, SDP } = require('../../examples/drachtio-server');
-const { connectSrf } = require('./srf');
+const { DrachtioServer, SDP } = require('../../../examples/drachtio-server');
+const { connectSrf } = require('./bench');
 
 // How a call goes on; two in three are connected and end in one of three ways.
 const ENDINGS = [
