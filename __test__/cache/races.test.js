@@ -1,6 +1,6 @@
 'use strict';
 // Two processes with near caches on the same sessions: no read is older than what the reader has seen or stored before,
-// none is older than the last invalidation received, and no write is lost. The long form:
+// none is older than the last invalidation received, and no write is lost. Another course of it:
 // RACES=100000 SEED=7 node --test __test__/cache/races.test.js
 
 const assert = require('node:assert/strict');
@@ -10,9 +10,10 @@ const { RemoteRacer, TASKS, keysOf } = require('../support/cache/racer');
 const { Proxy } = require('../support/network/proxy');
 const { random } = require('../support/random');
 const { connect, load, save, startRedis, stored } = require('../support/sessions');
+const { sizesOf } = require('../support/sizes');
 const { until } = require('../support/waiting');
 
-const RACES = Number(process.env.RACES || 6000);
+const { RACES } = sizesOf('cache/races');
 const SEED = Number(process.env.SEED || 1);
 const SESSIONS = 6;
 const NAMES = ['p', 'q'];

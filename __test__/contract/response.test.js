@@ -177,7 +177,7 @@ describe('RedisStore', () => {
       } finally {
         if (redis.process.exitCode === null) redis.process.kill('SIGCONT');
         await redis.stop();
-        await store.close().catch(() => undefined);
+        await store.close({ timeout: 50 }).catch(() => undefined);
       }
     });
   }

@@ -1,5 +1,5 @@
 'use strict';
-// An outage under load: calls come and go while Redis is away. The long form:
+// An outage under load: calls come and go while Redis is away. For as long as you want:
 // SECONDS=60 CALLS=1000 node --test __test__/faults/load.test.js
 
 const assert = require('node:assert/strict');
@@ -12,10 +12,11 @@ const session = require('../..');
 const { Proxy } = require('../support/network/proxy');
 const { FaultBench } = require('../support/faults/bench');
 const { startRedis } = require('../support/sessions');
+const { sizesOf } = require('../support/sizes');
 const { until, within } = require('../support/waiting');
 
-const SECONDS = Number(process.env.SECONDS || 5);
-const CALLS = Number(process.env.CALLS || 300); // a second
+// CALLS: how many are begun in each second
+const { SECONDS, CALLS } = sizesOf('faults/load');
 const BEAT_MS = 20;
 // how many calls of each hundred go on for longer than the outage
 const LONG = 4;

@@ -7,8 +7,10 @@ const test = require('node:test');
 const { DURABLE } = require('../support/faults/bench');
 const { History } = require('../support/histories/history');
 const { connect, startRedis } = require('../support/sessions');
+const { sizesOf } = require('../support/sizes');
 
-const { SEED = '1', HISTORIES = '300', REMOTE = '20' } = process.env;
+const SEED = Number(process.env.SEED || 1);
+const { HISTORIES, REMOTE } = sizesOf('guarantees/histories');
 const AT_ONCE = 6;
 
 async function histories(t, seeds, remote) {
@@ -28,7 +30,7 @@ async function histories(t, seeds, remote) {
   assert.equal(failed.length, 0, failed.slice(0, 3).join('\n\n'));
 }
 
-const seeds = (count, first = Number(SEED)) => Array.from({ length: Number(count) }, (_, i) => first + i);
+const seeds = (count) => Array.from({ length: count }, (_, i) => SEED + i);
 
 test('histories of three stores in one process', (t) => histories(t, seeds(HISTORIES), false));
 test('histories of three processes', (t) => histories(t, seeds(REMOTE), true));

@@ -1,5 +1,5 @@
 'use strict';
-// Writers of one session at the same time, in one process and in several: nobody's change is lost. The long form:
+// Writers of one session at the same time, in one process and in several: nobody's change is lost. More of them:
 // WRITES=100000 node --test __test__/guarantees/writers.test.js
 
 const assert = require('node:assert/strict');
@@ -10,10 +10,11 @@ const { RemoteActor } = require('../support/histories/actor');
 const { Monitor } = require('../support/network/monitor');
 const { message } = require('../support/message');
 const { connect, load, openStore, save, startRedis, stored } = require('../support/sessions');
+const { sizesOf } = require('../support/sizes');
 const { within } = require('../support/waiting');
 
 const WRITERS = 64;
-const WRITES = Number(process.env.WRITES || 4992);
+const { WRITES } = sizesOf('guarantees/writers');
 const PATIENCE = { timeout: 120000, commandTimeout: 60000 };
 
 // All writers at once, half of them in each of two processes. -> the data in the end

@@ -1,14 +1,17 @@
 'use strict';
-// drachtio-srf: after 20,000 calls the heap is as big as after the first ones: no request, response or dialog is kept.
+// drachtio-srf: after thousands of calls the heap is as big as after the first ones: no request, response or dialog is
+// kept.
 
 const assert = require('node:assert/strict');
 const path = require('node:path');
 const { execFile } = require('node:child_process');
 const { describe, it } = require('node:test');
 const { promisify } = require('node:util');
+const { sizesOf } = require('../support/sizes');
 
+const { HEAP_CALLS } = sizesOf('srf/heap');
 const WARM = 2000;
-const TOTAL = { 'drachtio-srf': 20000, 'drachtio-srf-4': 10000 };
+const TOTAL = { 'drachtio-srf': HEAP_CALLS, 'drachtio-srf-4': HEAP_CALLS / 2 };
 // per call; a session that is kept has more than 1,000 bytes
 const BYTES = 100;
 

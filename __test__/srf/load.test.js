@@ -7,9 +7,11 @@ const session = require('../..');
 const { load } = require('../support/srf/load');
 const { releases } = require('../support/srf/bench');
 const { connect, startRedis } = require('../support/sessions');
+const { sizesOf } = require('../support/sizes');
 const { until } = require('../support/waiting');
 
-const COUNT = { 5: 5000, 4: 1000 };
+const { B2BUA_CALLS } = sizesOf('srf/load');
+const COUNT = { 5: B2BUA_CALLS, 4: B2BUA_CALLS / 5 };
 
 describe('B2BUA calls, 50 at once, ended by each leg and by both, some canceled, some rejected', () => {
   for (const { name, major, Srf } of releases) {
