@@ -6,7 +6,7 @@ const { once } = require('node:events');
 const { spawn } = require('node:child_process');
 const peers = require('./peers');
 const { onMeasured } = require('./pinning');
-const { until } = require('../__test__/support/tools');
+const { until } = require('../__test__/support/waiting');
 
 const PATIENCE_MS = 300000;
 const NODE_ARGS = ['--expose-gc', '--max-old-space-size=12288'];

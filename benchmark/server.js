@@ -1,7 +1,7 @@
 'use strict';
 // The redis-server of a run: its own counters, and what its clients send.
 
-const { Monitor } = require('../__test__/support/monitor');
+const { Monitor } = require('../__test__/support/network/monitor');
 const { RedisServer } = require('../__test__/support/redis');
 const { moveServer } = require('./pinning');
 
