@@ -3,16 +3,10 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
-<<<<<<< HEAD:__test__/data-codec.test.js
-const session = require('..');
-const { Snapshot } = require('../lib/session/snapshot');
-const { connect, load, openStore, run, save, startRedis, stored } = require('./support/tools');
-=======
 const session = require('../..');
-const { isSame, shadowOf } = require('../../lib/shadow');
+const { Snapshot } = require('../../lib/session/snapshot');
 const { run } = require('../support/process');
 const { connect, load, openStore, save, startRedis, stored } = require('../support/sessions');
->>>>>>> tests:__test__/session/codec.test.js
 
 const { MemoryStore, Session, addClass } = session;
 
