@@ -1,4 +1,5 @@
 use super::*;
+use crate::session::{Create, RemoveKey, Update};
 
 /// Answers every call from a map, as a JavaScript store would.
 fn serve(
@@ -71,7 +72,7 @@ fn two_kinds_of_entry_and_none_is_left() {
 }
 
 #[test]
-fn what_is_no_session_is_an_error_that_says_where() {
+fn what_is_no_session_is_an_error_that_names_the_entry() {
     let (mut store, mut entries) = (JavaScriptStore::new(), HashMap::new());
     entries.insert("mks:a".to_owned(), r#""mks:session:1""#.to_owned());
     entries.insert("mks:session:1".to_owned(), r#"{"cookie":{}}"#.to_owned());
@@ -108,7 +109,7 @@ fn an_operation_that_was_given_up_ignores_a_late_answer() {
 }
 
 #[test]
-fn a_save_that_is_asked_for_again_undoes_nothing_newer() {
+fn a_repeated_save_undoes_nothing_newer() {
     let (mut store, mut entries) = (JavaScriptStore::new(), HashMap::new());
     let stored = r#"{"keys":{"mks:a":null},"session":{"x":1,"y":1,"z":1}}"#;
     entries.insert("mks:session:1".to_owned(), stored.to_owned());
@@ -130,7 +131,7 @@ fn a_save_that_is_asked_for_again_undoes_nothing_newer() {
     let Some((1, Err(failed))) = store.take().replies.pop() else {
         panic!("it is given back")
     };
-    // It was done after all, and somebody else has written since.
+    // The save was done after all, and another process has written since.
     let newer = r#"{"keys":{"mks:a":null},"session":{"x":3,"y":1,"z":1}}"#;
     entries.insert("mks:session:1".to_owned(), newer.to_owned());
     store.submit(2, *failed.op);
