@@ -62,7 +62,7 @@ pub fn exports(exports: Object, env: Env) -> napi::Result<()> {
         c"engineSetString" = |engine: HeldEngine, op: u32, name: Text, value: Quoted, ttl: Option<f64>| {
             engine::engine_set_string(engine, op, name, value, ttl)
         };
-        c"standInRecord" = |plan: u32, failed: bool, id: Name| record::placeholder_record(plan, failed, id);
+        c"placeholderRecord" = |plan: u32, failed: bool, id: Name| record::placeholder_record(plan, failed, id);
         c"recordIsClean" = |record: HeldRecord| Ok(record::record_is_clean(record));
         c"recordIsCurrent" = |record: HeldRecord| Ok(record::record_is_current(record));
         c"recordIsRemoved" = |record: HeldRecord| Ok(record::record_is_removed(record));
