@@ -178,8 +178,8 @@ async fn create(calls: &Calls, create: &Create) -> Result<Saved> {
         renewal_due: false,
         renewal_due_in: None,
     };
-    // The data first: if the process ends in between, data without a key only expires, but a key without data would
-    // not be found to be one.
+    // The data first: if the process ends in between, data that no key leads to expires unseen, but a key without data
+    // would lead nowhere.
     write(calls, &stored, create.ttl).await?;
     write_keys(calls, &create.uuid, &names, create.ttl).await?;
     Ok(Saved::default())
