@@ -1,4 +1,5 @@
 use super::*;
+use crate::session::{Change, Create, Document, Patch, RemoveKey, Update, Write};
 
 /// Answers every call from a map, as a JavaScript store would.
 fn serve(
