@@ -4,7 +4,7 @@
 //
 // JavaScript: require('./...') anywhere in a file. oxlint's import/no-cycle follows ES modules only.
 // Rust: a file imports another if it names one of its items, in a `use` or in a path. `mod` declarations do not count, nor
-// does a `pub use` of an item that the file does not need itself: whoever imports it from there imports the file that
+// does a `pub use` of an item that the file does not need itself: importing it from there is importing the file that
 // defines it. Code under #[cfg(test)] does not count.
 
 const fs = require('node:fs');
@@ -13,26 +13,26 @@ const { root } = require('./setup');
 
 const JAVASCRIPT = ['index.js', 'redis.js', 'srf.js', 'lib', 'scripts', 'benchmark', 'examples', '__test__'];
 
-// The files with an extension under a path, relative to the root.
-function filesIn(name, extension) {
-  const full = path.join(root, name);
+// The files with an extension under `name`, relative to `base`.
+function filesIn(base, name, extension) {
+  const full = path.join(base, name);
   if (path.basename(name) === 'node_modules') return [];
   if (!fs.statSync(full).isDirectory()) return name.endsWith(extension) ? [name] : [];
-  return fs.readdirSync(full).flatMap((inner) => filesIn(path.join(name, inner), extension));
+  return fs.readdirSync(full).flatMap((inner) => filesIn(base, path.join(name, inner), extension));
 }
 
-const read = (file) => fs.readFileSync(path.join(root, file), 'utf8');
+const read = (base, file) => fs.readFileSync(path.join(base, file), 'utf8');
 
 // By file, the set of files that it imports.
-function javascriptImports() {
-  const files = new Set(JAVASCRIPT.flatMap((name) => filesIn(name, '.js')));
+function javascriptImports(base = root, names = JAVASCRIPT) {
+  const files = new Set(names.flatMap((name) => filesIn(base, name, '.js')));
   const resolve = (from, request) => {
     const plain = path.join(path.dirname(from), request);
     return [plain, `${plain}.js`, path.join(plain, 'index.js')].find((file) => files.has(file));
   };
   return new Map(
     Array.from(files, (file) => {
-      const code = read(file).replace(/^\s*\/\/.*$/gm, '');
+      const code = read(base, file).replace(/^\s*\/\/.*$/gm, '');
       const requests = Array.from(code.matchAll(/\brequire\('(\.[^']*)'\)/g), ([, request]) => resolve(file, request));
       return [file, new Set(requests.filter(Boolean))];
     })
@@ -80,10 +80,10 @@ function pathsOf(tree) {
 }
 
 // The module of a file: its path from the root of the crate, and what it declares and names.
-function rustModule(file) {
+function rustModule(base, file) {
   const names = path.relative('src', file).replace(/\.rs$/, '').split(path.sep);
   if (['mod', 'lib'].includes(names.at(-1))) names.pop();
-  const code = plainRust(read(file));
+  const code = plainRust(read(base, file));
   const children = new Set(Array.from(code.matchAll(/\bmod\s+(\w+)\s*;/g), ([, name]) => name));
   const uses = Array.from(code.matchAll(/\b(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);/g), ([, pub, tree]) =>
     pathsOf(tree).map((names_) => ({ isPublic: Boolean(pub), names: names_ }))
@@ -91,8 +91,8 @@ function rustModule(file) {
   return { file, at: names.join('::'), names, children, uses, body: code.replace(/\buse\s+[^;]+;/g, '') };
 }
 
-function rustImports() {
-  const all = filesIn('src', '.rs').map(rustModule);
+function rustImports(base = root) {
+  const all = filesIn(base, 'src', '.rs').map((file) => rustModule(base, file));
   const byPath = new Map(all.map((module) => [module.at, module]));
   // test modules are declared under #[cfg(test)] only
   const isDeclared = ({ names }) =>

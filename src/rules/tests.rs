@@ -201,12 +201,12 @@ fn a_leg_of_the_application_stays_only_when_it_is_accepted() {
 }
 
 #[test]
-fn a_dialog_that_is_over_takes_its_key_along() {
+fn the_end_of_a_dialog_removes_its_key() {
     assert_eq!(on_event(Event::Ended, Facts::empty(), 0), Finish::Remove);
 }
 
 #[test]
-fn events_have_the_numbers_of_the_javascript_side() {
+fn an_event_is_found_by_its_number() {
     for (number, event) in [
         (0, Event::Canceled),
         (1, Event::NotSent),
@@ -219,7 +219,7 @@ fn events_have_the_numbers_of_the_javascript_side() {
 }
 
 #[test]
-fn what_stands_in_for_a_session_that_is_not_there() {
+fn the_placeholder_for_a_session_that_could_not_be_loaded_or_does_not_exist() {
     let begins = plan("INVITE", NETWORK | Facts::AUTHORIZED, 0);
     let inside = plan("INFO", DIALOG, 0);
     let outside = plan("REGISTER", NETWORK, 0);
@@ -231,7 +231,7 @@ fn what_stands_in_for_a_session_that_is_not_there() {
 }
 
 #[test]
-fn what_begins_may_be_rejected_and_what_ends_never() {
+fn a_message_that_begins_a_dialog_may_be_rejected_and_one_that_ends_it_never() {
     let refusal = |method, facts| may_reject(method, plan(method, facts, 0));
     for method in ["INVITE", "SUBSCRIBE", "REGISTER", "OPTIONS"] {
         assert_eq!(refusal(method, NETWORK), Refusal::ByPolicy, "{method}");
@@ -246,7 +246,7 @@ fn what_begins_may_be_rejected_and_what_ends_never() {
 }
 
 #[test]
-fn a_request_with_a_session_is_passed_on_untouched() {
+fn a_request_that_has_a_session_needs_no_plan() {
     assert_eq!(plan("INVITE", NETWORK | Facts::ATTACHED, 0), Plan::empty());
     assert_eq!(plan("BYE", DIALOG | Facts::ATTACHED, 0), Plan::empty());
 }
