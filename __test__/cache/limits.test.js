@@ -231,7 +231,7 @@ test('what comes of operations that were given up does not come back from the ca
   await within(left, 'the response');
   await proxy.mend();
   await until(async () => (await stored(there, 'call')) === null, 'the session to be removed');
-  await until(() => here.stats().inFlight === 0 && here.stats().owed === 0, 'the last replies');
+  await until(() => here.stats().inFlight === 0 && here.stats().pendingWrites === 0, 'the last replies');
   assert.equal(await stored(here, 'call'), null);
 });
 
@@ -259,7 +259,7 @@ test('stats() counts what was done', async (t) => {
   assert.deepEqual([cache.on, cache.hits, cache.misses], [true, 3, 2]);
   assert.deepEqual(connections, { up: 1, of: 1, made: 1 });
   assert.ok(batches.commands >= batches.count && batches.largest >= 1);
-  assert.deepEqual(rest, { inFlight: 0, owed: 0, owedBytes: 0, open: false });
+  assert.deepEqual(rest, { inFlight: 0, pendingWrites: 0, pendingBytes: 0, breakerOpen: false });
   const inMemory = Object.keys(new session.MemoryStore().stats());
   assert.deepEqual(inMemory.toSorted(), ['cache', 'failures', 'latencies', ...Object.keys(rest)].toSorted());
 });

@@ -20,7 +20,7 @@ function ended(result, out) {
 }
 
 test('what is not a session, or not an engine, is refused by every function on one', () => {
-  const [engine, record] = [native.foreignEngine(), native.newRecord()];
+  const [engine, record] = [native.javascriptEngine(), native.newRecord()];
   for (const other of [engine, {}, 1, 'mks:a', null, undefined]) {
     assert.throws(() => native.recordUuid(other));
     assert.throws(() => native.engineSave(engine, 1, other, '{}', 0));

@@ -34,7 +34,8 @@ fuzz_target!(|data: &[u8]| {
     }
     let primary = (flags & 2 != 0).then_some("mks:b");
     if let Ok(layout::Found::Session(found)) = layout::read(NAME, primary, Value::Map(entries)) {
-        let properties = fields::split(&found.document.text()).expect("the text of a session is one object");
+        let text = found.document.text();
+        let properties = fields::split(&text).expect("the text of a session is one object");
         // White space around a value is not kept.
         let again = fields::join(properties.iter().copied());
         assert_eq!(fields::split(&again).expect("an object"), properties);

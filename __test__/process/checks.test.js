@@ -6,10 +6,10 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const test = require('node:test');
-const { ErrorCode } = require('../lib/native/constants');
-const native = require('../lib/native');
-const { mistakes, typingMistakes } = require('../scripts/constants');
-const { circles, javascriptImports, rustImports } = require('../scripts/import-circles');
+const { ErrorCode } = require('../../lib/native/constants');
+const native = require('../../lib/native');
+const { mistakes, typingMistakes } = require('../../scripts/constants');
+const { circles, javascriptImports, rustImports } = require('../../scripts/import-circles');
 
 // The files of each circle, in the order of their names.
 const filesOf = (imports) => circles(imports).map((circle) => Array.from(new Set(circle)).toSorted());
