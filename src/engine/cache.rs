@@ -161,7 +161,13 @@ impl Cache {
             return;
         }
         let keys: usize = record.keys.iter().map(weight_of).sum();
-        let weight = OVERHEAD + 2 * record.primary.len() + record.stored_document.len() + keys;
+        let besides = OVERHEAD + 2 * record.primary.len() + keys;
+        let weigh = |record: &Record| besides + record.stored_document.len();
+        if weigh(&record) > size.max / 8 {
+            // A patch may have replaced most of the text that it is made to.
+            record.stored_document.text();
+        }
+        let weight = weigh(&record);
         if weight > size.max / 8 {
             return;
         }
