@@ -14,7 +14,7 @@ const bin = (name, file, ...args) => [process.execPath, path.join(root, 'node_mo
 const STEPS = [
   { name: 'prettier', command: bin('prettier', 'bin/prettier.cjs', '--check', '.') },
   { name: 'oxlint', command: bin('oxlint', 'bin/oxlint', '--deny-warnings') },
-  { name: 'no import circle', command: [process.execPath, 'scripts/import-circles.js', 'javascript'] },
+  { name: 'no import circle', command: [process.execPath, 'scripts/import-circles.js'] },
   { name: 'rustfmt', command: ['cargo', 'fmt', '--check'] },
   { name: 'clippy', command: ['cargo', 'clippy', '--all-targets', '--', '-D', 'warnings'] },
   {

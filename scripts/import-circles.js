@@ -44,7 +44,9 @@ function plainRust(text) {
   let code = text.replace(/\/\/.*|\/\*[^]*?\*\/|r(#*)"[^]*?"\1|"(?:[^"\\]|\\[^])*"|'(?:[^'\\\n]|\\[^']+)'/g, (part) =>
     part.startsWith('/') ? '' : '""'
   );
-  for (let at; (at = code.indexOf('#[cfg(test)]')) !== -1;) code = code.slice(0, at) + code.slice(endOfItem(code, at));
+  for (let at; (at = code.search(/#\[cfg\((?:test|all\(test\b[^\]]*)\)\]/)) !== -1;) {
+    code = code.slice(0, at) + code.slice(endOfItem(code, at));
+  }
   return code;
 }
 

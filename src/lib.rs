@@ -5,7 +5,7 @@
 //! - [`binding`] is the only module that knows Node-API: it converts arguments and results and delegates.
 //! - [`rules`] decides what a SIP message means for its session: facts in, a plan out.
 //! - [`engine`] takes operations, keeps those of one session in order, and hands completions back.
-//! - [`record`] is one session as this process knows it; [`fields`] splits, compares and joins its JSON text.
+//! - [`session`] is one session, without any store: its record, and the patches that change it.
 //! - [`store`] is what a store must do, with the memory, Redis and JavaScript stores in it.
 //! - [`error`] has every failure with its stable code.
 //!

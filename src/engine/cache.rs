@@ -165,7 +165,7 @@ impl Cache {
         let weigh = |record: &Record| besides + record.stored_document.len();
         if weigh(&record) > size.max / 8 {
             // A patch may have replaced most of the text that it is made to.
-            record.stored_document.text();
+            record.stored_document.flatten();
         }
         let weight = weigh(&record);
         if weight > size.max / 8 {

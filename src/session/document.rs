@@ -62,14 +62,19 @@ impl PartialEq for Document {
 impl Eq for Document {}
 
 impl Document {
-    /// The text of the JSON object.
-    #[must_use]
-    pub fn text(&self) -> Rc<str> {
+    /// Applies the patch that waits, if one does: what it replaces takes no memory any more.
+    pub fn flatten(&self) {
         let mut form = self.0.borrow_mut();
         if let Form::Patched(text, patch) = &*form {
             *form = Form::Text(applied(text, patch));
         }
-        match &*form {
+    }
+
+    /// The text of the JSON object.
+    #[must_use]
+    pub fn text(&self) -> Rc<str> {
+        self.flatten();
+        match &*self.0.borrow() {
             Form::Text(text) | Form::Patched(text, _) => Rc::clone(text),
         }
     }
