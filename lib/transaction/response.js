@@ -6,7 +6,7 @@ const debug = require('debug')('drachtio:session');
 const { statusOf } = require('../host/request');
 const { SessionError } = require('../errors');
 const { ErrorCode, Event, Finish, Plan } = require('../native/constants');
-const rules = require('../rules');
+const rules = require('../native/rules');
 
 // Delays the final response until the session is saved, and sends it once.
 function wrapSend(transaction) {

@@ -4,7 +4,7 @@
 const debug = require('debug')('drachtio:session');
 const { SessionError } = require('../errors');
 const { ErrorCode, RETRY_AFTER, Refusal } = require('../native/constants');
-const rules = require('../rules');
+const rules = require('../native/rules');
 
 const unavailable = (message) => new SessionError(ErrorCode.STORE_UNAVAILABLE, message);
 

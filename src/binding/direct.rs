@@ -17,7 +17,7 @@ use napi::sys::{
 use napi::{Env, JsValue as _, check_status};
 use napi_derive::napi;
 
-use super::crossing::{Name, Quoted, Text};
+use super::conversions::{Name, Quoted, Text};
 use super::engine::{self, HeldEngine};
 use super::{HeldRecord, JsError, Result, record};
 

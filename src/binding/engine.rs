@@ -17,7 +17,7 @@ use napi_derive::napi;
 use serde_json::Map;
 
 use super::constants;
-use super::crossing::{Arguments, Held, Name, Quoted, Text};
+use super::conversions::{Arguments, Held, Name, Quoted, Text};
 use super::event_loop::EventLoop;
 use super::{Cell, HeldRecord, JsError, Result, cell, name_of, number, patch_of, thrown};
 use crate::engine::{Completion, Engine, Environment, Settings, Value};

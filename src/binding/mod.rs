@@ -7,7 +7,7 @@
 #![allow(clippy::needless_pass_by_value, clippy::missing_errors_doc)]
 
 pub mod constants;
-mod crossing;
+mod conversions;
 pub mod direct;
 pub mod engine;
 mod event_loop;
@@ -15,7 +15,7 @@ pub mod record;
 
 use std::cell::RefCell;
 
-use crossing::{Held, Name, Text};
+use conversions::{Held, Name, Text};
 use napi::bindgen_prelude::{Either7, Null, Undefined};
 use napi_derive::napi;
 

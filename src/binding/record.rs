@@ -7,7 +7,7 @@ use std::time::Instant;
 use napi_derive::napi;
 use uuid::Uuid;
 
-use super::crossing::{Name, Text};
+use super::conversions::{Name, Text};
 use super::{HeldRecord, Result, held, name_of, patch_of, thrown};
 use crate::error::Error;
 use crate::rules::{self, Placeholder, Plan};

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::breaker::Breaker;
 use super::cache::{Cache, Size};
-use super::closing::Closing;
-use super::deadlines::Deadlines;
+use super::deadlines::{Closing, Deadlines};
 use super::environment::Environment;
 use super::in_flight::InFlight;
 use super::operation::{Action, Operation, SaveMode, Shared, Value};

@@ -1,8 +1,8 @@
 //! In-doubt writes: sent to the store, and the reply lost. Whether such a write was done is not known here.
 //!
 //! The operation keeps the store operation that was sent, with its sequence number. It stays the first of its queue, nothing
-//! is merged into it, and [`Engine::start`](super::Engine) sends it again unchanged, before anything else of the session,
-//! until the store says what became of it. So every change is taken from data that the store has confirmed.
+//! is merged into it, and it is sent again unchanged, before anything else of the session, until the store says what became
+//! of it. So every change is taken from data that the store has confirmed.
 
 use super::operation::{Action, Operation};
 use crate::error::Error;
@@ -14,4 +14,14 @@ pub fn keep(operation: &mut Operation, sent: Box<StoreOp>, error: &Error, repeat
     if error.will_pass() && may_be_done && !matches!(operation.action, Action::Load { .. }) {
         operation.in_doubt = Some(sent);
     }
+}
+
+/// The store operation that an in-doubt write is repeated with, unchanged: none if the write is not in doubt.
+pub fn repeat(operation: &mut Operation) -> Option<StoreOp> {
+    operation.in_doubt.take().map(|sent| *sent)
+}
+
+/// An in-doubt write could not be repeated now: it stays in doubt.
+pub fn postpone(operation: &mut Operation, sent: StoreOp) {
+    operation.in_doubt = Some(Box::new(sent));
 }

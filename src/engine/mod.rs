@@ -11,13 +11,12 @@
 //! - `cache`: the near cache;
 //! - `breaker`: whether the store can be asked;
 //! - `deadlines`: which callers wait, and how long;
-//! - `statistics`: what the store has answered, and how fast;
-//! - `closing`: whether the engine is closed.
+//! - `statistics`: what the store has answered, and how fast.
 //!
 //! An operation comes in by `submit`, which has `prepare` make a store operation of it; `replies` takes the answer, which
 //! `outcome` applies to the record. A write whose reply was lost is kept and repeated by `in_doubt`. While the store fails
 //! `write_behind` queues what it can't take and `projected` answers loads; `compaction` drops what need not be written of a
-//! session that ends meanwhile. `shutdown` ends everything.
+//! session that ends meanwhile. `closing` ends everything.
 
 mod breaker;
 mod cache;
@@ -35,7 +34,6 @@ mod prepare;
 mod projected;
 mod queues;
 mod replies;
-mod shutdown;
 mod statistics;
 mod submit;
 mod write_behind;

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::core::Engine;
 use super::in_flight::{Entry, Purpose};
 use super::operation::{Action, Operation, Shared, Value};
-use super::outcome;
 use super::prepare::{Prepared, prepare};
+use super::{in_doubt, outcome};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Backend, StoreOp};
 
@@ -64,10 +64,10 @@ impl<B: Backend> Engine<B> {
         mut operation: Operation,
         probe: bool,
     ) -> Option<Result<Value>> {
-        let in_doubt = operation.in_doubt.take();
+        let in_doubt = in_doubt::repeat(&mut operation);
         let repeated = in_doubt.is_some();
         let prepared = if let Some(store_op) = in_doubt {
-            Ok(Prepared::Send(*store_op))
+            Ok(Prepared::Send(store_op))
         } else {
             self.sequence += 1;
             prepare(&operation, self.settings.default_ttl, self.sequence)
@@ -87,7 +87,9 @@ impl<B: Backend> Engine<B> {
         }
         let (kind, weight) = (store_op.kind(), store_op.weight());
         if !probe && let Some(error) = self.refusal(&operation.action, weight) {
-            operation.in_doubt = repeated.then(|| Box::new(store_op));
+            if repeated {
+                in_doubt::postpone(&mut operation, store_op);
+            }
             return Some(Err(self.defer(queue, operation, error)));
         }
         let write = store_op.write().map(Rc::clone);

@@ -3,7 +3,7 @@
 // dispatches it to a Dialog, and hooks on one instance for its Dialogs (dialogs.js) and for what it sends (legs.js).
 
 const { Event, Facts, Finish, Plan } = require('../../native/constants');
-const rules = require('../../rules');
+const rules = require('../../native/rules');
 const Session = require('../../session/session');
 const Transaction = require('../../transaction/transaction');
 const Host = require('../host');
@@ -11,7 +11,7 @@ const { factsOf, hasToTag, header, statusOf } = require('../request');
 const DelayedResponses = require('./delayed');
 const Dialogs = require('./dialogs');
 const { claimReceived, claimSent, keyInDialog, keyOfReceived, keyOfSentInDialog } = require('./keys');
-const { hookLegs } = require('./legs');
+const { hookLegs } = require('./outgoing');
 
 const hosts = new WeakMap();
 

@@ -4,7 +4,7 @@
 
 const debug = require('debug')('drachtio:session');
 const { Event, Facts, Finish } = require('../../native/constants');
-const rules = require('../../rules');
+const rules = require('../../native/rules');
 const Session = require('../../session/session');
 const { statusOf } = require('../request');
 const { keyOfSent } = require('./keys');

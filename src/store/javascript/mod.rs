@@ -17,8 +17,8 @@ pub use calls::Call;
 use calls::{CallResult, Calls};
 use operations::execute;
 
+use super::backend::{Answers, Backend, Failed, Reply, StoreOp};
 use super::executor::{Executor, RunQueue};
-use super::protocol::{Answers, Backend, Failed, Reply, StoreOp};
 use crate::error::{Error, Kind, Result};
 
 type Answered = (u32, std::result::Result<Reply, Failed>);

@@ -10,7 +10,7 @@ use super::calls::Calls;
 use crate::error::{Error, Kind, Result};
 use crate::session::fields;
 use crate::session::{Change, Create, Document, Patch, RemoveKey, Saved, Stored, Update, Write};
-use crate::store::protocol::{Reply, StoreOp};
+use crate::store::backend::{Reply, StoreOp};
 
 /// Does `op`.
 ///

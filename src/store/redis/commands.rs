@@ -4,7 +4,7 @@ use super::client::Client;
 use super::load::load;
 use super::{remove, save, scan, values};
 use crate::error::Result;
-use crate::store::protocol::{Reply, StoreOp};
+use crate::store::backend::{Reply, StoreOp};
 
 /// Does `op`. Where it fails, `op` is changed to what must be repeated: a first save notes that its session was
 /// displaced, a removal whose key it is.

@@ -10,7 +10,7 @@ use super::client::Client;
 use super::connector::Status;
 use super::reply::invalidated;
 use crate::error::{Error, Kind};
-use crate::store::protocol::Event;
+use crate::store::backend::Event;
 
 /// What has happened since the last [`Events::take`], and what was reported before.
 #[derive(Default)]

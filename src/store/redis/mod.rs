@@ -41,8 +41,8 @@ pub use config::{Config, DEFAULT_TTL};
 use pool::{Pool, Watcher};
 pub use socket::{Ready, Socket, Watch};
 
+use super::backend::{Answers, Backend, Failed, Reply, StoreOp, taken};
 use super::executor::Executor;
-use super::protocol::{Answers, Backend, Failed, Reply, StoreOp, taken};
 use crate::error::Result;
 
 type Answered = (u32, std::result::Result<Reply, Failed>);

@@ -18,7 +18,7 @@ use super::errors::{Failure, connection_error};
 use super::events::Events;
 use super::socket::{Socket, Watch};
 use crate::error::{Error, Kind, Result};
-use crate::store::protocol::Event;
+use crate::store::backend::Event;
 
 /// A connection whose oldest reply is due for that long is read even if its socket is not said to be readable.
 const LATE: Duration = Duration::from_millis(40);

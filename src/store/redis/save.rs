@@ -13,7 +13,7 @@ use super::scripts::SAVE;
 use crate::error::{Error, Kind, Result};
 use crate::session::fields::{self, Changes};
 use crate::session::{Create, Saved, Update, Write};
-use crate::store::protocol::Reply;
+use crate::store::backend::Reply;
 
 /// What `save.lua` is called with.
 struct Save<'a> {

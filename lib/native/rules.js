@@ -1,8 +1,8 @@
 'use strict';
 // Asks the rules (src/rules.rs). They are pure, so their answers are cached.
 
-const native = require('./native');
-const { Finish, SaveMode } = require('./native/constants');
+const native = require('./index');
+const { Finish, SaveMode } = require('./constants');
 
 const MAX_ANSWERS = 4096; // of one rule; the method of a request may be any word
 
