@@ -6,7 +6,8 @@ const { SessionError } = require('../errors');
 const native = require('../native');
 const { ErrorCode } = require('../native/constants');
 const codec = require('./codec');
-const { Snapshot, isPlain } = require('./snapshot');
+const { isPlain } = require('./plain-copy');
+const { Snapshot } = require('./snapshot');
 
 class SessionData {
   #mks;

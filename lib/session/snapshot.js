@@ -1,84 +1,20 @@
 'use strict';
 // A snapshot of the data object: what the engine last saw of it, property by property, so that a save serialises only what
-// differs. Plain data is copied, which costs a fraction of serialising it. Plain is what its JSON text would come back as:
-// primitives, objects and arrays of plain data, and Dates. Of anything else the snapshot has the JSON text.
+// differs. Of a plain property the snapshot has a copy, of any other one the JSON text.
 
 const codec = require('./codec');
-
-// values that are copied of one object: a property with more, or one that refers back to itself, is not called plain
-const MOST_VALUES = 1024;
-let copied = 0;
-
-const NOT_PLAIN = Symbol('not plain');
-
-function copyOf(value) {
-  if (++copied > MOST_VALUES) return NOT_PLAIN;
-  switch (typeof value) {
-    case 'string':
-    case 'boolean':
-      return value;
-    case 'number':
-      return Number.isFinite(value) ? value : NOT_PLAIN;
-    case 'object':
-      break;
-    default:
-      return NOT_PLAIN;
-  }
-  if (value === null) return null;
-  const proto = Object.getPrototypeOf(value);
-  if (proto === Object.prototype) return copyOfObject(value);
-  if (proto === Array.prototype) return copyOfArray(value);
-  return proto === Date.prototype && !Object.hasOwn(value, 'toJSON') ? new Date(value) : NOT_PLAIN;
-}
-
-// The names and the values of an object's properties, in the order in which a loop through the object meets them.
-class Properties {
-  constructor(names, values) {
-    this.names = names;
-    this.values = values;
-  }
-
-  // Whether an object has these properties, and no others, in whatever order.
-  areOf(object) {
-    const { names, values } = this;
-    let count = 0;
-    for (const name in object) {
-      const at = names[count] === name ? count : names.indexOf(name);
-      if (at < 0 || !isSame(object[name], values[at])) return false;
-      count++;
-    }
-    return count === names.length;
-  }
-}
-
-function copyOfObject(object) {
-  const names = [];
-  const values = [];
-  for (const name in object) {
-    const value = name === 'toJSON' || name === '__proto__' ? NOT_PLAIN : copyOf(object[name]);
-    if (value === NOT_PLAIN) return NOT_PLAIN;
-    names.push(name);
-    values.push(value);
-  }
-  return new Properties(names, values);
-}
-
-function copyOfArray(array) {
-  if (Object.hasOwn(array, 'toJSON')) return NOT_PLAIN;
-  const copy = [];
-  for (let i = 0; i < array.length; i++) {
-    const value = copyOf(array[i]);
-    if (value === NOT_PLAIN) return NOT_PLAIN;
-    copy.push(value);
-  }
-  return copy;
-}
+const { NOT_PLAIN, beginCopies, copyOf, isSame } = require('./plain-copy');
 
 // What the snapshot has of a property that is not plain.
 class Opaque {
   // `text`: of an object with this property alone; undefined where JSON leaves it out
   constructor(text) {
     this.text = text;
+  }
+
+  // whether JSON leaves the property out
+  get isAbsent() {
+    return this.text === undefined;
   }
 }
 
@@ -91,23 +27,6 @@ const only = (name, value) => {
 function opaqueOf(name, value) {
   const text = codec.encode(only(name, value));
   return new Opaque(text === '{}' ? undefined : text);
-}
-
-// Whether a value is as it was when this copy was made; of what is not plain that is not known.
-function isSame(value, copy) {
-  if (typeof copy !== 'object' || copy === null) return value === copy;
-  if (typeof value !== 'object' || value === null) return false;
-  const proto = Object.getPrototypeOf(value);
-  if (copy instanceof Properties) return proto === Object.prototype && copy.areOf(value);
-  if (proto !== Object.getPrototypeOf(copy)) return false;
-  if (Object.hasOwn(value, 'toJSON')) return false;
-  // an invalid Date is written as null, as is any other invalid one
-  if (proto === Date.prototype) return Object.is(value.getTime(), copy.getTime());
-  if (value.length !== copy.length) return false;
-  for (let i = 0; i < copy.length; i++) {
-    if (!isSame(value[i], copy[i])) return false;
-  }
-  return true;
 }
 
 // What has changed since a snapshot: `set`, the JSON text of an object with the properties that differ, and `removed`, that
@@ -133,7 +52,7 @@ class Snapshot {
 
   static of(object) {
     const snapshot = new Snapshot();
-    copied = 0;
+    beginCopies();
     for (const name of Object.keys(object)) snapshot.#put(name, object[name]);
     return snapshot;
   }
@@ -152,7 +71,7 @@ class Snapshot {
 
   // What has changed in an object.
   patchOf(object) {
-    copied = 0;
+    beginCopies();
     const patch = new Patch();
     const names = Object.keys(object);
     const texts = [];
@@ -169,7 +88,7 @@ class Snapshot {
       if (copy === NOT_PLAIN) {
         copy = opaqueOf(name, value);
         if (before instanceof Opaque && before.text === copy.text) continue;
-        if (copy.text !== undefined) texts.push(copy.text.slice(1, -1));
+        if (!copy.isAbsent) texts.push(copy.text.slice(1, -1));
         else if (at >= 0) patch.goneNames.push(name);
       } else plain++;
       patch.names.push(name);
@@ -191,7 +110,7 @@ class Snapshot {
     this.#names.forEach((name, at) => {
       if (Object.hasOwn(object, name)) return;
       const copy = this.#copies[at];
-      if (!(copy instanceof Opaque && copy.text === undefined)) patch.goneNames.push(name);
+      if (!(copy instanceof Opaque && copy.isAbsent)) patch.goneNames.push(name);
     });
   }
 
@@ -204,7 +123,7 @@ class Snapshot {
 
   // The engine has given these properties of an object, and removed others.
   update(object, names, removed) {
-    copied = 0;
+    beginCopies();
     removed.forEach((name) => this.#delete(name));
     names.forEach((name) => this.#put(name, object[name]));
   }
@@ -242,10 +161,4 @@ function plainOf(object, { names, copies }) {
   return changed;
 }
 
-// Whether an object would come back from its JSON text as it is.
-function isPlain(object) {
-  copied = 0;
-  return copyOfObject(object) !== NOT_PLAIN;
-}
-
-module.exports = { Snapshot, isPlain };
+module.exports = { Snapshot };

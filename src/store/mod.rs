@@ -1,4 +1,4 @@
-//! The stores: `protocol` is what the engine asks of a store, `memory`, `redis` and `javascript` do it. `options`
+//! The stores: `backend` is what the engine asks of a store, `memory`, `redis` and `javascript` do it. `options`
 //! reads the options of a store, `executor` runs operations that take more than one step.
 
 pub mod backend;

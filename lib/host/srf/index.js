@@ -1,6 +1,6 @@
 'use strict';
 // drachtio-srf as a host: a middleware layer before all others, so that a request has its session before drachtio-srf
-// dispatches it to a Dialog, and hooks on one instance for its Dialogs (dialogs.js) and for what it sends (legs.js).
+// dispatches it to a Dialog, and hooks on one instance for its Dialogs (dialogs.js) and for what it sends (outgoing.js).
 
 const { Event, Facts, Finish, Plan } = require('../../native/constants');
 const rules = require('../../native/rules');
