@@ -9,6 +9,7 @@ const session = require('../..');
 const { Monitor } = require('../support/network/monitor');
 const { begin } = require('../support/faults/faults');
 const { DURABLE, faultBench } = require('../support/faults/bench');
+const { scaled } = require('../support/machine');
 const { run } = require('../support/process');
 const { connect, load, save, startRedis, stored } = require('../support/sessions');
 const { until, within } = require('../support/waiting');
@@ -118,7 +119,7 @@ test('close() ends at its deadline, and tells what was not done', async (t) => {
     await Promise.all([1, 2, 3].map((i) => save(bench.store, `call-${i}`, { i }).catch(() => undefined)));
     const begun = Date.now();
     await within(bench.store.close({ timeout: 400 }), `${fault}: the store to close`);
-    assert.ok(Date.now() - begun < 5000, fault);
+    assert.ok(Date.now() - begun < scaled(5000), fault);
     assert.equal(givenUp(bench.store).length, 3, fault);
     await assert.rejects(bench.store.get('a'), { code: 'ERR_SESSION_STORE_CLOSED' });
   }

@@ -4,9 +4,18 @@
 
 const host = require('../../../examples/classic-host');
 const session = require('../../..');
+const { scaled } = require('../machine');
 const { Proxy } = require('../network/proxy');
 const { connect, load, startRedis } = require('../sessions');
 const { until, within } = require('../waiting');
+
+// The time that a test gives something is for an idle machine.
+const TIMES = ['timeout', 'commandTimeout', 'connectTimeout'];
+
+function onThisMachine(options = {}) {
+  const times = TIMES.filter((name) => options[name] !== undefined).map((name) => [name, scaled(options[name])]);
+  return { ...options, ...Object.fromEntries(times) };
+}
 
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always'];
 
@@ -40,15 +49,17 @@ class FaultBench {
     const store = {};
     // before connect() closes it, which would wait for what is owed
     this.t.after(() => store.made?.close({ timeout: 50 }));
-    store.made = connect(this.t, { port: this.proxy.port, cache: false, ...options });
+    store.made = connect(this.t, { port: this.proxy.port, cache: false, ...onThisMachine(options) });
     return store.made;
   }
 
   // A host with handlers that note what they see, put `x-set` into the session, save it at once with `x-save`, and answer 200.
   host(store, options) {
     const app = host();
+    const { timeout, ...others } = onThisMachine(options);
+    this.timeout = timeout;
     app.on('failure', (err) => this.failures.push(err));
-    app.use(session({ store, app, ...options }));
+    app.use(session({ store, app, ...(timeout && { timeout }), ...others }));
     const handle = (req, res) => {
       const { session: data, mks, method } = req;
       this.seen.push({ method, id: req.id, degraded: mks.degraded, data: { ...data } });
