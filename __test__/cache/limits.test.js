@@ -212,7 +212,7 @@ test('while Redis is away nothing is served that may be old, and what happened m
   assert.equal(await stored(here, 'removed'), null);
 });
 
-// The server's replies are held: the deadline passes, nobody knows what became of what was asked.
+// The replies of the server are held back until the deadline has passed: the operations are in doubt.
 test('what comes of operations that were given up does not come back from the cache', async (t) => {
   const { server, there } = await open(t);
   const proxy = await Proxy.start(server);

@@ -83,7 +83,8 @@ for (const [name, fault] of Object.entries(FAULTS)) {
     const [used] = bench.saw('INFO', 'used');
     assert.deepEqual(used.data, { callId: 'used' });
     if (fault.loads !== undefined) assert.equal(used.degraded, !fault.loads, 'whether the store was asked');
-    if (fault.loads === false || fault.saves === false) assert.ok(bench.store.errors.length > 0, 'somebody was told');
+    if (fault.loads === false || fault.saves === false)
+      assert.ok(bench.store.errors.length > 0, 'there was an error event');
 
     await outage.mend();
     const left = ['acked', 'begun', 'begun and used', 'elsewhere', 'used'];

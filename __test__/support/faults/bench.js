@@ -17,6 +17,7 @@ function onThisMachine(options = {}) {
   return { ...options, ...Object.fromEntries(times) };
 }
 
+const AWAY = new Set(['ERR_SESSION_STORE_UNAVAILABLE', 'ERR_SESSION_TIMEOUT']);
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always'];
 
 async function faultBench(t, { redisArgs = DURABLE, storeOptions, ...sessionOptions } = {}) {
@@ -34,8 +35,8 @@ async function faultBench(t, { redisArgs = DURABLE, storeOptions, ...sessionOpti
 const KEYS = `
   local keys = {}
   for _, key in ipairs(redis.call('KEYS', '*')) do
-    local trace = redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'gone')
-    if not trace or redis.call('HLEN', key) > trace then keys[#keys + 1] = key end
+    local tombstone = redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'gone')
+    if not tombstone or redis.call('HLEN', key) > tombstone then keys[#keys + 1] = key end
   end
   return keys`;
 
@@ -47,7 +48,7 @@ class FaultBench {
   // A store behind the proxy. Without a near cache: what is asked for is asked of Redis.
   connect(options) {
     const store = {};
-    // before connect() closes it, which would wait for what is owed
+    // before connect() closes it, which would wait for the pending writes
     this.t.after(() => store.made?.close({ timeout: 50 }));
     store.made = connect(this.t, { port: this.proxy.port, cache: false, ...onThisMachine(options) });
     return store.made;
@@ -98,7 +99,7 @@ class FaultBench {
     return finals.map(({ method, callId, statusCode }) => `${method} ${callId} ${statusCode}`).toSorted();
   }
 
-  // The Call-IDs in Redis, but for the traces that sessions leave for a minute whose first save may be repeated.
+  // The Call-IDs in Redis, without tombstones.
   async ids() {
     const text = await this.redis.cli('EVAL', KEYS, '0');
     // prettier-ignore
@@ -114,8 +115,17 @@ class FaultBench {
     });
   }
 
+  // As another process finds it; that may have to connect again first.
   async stored(callId) {
-    const mks = await load(this.other, callId);
+    const look = async () => {
+      try {
+        return { mks: await load(this.other, callId) };
+      } catch (err) {
+        if (AWAY.has(err.code)) return null;
+        throw err;
+      }
+    };
+    const { mks } = await until(look, 'Redis to be reached by another process');
     return mks && { ...mks.session };
   }
 
