@@ -15,7 +15,7 @@ const { LONG_FILES, ONLY_LONG_FILES } = require('../__test__/support/sizes');
 const FILE_TIMEOUT_MS = 10 * 60 * 1000;
 // Most tests wait for servers and for deadlines, so each core has several files; the long forms keep it busy by themselves.
 const cores = os.availableParallelism();
-const AT_ONCE = { short: 3 * cores, long: cores };
+const AT_ONCE = { short: 2 * cores, long: cores };
 
 const sum = (text, pattern) => [...text.matchAll(pattern)].reduce((total, match) => total + Number(match[1]), 0);
 

@@ -8,6 +8,7 @@ const { setTimeout: sleep } = require('node:timers/promises');
 const session = require('../..');
 const { Monitor } = require('../support/network/monitor');
 const { Proxy } = require('../support/network/proxy');
+const { scaled } = require('../support/machine');
 const { message } = require('../support/message');
 const { connect, load, save, startRedis, stored } = require('../support/sessions');
 const { until, within } = require('../support/waiting');
@@ -55,7 +56,7 @@ test('what is no `cache` is refused by name', () => {
 
 test('it is on unless it is switched off, and by `true` and options', async (t) => {
   const { server, at } = await open(t);
-  for (const cache of [undefined, true, {}, { max: 65536 }, { ttl: 0.5 }, { max: '65536', ttl: '10' }]) {
+  for (const cache of [undefined, true, {}, { max: 65536 }, { ttl: scaled(500) / 1000 }, { max: '65536', ttl: '10' }]) {
     const store = connect(t, { ...at, cache });
     const id = `on ${JSON.stringify(cache)}`;
     await store.length();
@@ -139,10 +140,11 @@ test('a session does not outlive its time to live in the cache', async (t) => {
 });
 
 test('the time to live of a session that is only read is renewed all the same', async (t) => {
-  const { here, server } = await open(t, { ttl: 2 });
+  const ttl = scaled(2000);
+  const { here, server } = await open(t, { ttl: ttl / 1000 });
   const attach = session({ store: here });
   await save(here, 'call', { a: 1 });
-  for (const begun = Date.now(); Date.now() - begun < 5000;) {
+  for (const begun = Date.now(); Date.now() - begun < 2.5 * ttl;) {
     const { req, res, left } = message('INFO', 'call', true);
     await new Promise((resolve) => {
       attach(req, res, resolve);
@@ -191,7 +193,7 @@ test('while Redis is away nothing is served that may be old, and what happened m
   const { server, there } = await open(t);
   const proxy = await Proxy.start(server);
   t.after(() => proxy.stop());
-  const here = connect(t, { port: proxy.port, connectTimeout: 500 });
+  const here = connect(t, { port: proxy.port, connectTimeout: scaled(500) });
   await here.length();
   for (const id of ['changed', 'removed']) await save(here, id, { n: 1 });
   await proxy.refuse();
@@ -210,7 +212,7 @@ test('while Redis is away nothing is served that may be old, and what happened m
   assert.equal(await stored(here, 'removed'), null);
 });
 
-// The server's replies are held: the deadline passes, nobody knows what became of what was asked.
+// The replies of the server are held back until the deadline has passed: the operations are in doubt.
 test('what comes of operations that were given up does not come back from the cache', async (t) => {
   const { server, there } = await open(t);
   const proxy = await Proxy.start(server);

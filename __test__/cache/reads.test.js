@@ -25,7 +25,7 @@ async function open(t, options = {}) {
 
 const cacheOf = (store) => store.stats().cache;
 
-// Waits until `store` has been told of a change since `act` began.
+// Waits until Redis has notified `store` of a change since `act` began.
 async function told(store, act) {
   const { invalidations } = cacheOf(store);
   await act();
@@ -290,7 +290,7 @@ describe('what this process changes', () => {
   };
 
   for (const [name, write] of Object.entries(writes)) {
-    it(`${name}: it is not told of it, but of what another does after that`, async (t) => {
+    it(`${name}: Redis does not notify it of that, but of what another does after it`, async (t) => {
       const { here, there } = await open(t);
       const mks = await make(here, ['a', 'b'], { n: 1 });
       await save(here, 'mark', {});

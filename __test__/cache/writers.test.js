@@ -1,6 +1,6 @@
 'use strict';
-// Several objects of one session, in one process and in two, whose reads come from near caches: nobody undoes what
-// somebody else has written.
+// Several objects of one session, in one process and in two, whose reads come from near caches: none undoes what
+// another has written.
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
@@ -73,7 +73,7 @@ test("a timer's object and those of requests never undo each other's properties"
   assert.ok(here.stats().cache.hits > 50, 'the requests were served by the cache');
 });
 
-test('a value that was read before somebody else changed it is not written back', async (t) => {
+test('a value that was read before another process changed it is not written back', async (t) => {
   const { here, there, plain } = await open(t);
   await save(here, 'call', { state: 'ringing', digits: '' });
   // both have read the old value from their caches
@@ -107,7 +107,7 @@ test('update() does not count on what the cache has', async (t) => {
   assert.deepEqual(await stored(plain, 'call'), { count: 150 });
 });
 
-test('save({ifUnchanged}) of what the cache has fails where somebody else has saved', async (t) => {
+test('save({ifUnchanged}) of what the cache has fails where another process has saved', async (t) => {
   const { here, there, plain } = await open(t);
   await save(here, 'call', { owner: null });
   for (let i = 0; i < 50; i++) {
@@ -119,7 +119,7 @@ test('save({ifUnchanged}) of what the cache has fails where somebody else has sa
         return [mks.session.owner];
       } catch (err) {
         assert.equal(err.code, 'ERR_SESSION_CONFLICT');
-        assert.notEqual(err.newer.owner, `${n} ${i}`, 'it is told what somebody else has stored');
+        assert.notEqual(err.newer.owner, `${n} ${i}`, 'it gets what another has stored');
         return [];
       }
     });

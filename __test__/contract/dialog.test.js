@@ -160,7 +160,7 @@ onEachStore((test) => {
     assert.deepEqual(await bench.stored('refused'), { x: 2 });
   });
 
-  test('a request in a dialog that nobody knows has an empty session, and leaves nothing', async (bench) => {
+  test('a request in an unknown dialog has an empty session, and leaves nothing', async (bench) => {
     const { app } = bench;
     app.info(echo);
     app.bye(echo);

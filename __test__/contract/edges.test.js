@@ -189,7 +189,7 @@ test('what the host throws for a late ack does not end the process', async (t) =
   assert.equal((await heard)[0].code, 'ERR_SESSION_RESPONSE');
 });
 
-test('a store that hangs is told of once, whatever comes meanwhile', async (t) => {
+test('a store that hangs is one error event, whatever comes meanwhile', async (t) => {
   const { server, stores } = await twoProcesses(t);
   const [store] = stores;
   session({ store, timeout: 50 });

@@ -117,7 +117,7 @@ onEachStore((test, kind) => {
       });
     }
 
-    test(`${method} with ${header} whose challenge nobody remembers has a new session`, async (bench) => {
+    test(`${method} with ${header} whose challenge is forgotten has a new session`, async (bench) => {
       const { app } = bench;
       app[method.toLowerCase()](answer);
       const first = await begin(app, { callId: 'unknown', headers: { [header]: 'Digest' } }).final();

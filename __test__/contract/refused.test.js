@@ -95,7 +95,7 @@ onEachStore((test, kind) => {
   }
 
   if (kind.ours && kind.redis) {
-    test('a refused INVITE that nobody saved costs Redis no command at all', async (bench) => {
+    test('a refused INVITE that was not saved costs Redis no command at all', async (bench) => {
       const { app, redis } = bench;
       app.invite((req, res) => {
         Object.assign(req.session, { user: 'jack jones', at: new Date() });
@@ -130,7 +130,7 @@ onEachStore((test, kind) => {
   }
 
   if (!kind.ours) {
-    test('a refused INVITE that nobody saved costs the store no call', async (bench) => {
+    test('a refused INVITE that was not saved costs the store no call', async (bench) => {
       const { app, first: store } = bench;
       const calls = [];
       for (const method of ['get', 'set', 'destroy']) {

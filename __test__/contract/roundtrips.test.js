@@ -85,7 +85,7 @@ onEachStore(
       })
     );
 
-    test('CANCEL of an INVITE that nobody saved: no command', async (bench) => {
+    test('CANCEL of an INVITE that was not saved: no command', async (bench) => {
       const { app } = bench;
       app.invite((req, res) => {
         req.session.x = 1;

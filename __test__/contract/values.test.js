@@ -108,7 +108,7 @@ onEachStore((test) => {
     assert.equal(String((await bench.find('data')).session.price), '8 EUR');
   });
 
-  test('a class that nobody registered comes back as a plain object', async (bench) => {
+  test('a class that is not registered comes back as a plain object', async (bench) => {
     const { thing } = await roundTrip(bench, (data) => (data.thing = new Unregistered()));
     assert.equal(Object.getPrototypeOf(thing), Object.prototype);
     assert.deepEqual(thing, { x: 1 });

@@ -119,7 +119,7 @@ test(`an outage of ${SECONDS} s at ${CALLS} calls a second`, async (t) => {
   await until(async () => {
     left = await bench.ids();
     return left.length === ids.length;
-  }, 'what was owed to be done').catch(() => undefined);
+  }, 'the pending writes to be done').catch(() => undefined);
   assert.deepEqual(left, ids.toSorted());
   const codes = [...new Set(store.errors.map(({ code }) => code))];
   assert.ok(!codes.includes('ERR_SESSION_GIVEN_UP'), codes.join());

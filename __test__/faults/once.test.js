@@ -1,5 +1,5 @@
 'use strict';
-// Writes whose connection was lost, so that nobody knows whether they were done: they are asked for again, and done once.
+// In-doubt writes: their connection was lost. The engine repeats them, and they are done once.
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
@@ -27,7 +27,9 @@ const failing = async (promise) => {
   assert.ok(DOUBT.includes(code), code);
 };
 
-const paid = ({ store }) => until(() => store.stats().pendingWrites === 0, 'nothing to be owed');
+// nothing waits, and nothing is on its way that would have to wait
+const replayed = ({ store }) =>
+  until(() => store.stats().inFlight === 0 && store.stats().pendingWrites === 0, 'the last replies');
 
 test('a save that was done although its answer was lost is not done again', async (t) => {
   const bench = await open(t);
@@ -42,7 +44,7 @@ test('a save that was done although its answer was lost is not done again', asyn
   mine.session.b = 1;
   await failing(mine.save());
   await bench.proxy.mend();
-  await paid(bench);
+  await replayed(bench);
   assert.deepEqual(await bench.stored('call'), { a: 3, b: 1 });
 });
 
@@ -58,7 +60,7 @@ test('nor is a key that was removed taken away again, nor what went with it writ
   theirs.set('another').session.a = 3;
   await theirs.save();
   await bench.proxy.mend();
-  await paid(bench);
+  await replayed(bench);
   assert.deepEqual(await bench.stored('another'), { a: 3 });
 });
 
@@ -93,7 +95,7 @@ for (const [how, write] of Object.entries(WRITES)) {
           await theirs.save();
         }
         await bench.proxy.mend();
-        await paid(bench);
+        await replayed(bench);
         const done = direction === 'toClient' || !beaten;
         assert.deepEqual(await bench.stored('call'), { n: done ? 2 : 1, ...(beaten && { theirs: true }) });
         const told = bench.store.errors.map(({ code }) => code);
@@ -146,7 +148,7 @@ test('one that found its place taken is looked for where it went, also when that
   assert.deepEqual(await bench.stored('call'), { a: 1 });
   await resident.destroy();
   await bench.proxy.mend();
-  await paid(bench);
+  await replayed(bench);
   await until(() => bench.stored('call'), 'the session');
   assert.deepEqual(await bench.stored('call'), { a: 1 });
   await mine.destroy();

@@ -102,7 +102,7 @@ test('delays and throttles', async (t) => {
   await client.gets(`aaaaa${'b'.repeat(50)}`);
 });
 
-test('nobody listens, and listens again at the same port', async (t) => {
+test('the proxy refuses connections, and accepts them again at the same port', async (t) => {
   const { proxy, client } = await echo(t);
   await proxy.refuse();
   const [refused] = await once(net.connect(proxy.port, proxy.host), 'error');

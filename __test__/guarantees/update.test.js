@@ -1,5 +1,5 @@
 'use strict';
-// update(): an atomic read-modify-write of a session; save({ifUnchanged}): a save that fails when somebody else was faster.
+// update(): an atomic read-modify-write of a session; save({ifUnchanged}): a save that fails when another was faster.
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
@@ -93,7 +93,7 @@ for (const kind of kinds) {
     assert.equal(await store.length(), 0);
   });
 
-  test(`${kind}: save({ifUnchanged}) after somebody else has saved fails, with what they stored`, async (t) => {
+  test(`${kind}: save({ifUnchanged}) after another object has saved fails, with what they stored`, async (t) => {
     const { store, mine, theirs } = await pair(t, kind, { a: 1, b: 1 });
     mine.session.mine = 1;
     await mine.save({ ifUnchanged: true });
@@ -196,7 +196,7 @@ test('while others keep writing an update ends at its deadline, with a conflict'
   session({ store, timeout: 500 });
   const mks = await save(store, 'call', { n: 0 });
   const theirs = await load(other, 'call');
-  // each round trip takes long enough for somebody else to write
+  // each round trip takes long enough for another to write
   proxy.delay(20);
   const over = new AbortController();
   const busy = (async () => {

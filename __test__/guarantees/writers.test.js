@@ -1,5 +1,5 @@
 'use strict';
-// Writers of one session at the same time, in one process and in several: nobody's change is lost. More of them:
+// Writers of one session at the same time, in one process and in several: no change is lost. More of them:
 // WRITES=100000 node --test __test__/guarantees/writers.test.js
 
 const assert = require('node:assert/strict');

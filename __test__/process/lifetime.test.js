@@ -90,7 +90,7 @@ test('a closed store lets the process exit, whenever it was closed', async (t) =
   ended(await run(`const s = ${redis(port)}; s.close(() => console.log('closed'));`), 'closed\n');
 });
 
-test('stores that nobody uses any more are collected, closed or not', async (t) => {
+test('stores that are not used any more are collected, closed or not', async (t) => {
   const server = await startRedis(t);
   const code = `
     require('v8').setFlagsFromString('--expose-gc');

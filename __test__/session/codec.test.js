@@ -90,7 +90,7 @@ test('a session that was only read is not written again, whatever is in it', asy
   assert.equal(mks.isDirty(), true);
 });
 
-test('an instance of a subclass that nobody registered is written as plain data', async () => {
+test('an instance of a subclass that is not registered is written as plain data', async () => {
   class Later extends Date {}
   class Cheap extends Money {}
   const got = await round({ s: new Special({ x: 1, y: 2 }), d: new Later(0), c: new Cheap('1') });

@@ -203,7 +203,7 @@ for (const { name, Srf } of releases) {
       assert.deepEqual(reached, []);
     });
 
-    run('a retried INVITE that nobody cancels reaches its handler', connect, async (server, srf) => {
+    run('a retried INVITE that is not canceled reaches its handler', connect, async (server, srf) => {
       const reached = once(srf, 'reached');
       const callee = server.callee();
       const call = server.call({ headers: RETRY });

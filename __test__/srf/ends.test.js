@@ -1,5 +1,5 @@
 'use strict';
-// drachtio-srf: however a dialog ends, and whoever ends it, nothing of it is left in the store. An INVITE that never
+// drachtio-srf: however a dialog ends, and whichever side ends it, nothing of it is left in the store. An INVITE that never
 // becomes a dialog leaves nothing either.
 
 const assert = require('node:assert/strict');
@@ -325,7 +325,7 @@ onEachRelease((test, { kind }) => {
     await bench.becomesEmpty();
   });
 
-  test('an INVITE that nobody answers with a dialog because an async handler failed leaves nothing', async (bench) => {
+  test('an INVITE without a dialog because an async handler failed leaves nothing', async (bench) => {
     await bench.start((app) =>
       app.invite((req, res) => {
         const work = async () => {

@@ -145,7 +145,7 @@ test('ttl may be a function of the data', async () => {
   assert.deepEqual((await store.ids()).toSorted(), ['long', 'mks:long']);
 });
 
-test('beyond max the entry used longest ago is evicted, and told of', async () => {
+test('beyond max the entry used longest ago is evicted, with an event', async () => {
   const store = new MemoryStore({ max: 3 });
   const evicted = [];
   store.on('evict', (name, value) => evicted.push([name, value]));

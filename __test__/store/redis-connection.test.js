@@ -200,7 +200,7 @@ test('a database that is not there', async (t) => {
   assert.match(err.message, /99/);
 });
 
-test('a port where nobody listens, a host that does not exist, a socket that is not there', async (t) => {
+test('a port without a listener, a host that does not exist, a socket that is not there', async (t) => {
   const port = await freePort();
   for (const [options, place] of [
     [{ host: '127.0.0.1', port }, `127.0.0.1:${port}`],
@@ -262,7 +262,7 @@ test('what was answered while JavaScript was busy is not late', async (t) => {
   await store.set('n', 1);
   for (let round = 0; round < 5; round++) {
     const answers = Array.from({ length: 10 }, () => store.get('n'));
-    // handed over, and then nobody looks for longer than a command may take
+    // handed over, and then JavaScript is busy for longer than a command may take
     await setImmediate();
     const busy = performance.now() + 300;
     while (performance.now() < busy);
@@ -316,10 +316,10 @@ test('killed with 1,000 saves in flight: every callback comes once, and says wha
     if (pause) assert.equal(codes.get('saved'), undefined);
     codes.delete('saved');
     codes.delete('ERR_SESSION_STORE_UNAVAILABLE');
-    // of those that were on their way nobody may hear before the deadline
+    // those that were on their way may get no answer before the deadline
     codes.delete('ERR_SESSION_TIMEOUT');
     assert.deepEqual([...codes], [], 'nothing was closed, gone or corrupt');
-    // what is owed to a server that has forgotten everything is told as an error
+    // a pending write is an error where the server has lost everything
     const connected = new Promise((resolve) => {
       store.once('connect', resolve);
     });
@@ -330,14 +330,14 @@ test('killed with 1,000 saves in flight: every callback comes once, and says wha
   }
 });
 
-test('a save of which nobody knows what became is written again', async (t) => {
+test('an in-doubt save is written again', async (t) => {
   const server = await startRedis(t);
   const store = connect(t, { host: server.host, port: server.port, poolSize: 1, commandTimeout: 500 });
   session({ store, timeout: 10000 }); // the connection gives up, not the engine
   const ids = Array.from({ length: 600 }, (_, i) => `call-${i}`);
   const sessions = await Promise.all(ids.map((id) => save(store, id, { state: 'old' })));
   const [old] = (await clients(server))[0].match(/^id=\d+/);
-  // Stopped, it has the commands and answers none; afterwards it executes them, but nobody hears of it.
+  // Stopped, it has the commands and answers none; afterwards it executes them, but its replies are lost.
   server.process.kill('SIGSTOP');
   sessions.forEach((mks) => (mks.session.state = 'new'));
   const saves = sessions.map((mks) => mks.save().then(() => 'saved', ({ code }) => code)); // prettier-ignore
@@ -383,7 +383,7 @@ test('close ends what was asked for, then refuses everything', async (t) => {
   await until(async () => (await clients(server)).length === 0, 'the connections to go');
 });
 
-test('close before the connection is up, and while nobody listens there', async (t) => {
+test('close before the connection is up, and where there is no listener', async (t) => {
   const server = await startRedis(t);
   for (const port of [server.port, await freePort()]) {
     const ended = await run(`

@@ -123,7 +123,7 @@ test('a first save stores the same, whatever it finds at the places of its keys'
   const other = connect(t, { host: server.host, port: server.port, prefix: 'p:' });
   const finds = {
     nothing: () => {},
-    trace: (home) => server.cli('HSET', placeOf(home), 'gone', 'another'),
+    tombstone: (home) => server.cli('HSET', placeOf(home), 'gone', 'another'),
     first: (home) => save(other, home, { theirs: 1 }),
     second: (_, leg) => save(other, leg, { theirs: 1 }),
     both: (home, leg) => Promise.all([save(other, home, { theirs: 1 }), save(other, leg, { theirs: 1 })]),
@@ -143,7 +143,7 @@ test('a first save stores the same, whatever it finds at the places of its keys'
     await mks.save();
     const { by, ttl, gone, ...fields } = await hash(server, placeOf(home));
     assert.match(ttl, /^86400000@\d{13}$/, what);
-    assert.equal(gone !== undefined, ['trace', 'first', 'both'].includes(what), what);
+    assert.equal(gone !== undefined, ['tombstone', 'first', 'both'].includes(what), what);
     const [writer, number] = by.split(' ');
     assert.deepEqual(
       fields,

@@ -33,4 +33,7 @@ function slowness() {
 // The time that `ms` on an idle machine come to on this one, in whole ms.
 const scaled = (ms) => Math.ceil(ms * slowness());
 
-module.exports = { scaled, slowness };
+// Whether more than that has passed since `begun`. The machine is measured only when it matters.
+const isOver = (begun, ms) => Date.now() - begun > ms && Date.now() - begun > scaled(ms);
+
+module.exports = { isOver, scaled, slowness };

@@ -2,14 +2,13 @@
 // Waits for what a test expects, and fails when that takes longer than it can on this machine.
 
 const { setTimeout: sleep } = require('node:timers/promises');
-const { scaled } = require('./machine');
+const { isOver } = require('./machine');
 
 const LOOK_MS = 5;
 // Longer than anything takes on an idle machine that a test waits for.
 const PATIENCE_MS = 15000;
 
-// Whether a wait that began at `begun` has been too long. The machine is measured only when it matters.
-const isTooLong = (begun) => Date.now() - begun > PATIENCE_MS && Date.now() - begun > scaled(PATIENCE_MS);
+const isTooLong = (begun) => isOver(begun, PATIENCE_MS);
 
 // Waits until `check` gives something true, and gives that.
 async function until(check, what) {

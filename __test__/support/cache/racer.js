@@ -2,7 +2,7 @@
 // A process with a near cache that reads and writes sessions which others read and write at the same time, and checks
 // each read: what it has seen of another's counter, or has stored of its own, it must never see older again.
 //
-// A racer has several tasks, and each of them a property `<racer>.<task>` in each session that nobody else writes: a
+// A racer has several tasks, and each of them a property `<racer>.<task>` in each session that no other task writes: a
 // counter that goes up. `count` is everybody's, by update(), and `guard` by save({ifUnchanged: true}).
 
 const { fork } = require('node:child_process');
@@ -171,7 +171,7 @@ class RemoteRacer {
     this.child.kill('SIGKILL');
   }
 
-  // ends by itself when it is let go of
+  // ends by itself when the channel to it is closed
   async end() {
     await this.do('close');
     this.child.disconnect();

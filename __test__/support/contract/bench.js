@@ -48,7 +48,7 @@ class Bench {
     assert.equal(await this.size(), 0, message);
   }
 
-  // For what nobody answers: looks again and again until the store is empty.
+  // For what has no response: looks again and again until the store is empty.
   async becomesEmpty(message) {
     for (let looks = 0; looks < 100 && !(await this.isEmpty()); looks++) await sleep(10);
     await this.assertEmpty(message);

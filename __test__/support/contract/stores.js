@@ -58,12 +58,12 @@ function nativeMemory() {
   return { make: () => store, size: () => store.length(), close: () => store.close() };
 }
 
-// How many keys there are but the traces that a process leaves, for a minute, of a young session that another one has made.
+// How many keys there are without the tombstones of young sessions that another process has removed.
 const COUNT = `
   local left = 0
   for _, key in ipairs(redis.call('KEYS', '*')) do
-    local trace = redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'gone')
-    if not trace or redis.call('HLEN', key) > trace then left = left + 1 end
+    local tombstone = redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'gone')
+    if not tombstone or redis.call('HLEN', key) > tombstone then left = left + 1 end
   end
   return left`;
 

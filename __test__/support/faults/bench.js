@@ -4,10 +4,20 @@
 
 const host = require('../../../examples/classic-host');
 const session = require('../../..');
+const { scaled } = require('../machine');
 const { Proxy } = require('../network/proxy');
 const { connect, load, startRedis } = require('../sessions');
 const { until, within } = require('../waiting');
 
+// The time that a test gives something is for an idle machine.
+const TIMES = ['timeout', 'commandTimeout', 'connectTimeout'];
+
+function onThisMachine(options = {}) {
+  const times = TIMES.filter((name) => options[name] !== undefined).map((name) => [name, scaled(options[name])]);
+  return { ...options, ...Object.fromEntries(times) };
+}
+
+const AWAY = new Set(['ERR_SESSION_STORE_UNAVAILABLE', 'ERR_SESSION_TIMEOUT']);
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always'];
 
 async function faultBench(t, { redisArgs = DURABLE, storeOptions, ...sessionOptions } = {}) {
@@ -25,8 +35,8 @@ async function faultBench(t, { redisArgs = DURABLE, storeOptions, ...sessionOpti
 const KEYS = `
   local keys = {}
   for _, key in ipairs(redis.call('KEYS', '*')) do
-    local trace = redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'gone')
-    if not trace or redis.call('HLEN', key) > trace then keys[#keys + 1] = key end
+    local tombstone = redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'gone')
+    if not tombstone or redis.call('HLEN', key) > tombstone then keys[#keys + 1] = key end
   end
   return keys`;
 
@@ -38,17 +48,19 @@ class FaultBench {
   // A store behind the proxy. Without a near cache: what is asked for is asked of Redis.
   connect(options) {
     const store = {};
-    // before connect() closes it, which would wait for what is owed
+    // before connect() closes it, which would wait for the pending writes
     this.t.after(() => store.made?.close({ timeout: 50 }));
-    store.made = connect(this.t, { port: this.proxy.port, cache: false, ...options });
+    store.made = connect(this.t, { port: this.proxy.port, cache: false, ...onThisMachine(options) });
     return store.made;
   }
 
   // A host with handlers that note what they see, put `x-set` into the session, save it at once with `x-save`, and answer 200.
   host(store, options) {
     const app = host();
+    const { timeout, ...others } = onThisMachine(options);
+    this.timeout = timeout;
     app.on('failure', (err) => this.failures.push(err));
-    app.use(session({ store, app, ...options }));
+    app.use(session({ store, app, ...(timeout && { timeout }), ...others }));
     const handle = (req, res) => {
       const { session: data, mks, method } = req;
       this.seen.push({ method, id: req.id, degraded: mks.degraded, data: { ...data } });
@@ -87,7 +99,7 @@ class FaultBench {
     return finals.map(({ method, callId, statusCode }) => `${method} ${callId} ${statusCode}`).toSorted();
   }
 
-  // The Call-IDs in Redis, but for the traces that sessions leave for a minute whose first save may be repeated.
+  // The Call-IDs in Redis, without tombstones.
   async ids() {
     const text = await this.redis.cli('EVAL', KEYS, '0');
     // prettier-ignore
@@ -103,8 +115,17 @@ class FaultBench {
     });
   }
 
+  // As another process finds it; that may have to connect again first.
   async stored(callId) {
-    const mks = await load(this.other, callId);
+    const look = async () => {
+      try {
+        return { mks: await load(this.other, callId) };
+      } catch (err) {
+        if (AWAY.has(err.code)) return null;
+        throw err;
+      }
+    };
+    const { mks } = await until(look, 'Redis to be reached by another process');
     return mks && { ...mks.session };
   }
 

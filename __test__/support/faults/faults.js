@@ -39,7 +39,11 @@ const FAULTS = {
   hanging: { begin: ({ proxy }) => proxy.hang(), loads: false, saves: false },
   'hanging with what it answers': { begin: ({ proxy }) => proxy.hang('toClient'), loads: false, saves: false },
   slow: { begin: ({ proxy }) => proxy.delay(20), loads: true, saves: true },
-  'slower than the deadline': { begin: ({ proxy }) => proxy.delay(1000), loads: false, saves: false },
+  'slower than the deadline': {
+    begin: ({ proxy, timeout }) => proxy.delay(2.5 * timeout),
+    loads: false,
+    saves: false
+  },
   throttled: { begin: ({ proxy }) => proxy.throttle(20000), loads: true, saves: true },
   'reset in mid-reply, once': { begin: ({ proxy }) => void proxy.after(2, 'toClient', 'reset') },
   'cut in mid-command, once': { begin: ({ proxy }) => void proxy.after(30, 'toServer', 'cut') },

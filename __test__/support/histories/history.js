@@ -5,15 +5,19 @@
 const { setTimeout: sleep } = require('node:timers/promises');
 const { Actor, RemoteActor } = require('./actor');
 const { Model } = require('./model');
+const { scaled } = require('../machine');
 const { Proxy } = require('../network/proxy');
 const { random } = require('../random');
 const { load } = require('../sessions');
 const { within } = require('../waiting');
 
 const ACTORS = 3;
-// with faults as short as will do: what hangs is given up, and tried again
-const TIMES = { timeout: 400, commandTimeout: 200 };
+// Where connections are lost: short, as what hangs is given up and tried again.
+const HURRY = { timeout: 400, commandTimeout: 200 };
 const NO_HURRY = { timeout: 10000, commandTimeout: 10000 };
+
+// such times on this machine
+const times = ({ timeout, commandTimeout }) => ({ timeout: scaled(timeout), commandTimeout: scaled(commandTimeout) });
 
 // what the proxy of a process does: a moment's fault, or one until it is mended
 const FAULTS = [
@@ -56,7 +60,7 @@ class History {
     this.proxies = await Promise.all(Array.from({ length: ACTORS }, () => Proxy.start(this.redis)));
     const Kind = this.remote ? RemoteActor : Actor;
     this.actors = this.proxies.map(
-      ({ port }) => new Kind({ port, cache: this.cache, ...(this.faultiness > 0 ? TIMES : NO_HURRY) })
+      ({ port }) => new Kind({ port, cache: this.cache, ...times(this.faultiness > 0 ? HURRY : NO_HURRY) })
     );
     // the keys that a process has seen, and can so ask for
     this.knows = this.actors.map(() => new Set());
@@ -92,7 +96,7 @@ class History {
     await within(Promise.all(running), `the operations of ${this.name}`);
     this.timers.forEach(clearTimeout);
     await Promise.all(this.proxies.map((proxy) => proxy.mend()));
-    const ended = this.actors.map((actor) => actor.perform({ kind: 'close', timeout: 10000 }));
+    const ended = this.actors.map((actor) => actor.perform({ kind: 'close', timeout: scaled(10000) }));
     const closed = await within(Promise.all(ended), `the stores of ${this.name} to close`);
     const given = closed.flatMap(({ errors = [], code }) => (code ? [{ code }] : errors));
     this.told = given.filter(({ code }) => code === 'ERR_SESSION_GIVEN_UP').map((err) => JSON.stringify(err));

@@ -7,7 +7,7 @@
 // token of its own.
 //
 //   done     it was acknowledged
-//   owed     it failed because of the store (timeout, unavailable): it may take effect at any later time, and has taken
+//   pending  it failed because of the store (timeout, unavailable): it may take effect at any later time, and has taken
 //            effect when the store was back and everything was closed
 //   failed   the server said an error of its own, here because a fault has spoiled what it said: it was not done, but what
 //            was to be saved is still in the data object, and goes with a later save
@@ -16,22 +16,22 @@
 //
 // At the end, after everything is mended and closed:
 //   1 The session is there if one of its keys was added (done) and neither that key was removed nor the session
-//     destroyed; it is not there if it was destroyed, or all of its keys were removed: done or owed.
+//     destroyed; it is not there if it was destroyed, or all of its keys were removed: done or pending.
 //   2 A key that was removed leads nowhere; one that was added (done) and not removed leads to the session.
-//   3 A handle's property has the number of its last save that was done or owed, or that of a later save of which
-//     nobody knows (an ifUnchanged or update that failed).
-//   4 Each token of an update that was done is there once, of one that is owed at most once, of others never; the
+//   3 A handle's property has the number of its last save that was done or pending, or that of a later save in
+//     doubt (an ifUnchanged or update that failed).
+//   4 Each token of an update that was done is there once, of one that is pending at most once, of others never; the
 //     count is the number of tokens.
 // Meanwhile:
 //   5 A load that began after a save was done finds that number or a later one, and never one that was not written yet.
 //   6 Nothing is written to a session whose removal was done before: saves, updates, new keys are refused as gone, and
 //     loads find nothing. Nothing is refused as gone while no removal has begun.
 //   7 A save({ifUnchanged}) is not done if another process's write was done between this process's last look and it.
-//   8 Without faults nothing is owed.
-// A process of which something is owed knows better than the store, and may not know what others did; one with a near
+//   8 Without faults nothing is pending.
+// A process with pending writes knows better than the store, and may not know what others did; one with a near
 // cache hears of it a moment later: 5 and 6 do not hold for their loads.
 
-const OWED = new Set([
+const PENDING = new Set([
   'ERR_SESSION_TIMEOUT', 'ERR_SESSION_STORE_UNAVAILABLE', 'ERR_SESSION_STORE_AUTH'
 ]); // prettier-ignore
 const REFUSED = new Set(['ERR_SESSION_GONE', 'ERR_SESSION_CONFLICT']);
@@ -40,7 +40,7 @@ const WRITES = new Set(['create', 'save', 'addKey', 'update']);
 const statusOf = ({ outcome }) => {
   if (!outcome.code) return 'done';
   if (outcome.code === 'ERR_SESSION_STORE') return 'failed';
-  return OWED.has(outcome.code) ? 'owed' : REFUSED.has(outcome.code) ? 'refused' : 'wrong';
+  return PENDING.has(outcome.code) ? 'pending' : REFUSED.has(outcome.code) ? 'refused' : 'wrong';
 };
 
 // What an operation may have written or not. A conflict has written nothing, but the change is still in the data object,
@@ -56,7 +56,7 @@ function mayWrite(op, ops, model) {
 
 // Whether it is written when everything is well again.
 const mustWrite = ({ status, kind, options }) =>
-  status === 'done' || (status === 'owed' && kind !== 'update' && !options?.ifUnchanged);
+  status === 'done' || (status === 'pending' && kind !== 'update' && !options?.ifUnchanged);
 
 const wasTaken = ({ added }) => added.status !== 'failed';
 
@@ -72,13 +72,13 @@ class Model {
     this.created = this.ops.find(({ keys }) => keys);
   }
 
-  // nobody hears what became of what a request has saved; nothing, if it had no session
+  // what became of the save of a request is not reported; there is none if it had no session
   requested({ outcome, method }) {
     if (outcome.code) return 'wrong';
     // a degraded one may be it all the same, as this process knows it
     const had = outcome.uuid === this.created.outcome.uuid;
     if (!had && method !== 'BYE') return 'refused';
-    return this.faulty ? 'owed' : 'done';
+    return this.faulty ? 'pending' : 'done';
   }
 
   fails(text, op) {
@@ -87,8 +87,8 @@ class Model {
 
   check() {
     for (const op of this.ops) {
-      if (op.status === 'wrong') this.fails('an error that nobody expects', op);
-      if (['owed', 'failed'].includes(op.status) && !this.faulty) this.fails('8 it failed without a fault', op);
+      if (op.status === 'wrong') this.fails('an unexpected error', op);
+      if (['pending', 'failed'].includes(op.status) && !this.faulty) this.fails('8 it failed without a fault', op);
     }
     this.keys = this.keysAdded();
     this.checkEnd();
@@ -135,7 +135,7 @@ class Model {
   // whether it may have ended by then
   mayHaveEnded(moment) {
     if (this.destroys.some(({ start }) => start < moment)) return true;
-    // a key that is owed may never have come
+    // a pending key may never have come
     const never = ({ added }) => added.start > moment || (added.status !== 'done' && added !== this.created);
     return this.keys.every((key) => never(key) || key.removals.some(({ start }) => start < moment));
   }
@@ -179,15 +179,15 @@ class Model {
     const updates = this.ops.filter(({ kind }) => kind === 'update');
     for (const { token, status } of updates) {
       const times = tokens.filter((each) => each === token).length;
-      const ok = status === 'done' ? times === 1 : status === 'owed' ? times <= 1 : times === 0;
+      const ok = status === 'done' ? times === 1 : status === 'pending' ? times <= 1 : times === 0;
       if (!ok) this.fails(`4 the token ${token} of an update that was ${status} is there ${times} times`);
     }
     if ((data.count || 0) !== tokens.length) this.fails(`4 the count is ${data.count}, with ${tokens.length} tokens`);
   }
 
-  // whether something of a process was owed when an operation of it began
-  inDebt({ actor, end }) {
-    return this.ops.some((op) => op.actor === actor && op.start < end && op.status === 'owed');
+  // whether a process had pending writes when an operation of it began
+  hadPending({ actor, end }) {
+    return this.ops.some((op) => op.actor === actor && op.start < end && op.status === 'pending');
   }
 
   checkLoad(op) {
@@ -198,7 +198,7 @@ class Model {
     const removed = removals?.some(({ start }) => start < op.end) || this.destroys.some(({ start }) => start < op.end);
     const sure = added?.status === 'done' && added.end < op.start;
     if (!found && sure && !removed) this.fails('2 the key leads nowhere', op);
-    if (!found || this.cached || this.inDebt(op)) return;
+    if (!found || this.cached || this.hadPending(op)) return;
     if (this.endedBefore(op.start)) this.fails('6 found after the end', op);
     for (const property of new Set(this.ops.map((each) => each.property).filter(Boolean))) {
       const writes = this.writesOf(property);

@@ -106,7 +106,7 @@ class SrfBench extends Bench {
     return await this.stored(key.slice('mks:'.length));
   }
 
-  // For what nobody answers: looks until the store is empty.
+  // For what has no response: looks until the store is empty.
   becomesEmpty(what = 'the store to become empty') {
     return until(() => this.isEmpty(), what);
   }

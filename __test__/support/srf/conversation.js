@@ -2,7 +2,7 @@
 // A conversation between a drachtio server and an application, as lines that are the same for the same behaviour: ids,
 // tags, times, ports and lengths have symbolic names, what is free (Via, order of headers, bodies) is left out.
 
-// What is different each time anyhow, or up to whoever writes it.
+// What is different each time anyhow, or up to the writer of it.
 const FREE = /^(?:via|max-forwards|contact|content-length|content-type|user-agent|expires|subject|reason)$/i;
 
 // [{from, text}] of a file in __test__/srf/recorded
