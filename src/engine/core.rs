@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::breaker::Breaker;
-use super::cache::{Cache, Size};
 use super::deadlines::{Closing, Deadlines};
 use super::environment::Environment;
 use super::in_flight::InFlight;
+use super::near_cache::{Cache, Size};
 use super::operation::{Action, Operation, SaveMode, Shared, Value};
 use super::pending_writes::{Limits, PendingWrites};
 use super::queues::Queues;

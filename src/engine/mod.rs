@@ -8,7 +8,7 @@
 //! - `queues`: the operations of each session, in the order of the calls; `operation` is one of them;
 //! - `in_flight`: what the store has been sent and has not answered;
 //! - `pending_writes`: the write-behind queue, of what the store could not take;
-//! - `cache`: the near cache;
+//! - `near_cache`: the near cache;
 //! - `breaker`: whether the store can be asked;
 //! - `deadlines`: which callers wait, and how long;
 //! - `statistics`: what the store has answered, and how fast.
@@ -19,7 +19,6 @@
 //! session that ends meanwhile. `closing` ends everything.
 
 mod breaker;
-mod cache;
 mod closing;
 mod compaction;
 mod core;
@@ -27,6 +26,7 @@ mod deadlines;
 mod environment;
 mod in_doubt;
 mod in_flight;
+mod near_cache;
 mod operation;
 mod outcome;
 mod pending_writes;
@@ -39,9 +39,9 @@ mod submit;
 mod write_behind;
 
 pub use self::core::{Engine, Settings};
-pub use cache::Size;
 pub use deadlines::Completion;
 pub use environment::Environment;
+pub use near_cache::Size;
 pub use operation::{SaveMode, Shared, Value};
 pub use pending_writes::Limits;
 

@@ -1,4 +1,4 @@
-mod cache;
+mod near_cache;
 mod pending_writes;
 
 use std::cell::RefCell;
