@@ -17,7 +17,7 @@ function onThisMachine(options = {}) {
   return { ...options, ...Object.fromEntries(times) };
 }
 
-const AWAY = new Set(['ERR_SESSION_STORE_UNAVAILABLE', 'ERR_SESSION_TIMEOUT']);
+const AWAY = new Set(['ERR_SESSION_STORE_AUTH', 'ERR_SESSION_STORE_UNAVAILABLE', 'ERR_SESSION_TIMEOUT']);
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always'];
 
 async function faultBench(t, { redisArgs = DURABLE, storeOptions, ...sessionOptions } = {}) {
