@@ -83,6 +83,15 @@ impl Error {
         }
     }
 
+    /// The same, of something that may have been done if `is_in_doubt`.
+    #[must_use]
+    pub fn maybe_done_if(self, is_in_doubt: bool) -> Self {
+        Self {
+            in_doubt: self.in_doubt || is_in_doubt,
+            ..self
+        }
+    }
+
     /// Whether it is the store that failed, and not what it was asked for: the same may succeed later.
     #[must_use]
     pub fn will_pass(&self) -> bool {

@@ -5,6 +5,7 @@ const assert = require('node:assert/strict');
 const test = require('node:test');
 const session = require('../..');
 const { faultBench } = require('../support/faults/bench');
+const { begin } = require('../support/faults/faults');
 const { connect, load, save } = require('../support/sessions');
 const { until } = require('../support/waiting');
 
@@ -122,6 +123,22 @@ test('a first save that others have changed before they removed the session brin
   await until(async () => (await mine.save().catch((err) => err.code)) === 'ERR_SESSION_GONE', 'it to be gone');
   await bench.become([]);
 });
+
+for (const fault of ['garbage', 'reset in each reply']) {
+  test(`${fault}: a session whose first save is in doubt is removed when it ends`, async (t) => {
+    const bench = await faultBench(t, {
+      timeout: 1500,
+      storeOptions: { commandTimeout: 60000, connectTimeout: 60000 }
+    });
+    const outage = await begin(fault, bench);
+    // Redis does the save and its reply is lost; the attempts that follow find no connection for more than a second
+    await bench.bye(await bench.call('call'));
+    await outage.mend();
+    await bench.become([]);
+    await replayed(bench);
+    await bench.become([]);
+  });
+}
 
 test('nor one whose Call-ID another dialog has taken over meanwhile', async (t) => {
   const bench = await open(t);

@@ -6,6 +6,7 @@ const path = require('node:path');
 const test = require('node:test');
 const { setImmediate } = require('node:timers/promises');
 const session = require('../..');
+const { scaled } = require('../support/machine');
 const { run } = require('../support/process');
 const { called, connect, save, startRedis, stored } = require('../support/sessions');
 const { until, within } = require('../support/waiting');
@@ -381,6 +382,16 @@ test('close ends what was asked for, then refuses everything', async (t) => {
   }
   assert.equal(await server.size(), 202);
   await until(async () => (await clients(server)).length === 0, 'the connections to go');
+});
+
+test('close ends a connection that was made and is not used yet', async (t) => {
+  const server = await startRedis(t);
+  const store = new RedisStore({ host: server.host, port: server.port });
+  // connected by another thread meanwhile
+  const busy = performance.now() + scaled(200);
+  while (performance.now() < busy);
+  await store.close();
+  await until(async () => (await clients(server)).length === 0, 'the connection to go');
 });
 
 test('close before the connection is up, and where there is no listener', async (t) => {

@@ -159,7 +159,8 @@ impl Client {
     /// Repeats `request`, which is for the connection of `name`, when that is lost: up to [`ATTEMPTS`] times in all.
     ///
     /// # Errors
-    /// The error of the connection or of the server.
+    /// The error of the connection or of the server. It is in doubt if any attempt may have been executed: also where the
+    /// last one was not sent, or the server refused it.
     pub async fn repeated<R>(&self, name: &str, request: impl Fn() -> R) -> Result<Value>
     where
         R: Future<Output = Response>,
@@ -172,7 +173,12 @@ impl Client {
                 {
                     attempt += 1;
                 }
-                reply => return checked(name, reply?),
+                reply => {
+                    let reply = reply
+                        .map_err(Error::from)
+                        .and_then(|reply| checked(name, reply));
+                    return reply.map_err(|error| error.maybe_done_if(attempt > 1));
+                }
             }
         }
     }
@@ -213,8 +219,10 @@ impl Client {
         let by_digest = || request("EVALSHA", &script.digest);
         match self.repeated(primary, by_digest).await {
             Err(error) if error.kind == Kind::Store && error.message.starts_with("NOSCRIPT") => {
-                self.repeated(primary, || request("EVAL", &script.text))
-                    .await
+                // A server that was restarted has forgotten the script, and may have executed it before.
+                let reply = self.repeated(primary, || request("EVAL", &script.text));
+                let reply = reply.await;
+                reply.map_err(|later| later.maybe_done_if(error.in_doubt))
             }
             reply => reply,
         }

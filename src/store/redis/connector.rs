@@ -158,6 +158,8 @@ impl Connector {
                 }
             }
         }
+        // A connection that the client has not taken is closed with the store.
+        self.outcome();
     }
 
     fn refuse(&self, error: &Error) {
