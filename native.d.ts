@@ -14,7 +14,7 @@ export declare function constants(): Constants
 
 /** The constants by their names, in upper case with underscores. */
 export interface Constants {
-  /** Bits: what the host knows of a message. */
+  /** Bits: what the host knows about a message. */
   facts: Record<string, number>
   /** Bits: what to do with a message. */
   plan: Record<string, number>
@@ -26,19 +26,19 @@ export interface Constants {
   refusal: Record<string, number>
   /** How much a save writes. */
   saveMode: Record<string, number>
-  /** The codes of the engine's errors, each by what follows `ERR_SESSION_`. */
+  /** The codes of the engine's errors, each by its part after `ERR_SESSION_`. */
   errorCode: Record<string, string>
-  /** What the name of every key begins with. */
+  /** The prefix of every key's name. */
   keyPrefix: string
   /** The `Retry-After` of a 503, seconds. */
   retryAfter: number
-  /** The longest timeout that an option may ask for, ms. */
+  /** The longest timeout that an option may set, ms. */
   maxTimeout: number
-  /** The longest TTL, seconds. */
+  /** The longest TTL that an option may set, seconds. */
   maxTtl: number
 }
 
-/** One of a session that has ended: it has no keys, and never will. */
+/** The record of a session that has ended. It has no keys, and none can be added. */
 export declare function endedRecord(): HeldRecord
 
 /** The texts of everything that is stored. */
@@ -146,7 +146,7 @@ export declare function mayReject(method: string, plan: number): number
 /** An engine over the memory store; `options` is the JSON text of `{max, ttl}`. */
 export declare function memoryEngine(options: string): HeldEngine
 
-/** A session that nobody has seen yet. */
+/** The record of a new session, without keys. */
 export declare function newRecord(): HeldRecord
 
 /**
@@ -156,30 +156,33 @@ export declare function newRecord(): HeldRecord
 export declare function onEvent(event: number, facts: number, status: number): number
 
 /**
- * What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
- * found nothing (`rules::Placeholder`): it has that key. Nothing where it has ended ([`ended_record`]).
+ * The placeholder for the session with the key `id` that a message with `plan` needs, when the load has `failed` or found
+ * nothing (`rules::Placeholder`): a record with that key, or `null` if the session has ended ([`ended_record`]).
  */
 export declare function placeholderRecord(plan: number, failed: boolean, id: Name): HeldRecord | null
 
-/** What a message means for its session: bits of `plan` for bits of `facts` (see `Constants`). `status` is 0 for a request. */
+/** What to do with a message: bits of `plan` for bits of `facts` (see `Constants`). `status` is 0 for a request. */
 export declare function plan(method: string, facts: number, status: number): number
 
 /**
- * Takes over what a load brought for a session that is here already: `null` if it is another session, otherwise
- * whether there is something to merge.
+ * Takes over `fresh`, the record of a load, for a live session: `null` if `fresh` is another session, otherwise whether
+ * there is something to merge.
  */
 export declare function recordAbsorb(record: HeldRecord, fresh: HeldRecord): boolean | null
 
-/** Adds a key, or gives the one there is another resource; it is stored with the next save. */
+/**
+ * Adds a key, or replaces the resource of an existing one; the next save stores it. Throws `ERR_SESSION_GONE` if the
+ * session was removed.
+ */
 export declare function recordAddKey(record: HeldRecord, id: Name, resource?: string | undefined | null): void
 
-/** Whether others have written what is not known here. */
+/** Whether another process has written a version that this one has not loaded. */
 export declare function recordIsBehind(record: HeldRecord): boolean
 
-/** Whether a save of the text that JavaScript has given or got last would write nothing. */
+/** Whether a save of an unchanged data object would write nothing, and no other save is queued or in flight. */
 export declare function recordIsClean(record: HeldRecord): boolean
 
-/** Whether it is certain that the store has nothing else, so that a load by one of its keys would bring nothing. */
+/** Whether its cache validity proves it equal to what the store has, so that a load by one of its keys is not necessary. */
 export declare function recordIsCurrent(record: HeldRecord): boolean
 
 /** Whether a save would write anything even if the data object has not changed. */
@@ -188,32 +191,32 @@ export declare function recordIsDirty(record: HeldRecord): boolean
 /** Whether it was removed or has expired. */
 export declare function recordIsRemoved(record: HeldRecord): boolean
 
-/** Whether it is in the store, as far as this process knows. */
+/** Whether the store has it, as far as this process knows. */
 export declare function recordIsStored(record: HeldRecord): boolean
 
 /** The names of its keys. */
 export declare function recordKeys(record: HeldRecord): Array<string>
 
-/** How long the text of its data is, about, in bytes. */
+/** The approximate length of the JSON text of its data, bytes. */
 export declare function recordLength(record: HeldRecord): number
 
 /**
- * Merges what a load has brought into a data object that has changed, since it gave its last patch, by `set` and `removed`
- * ([`engine_save`](super::engine::engine_save)). Gives what is to be changed in the object, as the text of
- * `{"set":{...},"removed":[...]}`, or `null`.
+ * Merges the document of a load. `set` and `removed` are the changes of the data object since its last patch, as for
+ * [`engine_save`](super::engine::engine_save). Gives the patch for the data object, as the JSON text of
+ * `{"set":{...},"removed":[...]}`, or `null` if there is none. Throws `ERR_SESSION_CORRUPT` if the document is no object.
  */
 export declare function recordMerge(record: HeldRecord, set?: Text | undefined | null, removed?: Text | undefined | null): string | null
 
-/** The JSON text of what is kept with a key, given by its name. */
+/** The JSON text of the resource of the key `name`; `null` if there is none. */
 export declare function recordResource(record: HeldRecord, name: string): string | null
 
-/** The text when all that was asked for is done, for a data object to be made of it. */
+/** The JSON text of its projected data, once all queued and pending saves are done: for a new data object. */
 export declare function recordSnapshot(record: HeldRecord): string
 
-/** The text last stored or loaded. */
+/** The JSON text of the data last stored or loaded. */
 export declare function recordText(record: HeldRecord): string
 
-/** Who it is. */
+/** Its uuid: `mks:session:` and a version 4 UUID. */
 export declare function recordUuid(record: HeldRecord): string
 
 /**

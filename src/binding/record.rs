@@ -1,4 +1,4 @@
-//! Functions on one session as this process knows it; JavaScript holds it.
+//! The functions on a record: one session as this process knows it. JavaScript passes the handle of the record.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,30 +8,30 @@ use napi_derive::napi;
 use uuid::Uuid;
 
 use super::conversions::{Name, Text};
-use super::{HeldRecord, Result, held, name_of, patch_of, thrown};
+use super::{HeldRecord, Result, handle_of, name_of, patch_of, thrown};
 use crate::error::Error;
 use crate::rules::{self, Placeholder, Plan};
 use crate::session::{FirstSave, Record, State};
 
-/// A session that nobody has seen yet.
+/// The record of a new session, without keys.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn new_record() -> HeldRecord {
-    held(Rc::new(RefCell::new(Record::new(Uuid::new_v4()))))
+    handle_of(Rc::new(RefCell::new(Record::new(Uuid::new_v4()))))
 }
 
-/// One of a session that has ended: it has no keys, and never will.
+/// The record of a session that has ended. It has no keys, and none can be added.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn ended_record() -> HeldRecord {
-    held(Rc::new(RefCell::new(Record {
+    handle_of(Rc::new(RefCell::new(Record {
         state: State::Removed,
         ..Record::new(Uuid::new_v4())
     })))
 }
 
-/// What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
-/// found nothing (`rules::Placeholder`): it has that key. Nothing where it has ended ([`ended_record`]).
+/// The placeholder for the session with the key `id` that a message with `plan` needs, when the load has `failed` or found
+/// nothing (`rules::Placeholder`): a record with that key, or `null` if the session has ended ([`ended_record`]).
 #[napi(catch_unwind)]
 pub fn placeholder_record(plan: u32, failed: bool, id: Name) -> Result<Option<HeldRecord>> {
     let name = name_of(id)?;
@@ -50,24 +50,24 @@ pub fn placeholder_record(plan: u32, failed: bool, id: Name) -> Result<Option<He
         Placeholder::Unknown => Record::unknown(Uuid::new_v4()),
     };
     record.add_key(&name, None);
-    Ok(Some(held(Rc::new(RefCell::new(record)))))
+    Ok(Some(handle_of(Rc::new(RefCell::new(record)))))
 }
 
-/// Who it is.
+/// Its uuid: `mks:session:` and a version 4 UUID.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn record_uuid(record: HeldRecord) -> String {
     record.borrow().uuid.to_string()
 }
 
-/// The text when all that was asked for is done, for a data object to be made of it.
+/// The JSON text of its projected data, once all queued and pending saves are done: for a new data object.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn record_snapshot(record: HeldRecord) -> String {
     record.borrow().projected.text().to_string()
 }
 
-/// The text last stored or loaded.
+/// The JSON text of the data last stored or loaded.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn record_text(record: HeldRecord) -> String {
@@ -86,7 +86,7 @@ pub fn record_keys(record: HeldRecord) -> Vec<String> {
         .collect()
 }
 
-/// The JSON text of what is kept with a key, given by its name.
+/// The JSON text of the resource of the key `name`; `null` if there is none.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn record_resource(record: HeldRecord, name: String) -> Option<String> {
@@ -98,7 +98,8 @@ pub fn record_resource(record: HeldRecord, name: String) -> Option<String> {
         .and_then(|key| key.resource.clone())
 }
 
-/// Adds a key, or gives the one there is another resource; it is stored with the next save.
+/// Adds a key, or replaces the resource of an existing one; the next save stores it. Throws `ERR_SESSION_GONE` if the
+/// session was removed.
 #[napi(catch_unwind)]
 pub fn record_add_key(record: HeldRecord, id: Name, resource: Option<String>) -> Result<()> {
     let name = name_of(id)?;
@@ -117,28 +118,28 @@ pub fn record_is_dirty(record: HeldRecord) -> bool {
     record.borrow().is_dirty()
 }
 
-/// How long the text of its data is, about, in bytes.
+/// The approximate length of the JSON text of its data, bytes.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn record_length(record: HeldRecord) -> u32 {
     u32::try_from(record.borrow().projected.len()).unwrap_or(u32::MAX)
 }
 
-/// Whether a save of the text that JavaScript has given or got last would write nothing.
+/// Whether a save of an unchanged data object would write nothing, and no other save is queued or in flight.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn record_is_clean(record: HeldRecord) -> bool {
     record.borrow().is_clean()
 }
 
-/// Whether it is certain that the store has nothing else, so that a load by one of its keys would bring nothing.
+/// Whether its cache validity proves it equal to what the store has, so that a load by one of its keys is not necessary.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn record_is_current(record: HeldRecord) -> bool {
     record.borrow().is_current(Instant::now())
 }
 
-/// Whether it is in the store, as far as this process knows.
+/// Whether the store has it, as far as this process knows.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn record_is_stored(record: HeldRecord) -> bool {
@@ -152,8 +153,8 @@ pub fn record_is_removed(record: HeldRecord) -> bool {
     record.borrow().state == State::Removed
 }
 
-/// Takes over what a load brought for a session that is here already: `null` if it is another session, otherwise
-/// whether there is something to merge.
+/// Takes over `fresh`, the record of a load, for a live session: `null` if `fresh` is another session, otherwise whether
+/// there is something to merge.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn record_absorb(record: HeldRecord, fresh: HeldRecord) -> Option<bool> {
@@ -162,20 +163,20 @@ pub fn record_absorb(record: HeldRecord, fresh: HeldRecord) -> Option<bool> {
     }
     let (mut record, fresh) = (record.borrow_mut(), fresh.borrow());
     (record.uuid == fresh.uuid && record.state == State::Stored)
-        // What is pending is not stored yet.
+        // A projected session is not stored yet.
         .then(|| !fresh.is_projection && record.absorb(fresh.stored()))
 }
 
-/// Whether others have written what is not known here.
+/// Whether another process has written a version that this one has not loaded.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn record_is_behind(record: HeldRecord) -> bool {
     record.borrow().is_behind()
 }
 
-/// Merges what a load has brought into a data object that has changed, since it gave its last patch, by `set` and `removed`
-/// ([`engine_save`](super::engine::engine_save)). Gives what is to be changed in the object, as the text of
-/// `{"set":{...},"removed":[...]}`, or `null`.
+/// Merges the document of a load. `set` and `removed` are the changes of the data object since its last patch, as for
+/// [`engine_save`](super::engine::engine_save). Gives the patch for the data object, as the JSON text of
+/// `{"set":{...},"removed":[...]}`, or `null` if there is none. Throws `ERR_SESSION_CORRUPT` if the document is no object.
 #[napi(catch_unwind)]
 pub fn record_merge(
     record: HeldRecord,

@@ -23,7 +23,7 @@ pub const KEY_PREFIX: &str = "mks:";
 pub enum State {
     /// In this process only: no save was done yet.
     New,
-    /// As `New`, but the engine gave up an in-doubt first save: the store may have the session.
+    /// As `New`, but a first save was in doubt and is not repeated any more: the store may have the session.
     Uncertain,
     /// In the store, as far as this process knows.
     Stored,

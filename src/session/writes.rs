@@ -48,7 +48,7 @@ impl Record {
         }
     }
 
-    /// The engine has given up an in-doubt first save.
+    /// A first save was in doubt, and the engine does not repeat it any more.
     pub fn mark_uncertain(&mut self) {
         if self.state == State::New {
             self.state = State::Uncertain;
