@@ -140,9 +140,15 @@ impl Cache {
         }
     }
 
-    /// Keeps a session from the reply to an operation that was sent at the clock `asked`. `renewal_due_in`: when its next
+    /// Keeps a session from the reply to an operation that was sent at the clock `sent_at`. `renewal_due_in`: when its next
     /// save must renew its TTL, ms from now.
-    pub fn keep(&mut self, record: Record, asked: u64, renewal_due_in: Option<u64>, now: Instant) {
+    pub fn keep(
+        &mut self,
+        record: Record,
+        sent_at: u64,
+        renewal_due_in: Option<u64>,
+        now: Instant,
+    ) {
         let Some(size) = self.size.filter(|_| self.is_tracking) else {
             return;
         };
@@ -158,8 +164,8 @@ impl Cache {
         }
         let has_changed = self
             .counters(&record.primary)
-            .all(|counter| self.invalidated[counter] > asked);
-        if asked < self.floor || record.version == 0 || record.renewal_due || has_changed {
+            .all(|counter| self.invalidated[counter] > sent_at);
+        if sent_at < self.floor || record.version == 0 || record.renewal_due || has_changed {
             return;
         }
         let keys: usize = record.keys.iter().map(weight_of).sum();
@@ -356,8 +362,8 @@ mod tests {
         record
     }
 
-    fn keep(cache: &mut Cache, primary: &str, other: &str, asked: u64) {
-        cache.keep(record(primary, other), asked, None, Instant::now());
+    fn keep(cache: &mut Cache, primary: &str, other: &str, sent_at: u64) {
+        cache.keep(record(primary, other), sent_at, None, Instant::now());
     }
 
     fn has(cache: &mut Cache, name: &str) -> bool {
@@ -367,8 +373,8 @@ mod tests {
     #[test]
     fn a_session_is_found_by_its_keys_until_it_is_invalidated() {
         let mut cache = cache();
-        let asked = cache.now();
-        keep(&mut cache, "mks:a", "mks:b", asked);
+        let sent_at = cache.now();
+        keep(&mut cache, "mks:a", "mks:b", sent_at);
         assert!(has(&mut cache, "mks:a") && has(&mut cache, "mks:b"));
         cache.invalidate("mks:b");
         assert!(has(&mut cache, "mks:b"), "only its TTL was renewed");
@@ -381,9 +387,9 @@ mod tests {
     fn a_key_leads_to_the_session_that_has_it_now() {
         for primary in ["mks:b", "mks:c"] {
             let mut cache = cache();
-            let asked = cache.now();
-            keep(&mut cache, "mks:a", "mks:b", asked);
-            keep(&mut cache, primary, "mks:b", asked);
+            let sent_at = cache.now();
+            keep(&mut cache, "mks:a", "mks:b", sent_at);
+            keep(&mut cache, primary, "mks:b", sent_at);
             let found = cache.get("mks:b", Instant::now());
             assert_eq!(found.map(|record| &*record.primary), Some(primary));
             assert!(!has(&mut cache, "mks:a"), "it has lost a key");
@@ -393,42 +399,42 @@ mod tests {
     #[test]
     fn the_reply_to_a_load_sent_before_an_invalidation_is_not_kept() {
         let mut cache = cache();
-        let asked = cache.now();
+        let sent_at = cache.now();
         cache.invalidate("mks:a");
-        keep(&mut cache, "mks:a", "mks:b", asked);
+        keep(&mut cache, "mks:a", "mks:b", sent_at);
         assert!(!has(&mut cache, "mks:a"));
-        keep(&mut cache, "mks:c", "mks:d", asked);
+        keep(&mut cache, "mks:c", "mks:d", sent_at);
         assert!(
             has(&mut cache, "mks:c"),
             "the invalidation was of another session"
         );
-        let asked = cache.now();
-        keep(&mut cache, "mks:a", "mks:b", asked);
+        let sent_at = cache.now();
+        keep(&mut cache, "mks:a", "mks:b", sent_at);
         assert!(has(&mut cache, "mks:a"), "sent after the invalidation");
     }
 
     #[test]
     fn a_lost_connection_drops_all_sessions_and_the_replies_in_flight() {
         let mut cache = cache();
-        let asked = cache.now();
-        keep(&mut cache, "mks:a", "mks:b", asked);
+        let sent_at = cache.now();
+        keep(&mut cache, "mks:a", "mks:b", sent_at);
         cache.track(false);
         assert!(!has(&mut cache, "mks:a"));
         cache.track(true);
-        keep(&mut cache, "mks:a", "mks:b", asked);
+        keep(&mut cache, "mks:a", "mks:b", sent_at);
         assert!(!has(&mut cache, "mks:a"));
     }
 
     #[test]
     fn invalidations_of_other_sessions_do_not_hinder_it() {
         let mut cache = cache();
-        let asked = cache.now();
+        let sent_at = cache.now();
         for other in 0..64 {
             cache.invalidate(&format!("mks:{other}"));
         }
         for call in 0..300 {
             let primary = format!("mks:call-{call}");
-            keep(&mut cache, &primary, &primary, asked);
+            keep(&mut cache, &primary, &primary, sent_at);
             assert!(has(&mut cache, &primary), "{primary}");
         }
     }
@@ -436,22 +442,22 @@ mod tests {
     #[test]
     fn more_invalidations_than_counters_lose_none() {
         let mut cache = cache();
-        let asked = cache.now();
+        let sent_at = cache.now();
         cache.invalidate("mks:a");
         for other in 0..4 * COUNTERS {
             cache.invalidate(&format!("mks:{other}"));
         }
-        keep(&mut cache, "mks:a", "mks:b", asked);
+        keep(&mut cache, "mks:a", "mks:b", sent_at);
         assert!(!has(&mut cache, "mks:a"));
     }
 
     #[test]
     fn it_is_bounded_by_bytes_and_by_time() {
         let mut cache = cache();
-        let asked = cache.now();
+        let sent_at = cache.now();
         for call in 0..100 {
             let primary = format!("mks:{call}");
-            keep(&mut cache, &primary, &primary, asked);
+            keep(&mut cache, &primary, &primary, sent_at);
         }
         assert!(cache.usage().1 <= SIZE.max && !has(&mut cache, "mks:0"));
         assert!(has(&mut cache, "mks:99"));
@@ -461,9 +467,9 @@ mod tests {
     #[test]
     fn a_session_whose_validity_is_used_stays() {
         let mut cache = cache();
-        let asked = cache.now();
+        let sent_at = cache.now();
         let mut first = record("mks:first", "mks:second");
-        keep(&mut cache, "mks:first", "mks:second", asked);
+        keep(&mut cache, "mks:first", "mks:second", sent_at);
         first.uuid = cache
             .sessions
             .peek("mks:first")
@@ -475,11 +481,11 @@ mod tests {
         for call in 0..1000 {
             assert!(first.is_current(Instant::now()), "after {call}");
             let primary = format!("mks:{call}");
-            keep(&mut cache, &primary, &primary, asked);
+            keep(&mut cache, &primary, &primary, sent_at);
         }
         for call in 0..1000 {
             let primary = format!("mks:{call}");
-            keep(&mut cache, &primary, &primary, asked);
+            keep(&mut cache, &primary, &primary, sent_at);
         }
         assert!(
             !first.is_current(Instant::now()),

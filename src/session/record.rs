@@ -12,10 +12,10 @@ use super::document::Document;
 use super::patch::Patch;
 use super::stored::{Change, Stored};
 
-/// What the uuid of every session begins with.
+/// The prefix of every uuid of a session.
 pub const UUID_PREFIX: &str = "mks:session:";
 
-/// What the name of every key begins with; the rest is the key's id, for a dialog its Call-ID.
+/// The prefix of every key's name. After it comes the id of the key, for a dialog its Call-ID.
 pub const KEY_PREFIX: &str = "mks:";
 
 /// The state of a session.
