@@ -1,4 +1,4 @@
-//! The rules: which SIP message creates, loads, saves or removes a session. Pure functions: facts in, a plan out.
+//! The rules: which SIP message creates, loads, saves or removes a session. Pure functions that turn facts into a plan.
 //!
 //! [`plan`] answers when a message reaches the application, [`finish`] when the application sends a final response or an
 //! ACK, [`on_event`] when a dialog changes without a message that the application handles. `docs/rules.md` has them as
@@ -26,7 +26,7 @@ macro_rules! numbered {
 }
 
 bitflags! {
-    /// What the host knows of a message.
+    /// What the host knows about a message.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct Facts: u32 {
         /// It is a request that reached the application; otherwise a response to one that the application sent.
@@ -43,7 +43,7 @@ bitflags! {
         const ATTACHED = 1 << 5;
         /// That session has other keys besides this message's.
         const SHARED = 1 << 6;
-        /// The server made the request itself, such as the BYE after a missing ACK: no response to it goes anywhere.
+        /// The server made the request itself, such as the BYE after a missing ACK: it sends no response to it.
         const MADE_BY_SERVER = 1 << 7;
         /// It ends the subscription that created its dialog: a SUBSCRIBE with `Expires: 0`, or a NOTIFY with the state
         /// `terminated` (RFC 6665, 4.1.2.3 and 4.1.3).

@@ -1,5 +1,5 @@
-//! The constants that both languages know: defined in Rust, exported to JavaScript by name. Nothing here has a value of its
-//! own; JavaScript reads them once, when it loads the addon.
+//! The constants that both languages know: defined in Rust, exported to JavaScript by name. This module defines none of the
+//! values. JavaScript reads them once, when it loads the addon.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -30,13 +30,13 @@ const KINDS: [Kind; 12] = [
     Kind::GivenUp,
 ];
 
-/// What each code of an error begins with.
+/// The prefix of every error code.
 const CODE_PREFIX: &str = "ERR_SESSION_";
 
 /// The constants by their names, in upper case with underscores.
 #[napi(object)]
 pub struct Constants {
-    /// Bits: what the host knows of a message.
+    /// Bits: what the host knows about a message.
     pub facts: BTreeMap<String, u32>,
     /// Bits: what to do with a message.
     pub plan: BTreeMap<String, u32>,
@@ -48,15 +48,15 @@ pub struct Constants {
     pub refusal: BTreeMap<String, u32>,
     /// How much a save writes.
     pub save_mode: BTreeMap<String, u32>,
-    /// The codes of the engine's errors, each by what follows `ERR_SESSION_`.
+    /// The codes of the engine's errors, each by its part after `ERR_SESSION_`.
     pub error_code: BTreeMap<String, String>,
-    /// What the name of every key begins with.
+    /// The prefix of every key's name.
     pub key_prefix: String,
     /// The `Retry-After` of a 503, seconds.
     pub retry_after: u32,
-    /// The longest timeout that an option may ask for, ms.
+    /// The longest timeout that an option may set, ms.
     pub max_timeout: f64,
-    /// The longest TTL, seconds.
+    /// The longest TTL that an option may set, seconds.
     pub max_ttl: f64,
 }
 

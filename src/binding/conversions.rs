@@ -1,7 +1,7 @@
-//! Values as they cross where napi-rs has a dearer way.
+//! Conversions between Rust and JavaScript that take less time than those of napi-rs.
 //!
-//! The traits of napi-rs are unsafe: whoever implements one is handed an environment and a value that are alive, and only
-//! there.
+//! The traits of napi-rs are unsafe: the caller of a conversion guarantees that the environment and the value are alive
+//! during the call, and not after it.
 #![allow(unsafe_code)]
 
 use std::any::TypeId;
@@ -21,34 +21,34 @@ use crate::session::KEY_PREFIX;
 use crate::session::fields;
 use crate::session::fields::quoted;
 
-/// Something of ours that JavaScript holds, as an external value, until it is collected.
+/// A handle: an external value (`napi_create_external`) that keeps an object of Rust alive until V8 collects it.
 ///
-/// An `External` of napi-rs is in a table of the whole process, under a lock, where each call looks it up; all worker threads
-/// share it. This one says itself what it is of: JavaScript gets none of others to hand over.
-pub struct Held<T: 'static> {
+/// napi-rs registers each `External` in one table of the process, and each call looks it up there under a lock that all worker
+/// threads share. This one needs no table: its content begins with its type, and the glue passes only handles made here.
+pub struct Handle<T: 'static> {
     inside: Rc<T>,
-    /// Bytes that V8 is told of, on its way to JavaScript.
+    /// The bytes to report to V8 when JavaScript gets the handle.
     size: i64,
 }
 
-/// What an external value points to.
+/// The content that an external value points to.
 #[repr(C)]
 struct Content<T> {
     of: TypeId,
     inside: Rc<T>,
-    /// Bytes that V8 was told of.
+    /// The bytes that were reported to V8.
     size: i64,
 }
 
-impl<T> Held<T> {
-    /// For JavaScript to hold. `size` lets V8 know how many bytes it would get back by collecting it.
+impl<T> Handle<T> {
+    /// A handle for JavaScript. `size`: the bytes that its collection would free, which V8 takes into account.
     pub fn new(inside: Rc<T>, size: usize) -> Self {
         let size = i64::try_from(size).unwrap_or(i64::MAX);
         Self { inside, size }
     }
 }
 
-impl<T> Deref for Held<T> {
+impl<T> Deref for Handle<T> {
     type Target = Rc<T>;
 
     fn deref(&self) -> &Rc<T> {
@@ -56,9 +56,9 @@ impl<T> Deref for Held<T> {
     }
 }
 
-impl<T> ToNapiValue for Held<T> {
-    unsafe fn to_napi_value(env: napi_env, held: Self) -> napi::Result<napi_value> {
-        let Self { inside, size } = held;
+impl<T> ToNapiValue for Handle<T> {
+    unsafe fn to_napi_value(env: napi_env, handle: Self) -> napi::Result<napi_value> {
+        let Self { inside, size } = handle;
         let content = Box::into_raw(Box::new(Content {
             of: TypeId::of::<T>(),
             inside,
@@ -66,7 +66,7 @@ impl<T> ToNapiValue for Held<T> {
         }));
         let mut value = ptr::null_mut();
         let hint = ptr::null_mut();
-        // SAFETY: as the caller says, it is alive. The content is the external value's alone from here on.
+        // SAFETY: the caller guarantees that `env` is alive. From here on only the external value owns the content.
         let status = unsafe {
             napi_create_external(
                 env,
@@ -77,38 +77,38 @@ impl<T> ToNapiValue for Held<T> {
             )
         };
         if status == Status::napi_ok {
-            tell_size(env, size);
+            report_size(env, size);
         } else {
-            // SAFETY: nobody has taken it.
+            // SAFETY: Node-API has made no external value, so the content has no other owner.
             drop(unsafe { Box::from_raw(content) });
         }
-        check_status!(status, "there is no room for an external value")?;
+        check_status!(status, "Node-API could not make an external value")?;
         Ok(value)
     }
 }
 
-/// JavaScript has let go of an external value.
+/// Frees the content of an external value that V8 has collected.
 unsafe extern "C" fn collected<T>(env: napi_env, content: *mut c_void, _hint: *mut c_void) {
-    // SAFETY: it is what was given to that value, which is no more.
+    // SAFETY: `to_napi_value` leaked the content for that value alone, and V8 calls this once.
     let content = unsafe { Box::from_raw(content.cast::<Content<T>>()) };
-    tell_size(env, -content.size);
+    report_size(env, -content.size);
 }
 
-/// V8 would get back so many bytes more by collecting.
-fn tell_size(env: napi_env, change: i64) {
+/// Tells V8 how many bytes more it can free by a collection.
+fn report_size(env: napi_env, change: i64) {
     let mut all = 0;
-    // SAFETY: the environment is alive. It is only a hint: there is nothing to do about a failure.
+    // SAFETY: `env` is alive. The size is a hint for V8, so a failure does no harm.
     let _ = unsafe { napi_adjust_external_memory(env, change, &raw mut all) };
 }
 
-impl<T> FromNapiValue for Held<T> {
+impl<T> FromNapiValue for Handle<T> {
     unsafe fn from_napi_value(env: napi_env, value: napi_value) -> napi::Result<Self> {
         let mut content = ptr::null_mut();
-        // SAFETY: as the caller says, both are alive.
+        // SAFETY: the caller guarantees that both are alive.
         let status = unsafe { napi_get_value_external(env, value, &raw mut content) };
         check_status!(status, "not an external value")?;
-        // SAFETY: the library hands over external values that were made here, which say first what they are of. The reference
-        // ends here, before anything else can run.
+        // SAFETY: the glue passes only external values that were made here, so the content begins with a `TypeId`. The
+        // reference to it ends before anything else can run.
         unsafe {
             if !content.is_null() && *content.cast::<TypeId>() == TypeId::of::<T>() {
                 let inside = Rc::clone(&(*content.cast::<Content<T>>()).inside);
@@ -117,48 +117,53 @@ impl<T> FromNapiValue for Held<T> {
         }
         Err(napi::Error::new(
             napi::Status::InvalidArg,
-            "an external value of something else",
+            "an external value of another type",
         ))
     }
 }
 
-/// A string. That of napi-rs is measured before it is copied, which takes as long: here there is room for those of mostly
-/// ASCII, and the rest find out that there was not. There is no more, because a text keeps its room while it is on its way.
+/// A string. napi-rs measures a string as UTF-8 before it copies it, which takes as long as the copy. This type copies it
+/// into a buffer that suffices for mostly ASCII text, and falls back to napi-rs if the text does not fit. The buffer is not
+/// larger, because the text keeps its capacity while its operation is queued.
 pub struct Text(pub String);
 
-/// The name of a key, by its id.
+/// The name of a key; in JavaScript its id.
 pub struct Name(pub String);
 
-/// A string, as JSON text.
+/// The JSON text of a string.
 pub struct Quoted(pub String);
 
-/// A string, if there is room for it, with `before` before it.
+/// `before` and a string of JavaScript; absent if the value is no string, or does not fit into the buffer.
+///
+/// # Safety
+/// `env` and `value` must be alive.
 unsafe fn read(env: napi_env, value: napi_value, before: &str) -> Option<String> {
     let (mut length, mut written) = (0, 0);
-    // SAFETY: as the caller says. Without a buffer a string is only measured, in units of UTF-16.
+    // SAFETY: the caller guarantees that both are alive. Without a buffer Node-API only measures the string, in UTF-16 units.
     let status =
         unsafe { napi_get_value_string_latin1(env, value, ptr::null_mut(), 0, &raw mut length) };
     if status != Status::napi_ok {
         return None;
     }
-    let room = length + length / 8 + 8;
-    let mut bytes = Vec::with_capacity(before.len() + room);
+    let capacity = length + length / 8 + 8;
+    let mut bytes = Vec::with_capacity(before.len() + capacity);
     bytes.extend_from_slice(before.as_bytes());
     let buffer = bytes.spare_capacity_mut().as_mut_ptr().cast();
-    // SAFETY: there is so much room, for what is written and a zero.
-    let status = unsafe { napi_get_value_string_utf8(env, value, buffer, room, &raw mut written) };
-    // A character has 4 bytes at most: where there was still room for one, none was left out.
-    if status != Status::napi_ok || written + 4 >= room {
+    // SAFETY: the buffer has `capacity` bytes, for the text and the final zero.
+    let status =
+        unsafe { napi_get_value_string_utf8(env, value, buffer, capacity, &raw mut written) };
+    // A character has at most 4 bytes: if one more would have fitted, the text is complete.
+    if status != Status::napi_ok || written + 4 >= capacity {
         return None;
     }
-    // SAFETY: so much was written.
+    // SAFETY: Node-API has written that many bytes.
     unsafe { bytes.set_len(before.len() + written) };
     String::from_utf8(bytes).ok()
 }
 
 impl FromNapiValue for Text {
     unsafe fn from_napi_value(env: napi_env, value: napi_value) -> napi::Result<Self> {
-        // SAFETY: as the caller says, both are alive.
+        // SAFETY: the caller guarantees that both are alive.
         unsafe {
             read(env, value, "")
                 .map_or_else(|| String::from_napi_value(env, value), Ok)
@@ -171,14 +176,14 @@ impl ToNapiValue for Text {
     unsafe fn to_napi_value(env: napi_env, text: Self) -> napi::Result<napi_value> {
         let Self(text) = text;
         if !text.is_ascii() {
-            // SAFETY: as the caller says, it is alive.
+            // SAFETY: the caller guarantees that `env` is alive.
             return unsafe { String::to_napi_value(env, text) };
         }
         let mut value = ptr::null_mut();
-        let (letters, length) = (text.as_ptr().cast(), text.len().cast_signed());
-        // SAFETY: as above; the letters are there while they are copied.
-        let status = unsafe { napi_create_string_latin1(env, letters, length, &raw mut value) };
-        check_status!(status, "there is no room for a string of {length} letters")?;
+        let (ascii, length) = (text.as_ptr().cast(), text.len().cast_signed());
+        // SAFETY: as above; `text` lives until Node-API has copied it.
+        let status = unsafe { napi_create_string_latin1(env, ascii, length, &raw mut value) };
+        check_status!(status, "Node-API could not make a string of {length} bytes")?;
         Ok(value)
     }
 }
@@ -186,7 +191,7 @@ impl ToNapiValue for Text {
 impl FromNapiValue for Name {
     unsafe fn from_napi_value(env: napi_env, value: napi_value) -> napi::Result<Self> {
         let named = |id: String| [KEY_PREFIX, &id].concat();
-        // SAFETY: as the caller says, both are alive.
+        // SAFETY: the caller guarantees that both are alive.
         unsafe {
             read(env, value, KEY_PREFIX)
                 .map_or_else(|| String::from_napi_value(env, value).map(named), Ok)
@@ -197,7 +202,7 @@ impl FromNapiValue for Name {
 
 impl FromNapiValue for Quoted {
     unsafe fn from_napi_value(env: napi_env, value: napi_value) -> napi::Result<Self> {
-        // SAFETY: as the caller says, both are alive.
+        // SAFETY: the caller guarantees that both are alive.
         let read = unsafe { read(env, value, "\"") };
         match read {
             Some(mut text) if fields::is_verbatim(&text[1..]) => {
@@ -211,12 +216,12 @@ impl FromNapiValue for Quoted {
     }
 }
 
-/// As many arguments for a function of JavaScript as there are: an array of them takes 0.1 µs more for each.
+/// The arguments of a JavaScript function, in any number. An array as the one argument would cost 0.1 µs more per element.
 pub struct Arguments<T>(pub Vec<T>);
 
 impl<T: ToNapiValue> JsValuesTupleIntoVec for Arguments<T> {
     fn into_vec(self, env: napi_env) -> napi::Result<Vec<napi_value>> {
-        // SAFETY: whoever calls a function has an environment that lives.
+        // SAFETY: napi-rs calls this with the environment of the function that it is about to call.
         let converted = |value| unsafe { T::to_napi_value(env, value) };
         self.0.into_iter().map(converted).collect()
     }

@@ -17,9 +17,9 @@ use napi_derive::napi;
 use serde_json::Map;
 
 use super::constants;
-use super::conversions::{Arguments, Held, Name, Quoted, Text};
+use super::conversions::{Arguments, Handle, Name, Quoted, Text};
 use super::event_loop::EventLoop;
-use super::{Cell, HeldRecord, JsError, Result, cell, name_of, number, patch_of, thrown};
+use super::{Cell, JsError, RecordHandle, Result, cell, name_of, number, patch_of, thrown};
 use crate::engine::{Completion, Engine, Environment, Settings, Value};
 use crate::error::{Error, Kind};
 use crate::store::javascript::JavaScriptStore;
@@ -29,7 +29,7 @@ use crate::store::redis::{Config, DEFAULT_TTL, RedisStore};
 use crate::store::{Answers, Backend, Event, Reply, StoreOp};
 
 /// An engine that JavaScript holds.
-pub type HeldEngine = Held<RefCell<Engine<Store>>>;
+pub type EngineHandle = Handle<RefCell<Engine<Store>>>;
 
 /// How many arguments a function of JavaScript is called with at most.
 const AT_ONCE: usize = 1024;
@@ -89,14 +89,14 @@ impl Backend for Store {
     }
 }
 
-fn shared(store: Store, settings: Settings) -> HeldEngine {
+fn shared(store: Store, settings: Settings) -> EngineHandle {
     let engine = Engine::new(store, settings, Environment::system());
-    Held::new(Rc::new(RefCell::new(engine)), size_of::<Engine<Store>>())
+    Handle::new(Rc::new(RefCell::new(engine)), size_of::<Engine<Store>>())
 }
 
 /// An engine over the memory store; `options` is the JSON text of `{max, ttl}`.
 #[napi(catch_unwind)]
-pub fn memory_engine(options: String) -> Result<HeldEngine> {
+pub fn memory_engine(options: String) -> Result<EngineHandle> {
     let read = || {
         let mut options = Options::new("MemoryStore", &options)?;
         let max = options.whole("max", 1, u64::from(u32::MAX))?;
@@ -118,7 +118,7 @@ pub fn memory_engine(options: String) -> Result<HeldEngine> {
 /// An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. `wake` is called when there is
 /// something to drain; it does not keep the process alive.
 #[napi(catch_unwind)]
-pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result<HeldEngine> {
+pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result<EngineHandle> {
     let config = Config::new(&options).map_err(thrown)?;
     let event_loop = EventLoop::new(&env, &wake).map_err(thrown)?;
     let wake = wake
@@ -147,14 +147,14 @@ pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result
 /// An engine over a store written in JavaScript, driven by [`engine_calls`] and [`engine_answer`].
 #[napi(catch_unwind)]
 #[must_use]
-pub fn javascript_engine() -> HeldEngine {
+pub fn javascript_engine() -> EngineHandle {
     let store = Store::JavaScript(JavaScriptStore::new());
     shared(store, Settings::default())
 }
 
 /// What an operation may take, ms.
 #[napi(catch_unwind)]
-pub fn engine_set_timeout(engine: HeldEngine, timeout: u32) {
+pub fn engine_set_timeout(engine: EngineHandle, timeout: u32) {
     engine
         .borrow_mut()
         .set_timeout(Duration::from_millis(u64::from(timeout)));
@@ -163,7 +163,7 @@ pub fn engine_set_timeout(engine: HeldEngine, timeout: u32) {
 /// What an operation may take, ms.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn engine_timeout(engine: HeldEngine) -> f64 {
+pub fn engine_timeout(engine: EngineHandle) -> f64 {
     number(u64::try_from(engine.borrow().timeout().as_millis()).unwrap_or(u64::MAX))
 }
 
@@ -172,10 +172,10 @@ pub fn engine_timeout(engine: HeldEngine) -> f64 {
 /// `lenient`, `live` is not taken for removed where the key leads nowhere.
 #[napi(catch_unwind)]
 pub fn engine_load(
-    engine: HeldEngine,
+    engine: EngineHandle,
     op: u32,
     id: Name,
-    live: Option<HeldRecord>,
+    live: Option<RecordHandle>,
     lenient: Option<bool>,
 ) -> Result<Cell> {
     let name = name_of(id)?;
@@ -194,9 +194,9 @@ pub fn engine_load(
 #[napi(catch_unwind)]
 #[allow(clippy::too_many_arguments)] // they cross one by one: an object costs more
 pub fn engine_save(
-    engine: HeldEngine,
+    engine: EngineHandle,
     op: u32,
-    record: HeldRecord,
+    record: RecordHandle,
     set: Option<Text>,
     removed: Option<Text>,
     mode: u32,
@@ -218,9 +218,9 @@ pub fn engine_save(
 /// `false`: the record has to be merged. With `reserve` it has failed often, and asks for a write reservation.
 #[napi(catch_unwind)]
 pub fn engine_compare_and_set(
-    engine: HeldEngine,
+    engine: EngineHandle,
     op: u32,
-    record: HeldRecord,
+    record: RecordHandle,
     set: Option<Text>,
     removed: Option<Text>,
     reserve: bool,
@@ -238,9 +238,9 @@ pub fn engine_compare_and_set(
 /// stays. Gives how many keys are left.
 #[napi(catch_unwind)]
 pub fn engine_remove_key(
-    engine: HeldEngine,
+    engine: EngineHandle,
     op: u32,
-    record: HeldRecord,
+    record: RecordHandle,
     id: Name,
     set: Option<Text>,
     removed: Option<Text>,
@@ -256,20 +256,20 @@ pub fn engine_remove_key(
 
 /// Removes a session with all of its keys.
 #[napi(catch_unwind)]
-pub fn engine_destroy(engine: HeldEngine, op: u32, record: HeldRecord) -> Result<Cell> {
+pub fn engine_destroy(engine: EngineHandle, op: u32, record: RecordHandle) -> Result<Cell> {
     returned(engine.borrow_mut().destroy(op, &record))
 }
 
 /// The JSON text stored under `name`, or `null`.
 #[napi(catch_unwind)]
-pub fn engine_get(engine: HeldEngine, op: u32, name: Text) -> Result<Cell> {
+pub fn engine_get(engine: EngineHandle, op: u32, name: Text) -> Result<Cell> {
     returned(engine.borrow_mut().plain(op, StoreOp::Get { name: name.0 }))
 }
 
 /// Stores a value, given by its JSON text; `ttl` in ms.
 #[napi(catch_unwind)]
 pub fn engine_set(
-    engine: HeldEngine,
+    engine: EngineHandle,
     op: u32,
     name: Text,
     text: Text,
@@ -281,7 +281,7 @@ pub fn engine_set(
 /// Stores a string; `ttl` in ms.
 #[napi(catch_unwind)]
 pub fn engine_set_string(
-    engine: HeldEngine,
+    engine: EngineHandle,
     op: u32,
     name: Text,
     value: Quoted,
@@ -290,7 +290,7 @@ pub fn engine_set_string(
     set(&engine, op, name, value.0, ttl)
 }
 
-fn set(engine: &HeldEngine, op: u32, name: Text, text: String, ttl: Option<f64>) -> Result<Cell> {
+fn set(engine: &EngineHandle, op: u32, name: Text, text: String, ttl: Option<f64>) -> Result<Cell> {
     returned(engine.borrow_mut().plain(
         op,
         StoreOp::Set {
@@ -303,7 +303,7 @@ fn set(engine: &HeldEngine, op: u32, name: Text, text: String, ttl: Option<f64>)
 
 /// Removes a value, or a session with its keys.
 #[napi(catch_unwind)]
-pub fn engine_delete(engine: HeldEngine, op: u32, name: Text) -> Result<Cell> {
+pub fn engine_delete(engine: EngineHandle, op: u32, name: Text) -> Result<Cell> {
     returned(
         engine
             .borrow_mut()
@@ -313,7 +313,7 @@ pub fn engine_delete(engine: HeldEngine, op: u32, name: Text) -> Result<Cell> {
 
 /// Starts a time to live anew; `ttl` in ms.
 #[napi(catch_unwind)]
-pub fn engine_touch(engine: HeldEngine, op: u32, name: Text, ttl: Option<f64>) -> Result<Cell> {
+pub fn engine_touch(engine: EngineHandle, op: u32, name: Text, ttl: Option<f64>) -> Result<Cell> {
     returned(engine.borrow_mut().plain(
         op,
         StoreOp::Touch {
@@ -325,52 +325,52 @@ pub fn engine_touch(engine: HeldEngine, op: u32, name: Text, ttl: Option<f64>) -
 
 /// The texts of everything that is stored.
 #[napi(catch_unwind)]
-pub fn engine_all(engine: HeldEngine, op: u32) -> Result<Cell> {
+pub fn engine_all(engine: EngineHandle, op: u32) -> Result<Cell> {
     returned(engine.borrow_mut().plain(op, StoreOp::All))
 }
 
 /// The names of everything that is stored.
 #[napi(catch_unwind)]
-pub fn engine_ids(engine: HeldEngine, op: u32) -> Result<Cell> {
+pub fn engine_ids(engine: EngineHandle, op: u32) -> Result<Cell> {
     returned(engine.borrow_mut().plain(op, StoreOp::Ids))
 }
 
 /// How much is stored.
 #[napi(catch_unwind)]
-pub fn engine_length(engine: HeldEngine, op: u32) -> Result<Cell> {
+pub fn engine_length(engine: EngineHandle, op: u32) -> Result<Cell> {
     returned(engine.borrow_mut().plain(op, StoreOp::Length))
 }
 
 /// Removes everything.
 #[napi(catch_unwind)]
-pub fn engine_clear(engine: HeldEngine, op: u32) -> Result<Cell> {
+pub fn engine_clear(engine: EngineHandle, op: u32) -> Result<Cell> {
     returned(engine.borrow_mut().plain(op, StoreOp::Clear))
 }
 
 /// Finishes what was asked for within `timeout` ms, then lets go of the store.
 #[napi(catch_unwind)]
-pub fn engine_close(engine: HeldEngine, op: u32, timeout: u32) -> Result<Cell> {
+pub fn engine_close(engine: EngineHandle, op: u32, timeout: u32) -> Result<Cell> {
     let deadline = Instant::now() + Duration::from_millis(u64::from(timeout));
     returned(engine.borrow_mut().close(op, deadline))
 }
 
 /// Hands over what was asked for since the last time: an operation that gave `undefined` may wait for this.
 #[napi(catch_unwind)]
-pub fn engine_flush(engine: HeldEngine) {
+pub fn engine_flush(engine: EngineHandle) {
     engine.borrow_mut().backend.flush();
 }
 
 /// Whether [`engine_expire`] has something to do though nobody waits for an operation.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn engine_has_background_work(engine: HeldEngine) -> bool {
+pub fn engine_has_background_work(engine: EngineHandle) -> bool {
     engine.borrow().has_background_work()
 }
 
 /// What the engine has done: the JSON text of `StoreStats`.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn engine_stats(engine: HeldEngine) -> String {
+pub fn engine_stats(engine: EngineHandle) -> String {
     engine.borrow().stats().to_string()
 }
 
@@ -378,9 +378,12 @@ pub fn engine_stats(engine: HeldEngine) -> String {
 /// the code and the message; or 0, the name of an event and its texts.
 #[napi(
     catch_unwind,
-    ts_args_type = "engine: HeldEngine, settle: (...flat: Array<Cell>) => void"
+    ts_args_type = "engine: EngineHandle, settle: (...flat: Array<Cell>) => void"
 )]
-pub fn engine_drain(engine: HeldEngine, settle: Function<Arguments<Cell>, ()>) -> napi::Result<()> {
+pub fn engine_drain(
+    engine: EngineHandle,
+    settle: Function<Arguments<Cell>, ()>,
+) -> napi::Result<()> {
     let drained = catch_unwind(AssertUnwindSafe(|| engine.borrow_mut().drain()));
     let (done, events) = drained.unwrap_or_else(|panic| {
         engine.borrow_mut().clear_cache();
@@ -433,7 +436,7 @@ fn told(event: Event) -> Option<(f64, Cell)> {
 
 /// Fails what has waited for too long; drain afterwards.
 #[napi(catch_unwind)]
-pub fn engine_expire(engine: HeldEngine) {
+pub fn engine_expire(engine: EngineHandle) {
     let late = engine.borrow_mut().expire(Instant::now());
     if let Store::JavaScript(store) = &mut engine.borrow_mut().backend {
         store.give_up(&late);
@@ -444,7 +447,7 @@ pub fn engine_expire(engine: HeldEngine) {
 /// `null`.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn engine_calls(engine: HeldEngine) -> Vec<Cell> {
+pub fn engine_calls(engine: EngineHandle) -> Vec<Cell> {
     let Store::JavaScript(store) = &mut engine.borrow_mut().backend else {
         return Vec::new();
     };
@@ -463,7 +466,7 @@ pub fn engine_calls(engine: HeldEngine) -> Vec<Cell> {
 
 /// What a store written in JavaScript answered: an error's message, or the JSON text of a value, or nothing.
 #[napi(catch_unwind)]
-pub fn engine_answer(engine: HeldEngine, id: u32, error: Option<String>, text: Option<String>) {
+pub fn engine_answer(engine: EngineHandle, id: u32, error: Option<String>, text: Option<String>) {
     if let Store::JavaScript(store) = &mut engine.borrow_mut().backend {
         store.answer(
             id,

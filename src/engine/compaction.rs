@@ -1,4 +1,4 @@
-//! Compaction of pending writes: what need not be written of a session that ends while its writes are pending.
+//! Compaction of pending writes: drops saves of a session that the pending writes remove.
 
 use super::core::Engine;
 use super::operation::{Action, Operation};
@@ -7,7 +7,8 @@ use crate::session::{Record, State};
 use crate::store::Backend;
 
 impl<B: Backend> Engine<B> {
-    /// Whether the pending writes remove all keys of a session, also those that other records of it have added here.
+    /// Whether the pending writes remove all keys of a session, those too that other records of it in this process have
+    /// added.
     pub(super) fn is_ending(&self, queue: &str, record: &Record) -> bool {
         let mine = || {
             self.queues
@@ -25,9 +26,9 @@ impl<B: Backend> Engine<B> {
     }
 }
 
-/// The pending writes of a queue remove the session `uuid`: its saves go with the last removal, in case that another process
-/// has added a key. In-doubt writes stay as they are. If none of them can have been stored nothing has to be done at all,
-/// which is answered.
+/// Compacts the pending writes of a queue, which remove the session `uuid`. The last removal takes over the changes of the
+/// saves, in case another process has added a key and the session stays. In-doubt writes stay unchanged. If the store can't
+/// have the session yet, drops all of its writes and gives `true`: there is nothing to replay.
 pub fn compact(queue: &mut Queue, uuid: &str) -> bool {
     let operations = &mut queue.operations;
     let mut mine = operations.iter().filter(|operation| operation.is_of(uuid));
@@ -61,7 +62,7 @@ pub fn compact(queue: &mut Queue, uuid: &str) -> bool {
         let record = removal.record.as_ref();
         let is_same = record.is_some_and(|record| operation.is_by(record));
         if !is_same && !matches!(removal.action, Action::Destroy) {
-            // What another record of the session has changed must not come before what is older.
+            // The changes of another record must not be written before older changes.
             break;
         }
         if matches!(operation.action, Action::Save { .. })

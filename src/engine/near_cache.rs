@@ -1,8 +1,8 @@
-//! The cache cache: sessions that this process has stored or loaded lately, as long as the server has not said that
-//! somebody else has changed them. A request whose session is here needs no round trip.
+//! The near cache: sessions that this process has stored or loaded, kept until Redis invalidates them. A request whose
+//! session the cache has needs no round trip.
 //!
-//! What a reply brings is only kept if no invalidation of it has come since it was asked for: replies and invalidations
-//! may overtake each other on their way through the process.
+//! The cache keeps a loaded session only if Redis has not invalidated it since the engine sent the load: replies and
+//! invalidations can overtake each other within the process.
 
 use std::cell::Cell;
 use std::hash::BuildHasher;
@@ -15,25 +15,25 @@ use lru::LruCache;
 
 use crate::session::{Key, Record, Validity};
 
-/// How many places there are to remember changes in, for what is on its way: 14 bits of a hash.
-const PLACES: usize = 1 << 14;
+/// The counters that record when names were last invalidated: one for each value of 14 bits of a hash.
+const COUNTERS: usize = 1 << 14;
 
-/// In how many of them a name is remembered. One that shares all of its places with others is taken for one of them: then
-/// something is not kept that could have been.
-const MARKS: usize = 4;
+/// How many counters each name has. Where other names have changed all of them, the cache takes the name for invalidated
+/// too, and does not keep a session that it could have kept.
+const COUNTERS_PER_NAME: usize = 4;
 
-/// How many that were used without a look here are given another turn before one of them is dropped all the same.
+/// How many of the oldest entries one [`Cache::keep`] spares because a [`Validity`] of them was used. Limits the search.
 const SPARED: usize = 16;
 
-/// Bytes that a session takes besides its text.
+/// Bytes that a session takes besides its text and its keys.
 const OVERHEAD: usize = size_of::<Record>() + 200;
 
-/// How much is kept, and for how long.
+/// The limits of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
-    /// Bytes.
+    /// Bytes of all entries.
     pub max: usize,
-    /// Since it was stored or loaded.
+    /// How long the cache keeps a session after its save or load.
     pub ttl: Duration,
 }
 
@@ -41,45 +41,46 @@ struct Entry {
     record: Record,
     until: Instant,
     weight: usize,
-    /// For records that are the same, if there are any.
+    /// The cache validity that equal records refer to, if there are any.
     validity: Option<Rc<Validity>>,
 }
 
-/// How often something has happened.
+/// Totals since the start.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Counts {
-    /// A session was here.
+    /// Loads that the cache has answered.
     pub hits: u64,
-    /// It was not.
+    /// Loads that the cache could not answer.
     pub misses: u64,
-    /// The server said that something has changed.
+    /// Invalidations that Redis has sent.
     pub invalidations: u64,
 }
 
 /// See the module.
 pub struct Cache {
     size: Option<Size>,
-    /// Whether the server tells of changes on every connection.
+    /// Whether every connection has tracking.
     is_tracking: bool,
-    /// By the name under which they are stored.
+    /// By primary key.
     sessions: LruCache<Rc<str>, Entry>,
-    /// Where the other keys lead.
+    /// The primary keys of the other keys.
     primaries: HashMap<Rc<str>, Rc<str>>,
+    /// Bytes of all entries.
     bytes: usize,
-    /// How many changes there were.
+    /// How many invalidations there were.
     clock: u64,
-    /// When the last one was, by the places of its name.
-    changed: Box<[u64]>,
+    /// The clock at the last invalidation of a name with this counter.
+    invalidated: Box<[u64]>,
     hasher: SeedableRandomState,
-    /// What was asked for before this is not kept.
+    /// Replies to loads sent before this clock are not kept.
     floor: u64,
     counts: Counts,
-    /// [`Counts::hits`], which a [`Validity`] adds to as well.
+    /// [`Counts::hits`], to which a [`Validity`] adds too.
     hits: Rc<Cell<u64>>,
 }
 
 impl Cache {
-    /// An empty cache; without `size` nothing is ever kept.
+    /// An empty cache. Without `size` it never keeps anything.
     pub fn new(size: Option<Size>, hasher: SeedableRandomState) -> Self {
         Self {
             size,
@@ -88,7 +89,7 @@ impl Cache {
             primaries: HashMap::default(),
             bytes: 0,
             clock: 0,
-            changed: vec![0; if size.is_some() { PLACES } else { 0 }].into(),
+            invalidated: vec![0; if size.is_some() { COUNTERS } else { 0 }].into(),
             hasher,
             floor: 0,
             counts: Counts::default(),
@@ -96,22 +97,22 @@ impl Cache {
         }
     }
 
-    /// The time of a question whose answer may be kept.
+    /// The clock, for [`Cache::keep`]: read it when an operation is sent.
     pub fn now(&self) -> u64 {
         self.clock
     }
 
-    /// Whether anything will ever be kept.
+    /// Whether the store has a near cache.
     pub fn may_keep(&self) -> bool {
         self.size.is_some()
     }
 
-    /// Whether anything is kept at all.
+    /// Whether the cache keeps sessions now: it is configured, and Redis tracks what is read.
     pub fn is_on(&self) -> bool {
         self.is_tracking && self.size.is_some()
     }
 
-    /// The server tells of changes, or does not any more. Whatever is here is let go of.
+    /// Tracking has begun or ended. The cache drops all sessions.
     pub fn track(&mut self, is_on: bool) {
         self.clear();
         self.is_tracking = is_on;
@@ -130,7 +131,7 @@ impl Cache {
         found.filter(has_key).map(|entry| &entry.record)
     }
 
-    /// A session was here when it was wanted, or not.
+    /// Counts a load that the cache could answer, or could not.
     pub fn count(&mut self, hit: bool) {
         if hit {
             self.hits.set(self.hits.get() + 1);
@@ -139,13 +140,20 @@ impl Cache {
         }
     }
 
-    /// Keeps a session as it was at the time `asked`. `renewal_due_in` is when it wants to be written again, ms from now.
-    pub fn keep(&mut self, record: Record, asked: u64, renewal_due_in: Option<u64>, now: Instant) {
+    /// Keeps a session from the reply to an operation that was sent at the clock `sent_at`. `renewal_due_in`: when its next
+    /// save must renew its TTL, ms from now.
+    pub fn keep(
+        &mut self,
+        record: Record,
+        sent_at: u64,
+        renewal_due_in: Option<u64>,
+        now: Instant,
+    ) {
         let Some(size) = self.size.filter(|_| self.is_tracking) else {
             return;
         };
         self.drop_primary(&record.primary);
-        // Whoever had one of its keys has lost it.
+        // Another session that had one of its keys has lost it.
         for key in &record.keys {
             if let Some(primary) = self.primaries.remove(&key.name) {
                 self.drop_primary(&primary);
@@ -155,29 +163,29 @@ impl Cache {
             }
         }
         let has_changed = self
-            .places(&record.primary)
-            .all(|place| self.changed[place] > asked);
-        if asked < self.floor || record.version == 0 || record.renewal_due || has_changed {
+            .counters(&record.primary)
+            .all(|counter| self.invalidated[counter] > sent_at);
+        if sent_at < self.floor || record.version == 0 || record.renewal_due || has_changed {
             return;
         }
         let keys: usize = record.keys.iter().map(weight_of).sum();
         let besides = OVERHEAD + 2 * record.primary.len() + keys;
         let weigh = |record: &Record| besides + record.stored_document.len();
         if weigh(&record) > size.max / 8 {
-            // A patch may have replaced most of the text that it is made to.
+            // The patch may replace most of the text that the document still has.
             record.stored_document.flatten();
         }
         let weight = weigh(&record);
         if weight > size.max / 8 {
             return;
         }
-        let ages = renewal_due_in.map_or(size.ttl, Duration::from_millis);
+        let renewal = renewal_due_in.map_or(size.ttl, Duration::from_millis);
         for key in record.keys.iter().filter(|key| key.name != record.primary) {
             self.primaries
                 .insert(Rc::clone(&key.name), Rc::clone(&record.primary));
         }
         let primary = Rc::clone(&record.primary);
-        let until = now + size.ttl.min(ages);
+        let until = now + size.ttl.min(renewal);
         let entry = Entry {
             record,
             until,
@@ -195,12 +203,13 @@ impl Cache {
                 spared += 1;
                 self.sessions.put(primary, oldest);
             } else {
-                self.let_go(&oldest);
+                self.unlink(&oldest);
             }
         }
     }
 
-    /// What a record of which nothing is under way may refer to, if it is what is here, as long as that is so.
+    /// The cache validity for a record of which no operation is queued or in flight; dangling if the cache does not have
+    /// the same version of that session.
     pub fn validity(&mut self, record: &Record) -> Weak<Validity> {
         let is_same = |entry: &&mut Entry| {
             entry.record.uuid == record.uuid && entry.record.version == record.version
@@ -219,7 +228,8 @@ impl Cache {
         Rc::downgrade(validity)
     }
 
-    /// Something of the session that has the key `name` is under way: nobody goes on without asking.
+    /// An operation on the session that has the key `name` is queued: until it is done, no record of the session is
+    /// current.
     pub fn revoke(&mut self, name: &str) {
         let primary = self.primaries.get(name).map_or(name, |primary| primary);
         if let Some(entry) = self.sessions.peek_mut(primary) {
@@ -227,23 +237,23 @@ impl Cache {
         }
     }
 
-    /// Somebody has changed what is stored under `name`. Where that only leads to a session here, its time to live was
-    /// started anew: a key that is taken away is told of at the session too.
+    /// Redis says that another client has changed the Redis key of `name`. If that is only a pointer to a session in the
+    /// cache, its TTL was renewed: Redis invalidates the primary key too when the session loses a key.
     pub fn invalidate(&mut self, name: &str) {
         self.counts.invalidations += 1;
         if self.sessions.contains(name) || !self.primaries.contains_key(name) {
             self.forget(name);
         } else {
-            self.remember(name);
+            self.mark(name);
         }
     }
 
-    /// What is stored under `name` is not what is here.
+    /// Drops the session that has the key `name`: the store may have something else.
     pub fn forget(&mut self, name: &str) {
         if self.size.is_none() {
             return;
         }
-        self.remember(name);
+        self.mark(name);
         let primary = self.primaries.remove(name);
         self.drop_primary(name);
         if let Some(primary) = primary {
@@ -251,25 +261,26 @@ impl Cache {
         }
     }
 
-    /// What was asked for of `name` before now is not kept.
-    fn remember(&mut self, name: &str) {
+    /// Records that `name` has changed, so that the reply to a load sent before is not kept.
+    fn mark(&mut self, name: &str) {
         self.clock += 1;
-        for place in self.places(name) {
-            if let Some(at) = self.changed.get_mut(place) {
+        for counter in self.counters(name) {
+            if let Some(at) = self.invalidated.get_mut(counter) {
                 *at = self.clock;
             }
         }
     }
 
-    fn places(&self, name: &str) -> impl Iterator<Item = usize> + use<> {
+    /// The indices of the counters of `name`.
+    fn counters(&self, name: &str) -> impl Iterator<Item = usize> + use<> {
         let hash = self.hasher.hash_one(name);
-        (0..MARKS).map(move |mark| {
-            let bits = (hash >> (14 * mark)) % PLACES as u64;
+        (0..COUNTERS_PER_NAME).map(move |part| {
+            let bits = (hash >> (14 * part)) % COUNTERS as u64;
             usize::try_from(bits).unwrap_or(0)
         })
     }
 
-    /// Lets go of everything.
+    /// Drops all sessions, and the replies to all loads that are in flight.
     pub fn clear(&mut self) {
         self.sessions.clear();
         self.primaries.clear();
@@ -278,7 +289,7 @@ impl Cache {
         self.floor = self.clock;
     }
 
-    /// How often what has happened.
+    /// The totals since the start.
     pub fn counts(&self) -> Counts {
         Counts {
             hits: self.hits.get(),
@@ -286,7 +297,7 @@ impl Cache {
         }
     }
 
-    /// How many sessions there are, and how many bytes they take.
+    /// How many sessions the cache has, and how many bytes they take.
     pub fn usage(&self) -> (usize, usize) {
         (self.sessions.len(), self.bytes)
     }
@@ -307,11 +318,12 @@ impl Cache {
 
     fn drop_primary(&mut self, primary: &str) {
         if let Some(entry) = self.sessions.pop(primary) {
-            self.let_go(&entry);
+            self.unlink(&entry);
         }
     }
 
-    fn let_go(&mut self, entry: &Entry) {
+    /// Updates the totals and the keys after `entry` was taken out of `sessions`.
+    fn unlink(&mut self, entry: &Entry) {
         self.bytes -= entry.weight;
         for key in &entry.record.keys {
             if self.primaries.get(&key.name) == Some(&entry.record.primary) {
@@ -350,8 +362,8 @@ mod tests {
         record
     }
 
-    fn keep(cache: &mut Cache, primary: &str, other: &str, asked: u64) {
-        cache.keep(record(primary, other), asked, None, Instant::now());
+    fn keep(cache: &mut Cache, primary: &str, other: &str, sent_at: u64) {
+        cache.keep(record(primary, other), sent_at, None, Instant::now());
     }
 
     fn has(cache: &mut Cache, name: &str) -> bool {
@@ -361,14 +373,11 @@ mod tests {
     #[test]
     fn a_session_is_found_by_its_keys_until_it_is_invalidated() {
         let mut cache = cache();
-        let asked = cache.now();
-        keep(&mut cache, "mks:a", "mks:b", asked);
+        let sent_at = cache.now();
+        keep(&mut cache, "mks:a", "mks:b", sent_at);
         assert!(has(&mut cache, "mks:a") && has(&mut cache, "mks:b"));
         cache.invalidate("mks:b");
-        assert!(
-            has(&mut cache, "mks:b"),
-            "only its time to live has changed"
-        );
+        assert!(has(&mut cache, "mks:b"), "only its TTL was renewed");
         cache.invalidate("mks:a");
         assert!(!has(&mut cache, "mks:a") && !has(&mut cache, "mks:b"));
         assert_eq!((cache.usage(), cache.primaries.len()), ((0, 0), 0));
@@ -378,9 +387,9 @@ mod tests {
     fn a_key_leads_to_the_session_that_has_it_now() {
         for primary in ["mks:b", "mks:c"] {
             let mut cache = cache();
-            let asked = cache.now();
-            keep(&mut cache, "mks:a", "mks:b", asked);
-            keep(&mut cache, primary, "mks:b", asked);
+            let sent_at = cache.now();
+            keep(&mut cache, "mks:a", "mks:b", sent_at);
+            keep(&mut cache, primary, "mks:b", sent_at);
             let found = cache.get("mks:b", Instant::now());
             assert_eq!(found.map(|record| &*record.primary), Some(primary));
             assert!(!has(&mut cache, "mks:a"), "it has lost a key");
@@ -388,64 +397,67 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_before_an_invalidation_is_not_kept() {
+    fn the_reply_to_a_load_sent_before_an_invalidation_is_not_kept() {
         let mut cache = cache();
-        let asked = cache.now();
+        let sent_at = cache.now();
         cache.invalidate("mks:a");
-        keep(&mut cache, "mks:a", "mks:b", asked);
+        keep(&mut cache, "mks:a", "mks:b", sent_at);
         assert!(!has(&mut cache, "mks:a"));
-        keep(&mut cache, "mks:c", "mks:d", asked);
-        assert!(has(&mut cache, "mks:c"), "another session is not concerned");
-        let asked = cache.now();
-        keep(&mut cache, "mks:a", "mks:b", asked);
-        assert!(has(&mut cache, "mks:a"), "asked for since");
+        keep(&mut cache, "mks:c", "mks:d", sent_at);
+        assert!(
+            has(&mut cache, "mks:c"),
+            "the invalidation was of another session"
+        );
+        let sent_at = cache.now();
+        keep(&mut cache, "mks:a", "mks:b", sent_at);
+        assert!(has(&mut cache, "mks:a"), "sent after the invalidation");
     }
 
     #[test]
-    fn nothing_survives_a_lost_connection_nor_does_what_was_on_its_way() {
+    fn a_lost_connection_drops_all_sessions_and_the_replies_in_flight() {
         let mut cache = cache();
-        let asked = cache.now();
-        keep(&mut cache, "mks:a", "mks:b", asked);
+        let sent_at = cache.now();
+        keep(&mut cache, "mks:a", "mks:b", sent_at);
         cache.track(false);
         assert!(!has(&mut cache, "mks:a"));
         cache.track(true);
-        keep(&mut cache, "mks:a", "mks:b", asked);
+        keep(&mut cache, "mks:a", "mks:b", sent_at);
         assert!(!has(&mut cache, "mks:a"));
     }
 
     #[test]
-    fn what_others_change_meanwhile_is_not_taken_for_it() {
+    fn invalidations_of_other_sessions_do_not_hinder_it() {
         let mut cache = cache();
-        let asked = cache.now();
+        let sent_at = cache.now();
         for other in 0..64 {
             cache.invalidate(&format!("mks:{other}"));
         }
         for call in 0..300 {
             let primary = format!("mks:call-{call}");
-            keep(&mut cache, &primary, &primary, asked);
+            keep(&mut cache, &primary, &primary, sent_at);
             assert!(has(&mut cache, &primary), "{primary}");
         }
     }
 
     #[test]
-    fn more_changes_than_there_are_places_keep_what_is_on_its_way_out() {
+    fn more_invalidations_than_counters_lose_none() {
         let mut cache = cache();
-        let asked = cache.now();
+        let sent_at = cache.now();
         cache.invalidate("mks:a");
-        for other in 0..4 * PLACES {
+        for other in 0..4 * COUNTERS {
             cache.invalidate(&format!("mks:{other}"));
         }
-        keep(&mut cache, "mks:a", "mks:b", asked);
+        keep(&mut cache, "mks:a", "mks:b", sent_at);
         assert!(!has(&mut cache, "mks:a"));
     }
 
     #[test]
     fn it_is_bounded_by_bytes_and_by_time() {
         let mut cache = cache();
-        let asked = cache.now();
+        let sent_at = cache.now();
         for call in 0..100 {
             let primary = format!("mks:{call}");
-            keep(&mut cache, &primary, &primary, asked);
+            keep(&mut cache, &primary, &primary, sent_at);
         }
         assert!(cache.usage().1 <= SIZE.max && !has(&mut cache, "mks:0"));
         assert!(has(&mut cache, "mks:99"));
@@ -453,11 +465,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_used_without_a_look_here_stays_too() {
+    fn a_session_whose_validity_is_used_stays() {
         let mut cache = cache();
-        let asked = cache.now();
+        let sent_at = cache.now();
         let mut first = record("mks:first", "mks:second");
-        keep(&mut cache, "mks:first", "mks:second", asked);
+        keep(&mut cache, "mks:first", "mks:second", sent_at);
         first.uuid = cache
             .sessions
             .peek("mks:first")
@@ -469,15 +481,15 @@ mod tests {
         for call in 0..1000 {
             assert!(first.is_current(Instant::now()), "after {call}");
             let primary = format!("mks:{call}");
-            keep(&mut cache, &primary, &primary, asked);
+            keep(&mut cache, &primary, &primary, sent_at);
         }
         for call in 0..1000 {
             let primary = format!("mks:{call}");
-            keep(&mut cache, &primary, &primary, asked);
+            keep(&mut cache, &primary, &primary, sent_at);
         }
         assert!(
             !first.is_current(Instant::now()),
-            "it was not used any more"
+            "nothing used it any more"
         );
     }
 }

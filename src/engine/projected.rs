@@ -1,5 +1,5 @@
-//! Projected sessions: as they will be once what is queued, in flight or pending is done. Loads that can't wait for that get
-//! them.
+//! Projected sessions: as they will be once their queued, in-flight and pending operations are done. A load gets one when
+//! the store is unavailable, or its deadline has passed.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,8 +12,10 @@ use crate::error::{Error, Result};
 use crate::store::Backend;
 
 impl<B: Backend> Engine<B> {
-    /// The session of a queue with pending writes that has the key `name`, once they are done; `error` where they do not
-    /// tell.
+    /// The session of a queue with pending writes that has the key `name`, once they are done.
+    ///
+    /// # Errors
+    /// `error`, when none of the pending writes concerns that key.
     pub(super) fn projected_of_pending(
         &self,
         queue: &Rc<str>,
@@ -28,7 +30,8 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    /// What the loads `late` give, whose deadline has passed while they were queued behind operations on their sessions.
+    /// The results of the loads `late`: their deadlines have passed while they were queued behind operations on their
+    /// sessions. A load that the queue can't answer is absent.
     pub(super) fn projected_for(&self, late: &[u32]) -> HashMap<u32, Value> {
         let mut found = HashMap::default();
         for (queue, entry) in self.queues.iter() {
@@ -46,7 +49,7 @@ impl<B: Backend> Engine<B> {
         found
     }
 
-    /// The session that has the key `name` once everything that is under way of its queue is done.
+    /// The session that has the key `name` once all operations of its queue are done; absent if they do not show it.
     pub(super) fn projected(
         &self,
         queue: &Rc<str>,
@@ -72,7 +75,7 @@ fn is_same(found: &Shared, live: Option<&Shared>) -> bool {
     live.is_some_and(|live| found.borrow().uuid == live.borrow().uuid)
 }
 
-/// The session that has the key `name` after `operations`, the last one first, as far as they tell.
+/// The session that has the key `name` after `operations`, which come in reverse order; absent if none concerns that key.
 fn project<'a>(operations: impl Iterator<Item = &'a Operation>, name: &str) -> Option<Value> {
     for operation in operations {
         let Some(record) = &operation.record else {

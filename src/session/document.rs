@@ -1,5 +1,5 @@
-//! The data of a session at one moment: the text of a JSON object, or another document with a patch that nobody has
-//! needed to apply yet. To change one property of a large session therefore costs as much as the property is long.
+//! The data of a session at one moment: the text of a JSON object, or a text with a patch that is not applied yet. So the
+//! cost of a change to one property of a large session depends on the length of that property only.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::patch::Patch;
 #[derive(Clone)]
 enum Form {
     Text(Rc<str>),
-    /// A text, and what has changed since. The patch is shorter than the text.
+    /// A text, and a patch that is not applied to it yet. The patch is shorter than the text.
     Patched(Rc<str>, Patch),
 }
 
@@ -62,7 +62,7 @@ impl PartialEq for Document {
 impl Eq for Document {}
 
 impl Document {
-    /// Applies the patch that waits, if one does: what it replaces takes no memory any more.
+    /// Applies the patch, if there is one. This frees the memory of the values that it replaces.
     pub fn flatten(&self) {
         let mut form = self.0.borrow_mut();
         if let Form::Patched(text, patch) = &*form {
@@ -98,7 +98,7 @@ impl Document {
         Self(Rc::new(RefCell::new(form)))
     }
 
-    /// Whether both are one, so that there is nothing to be compared.
+    /// Whether both share one text, so that a comparison is not necessary.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
@@ -110,7 +110,7 @@ impl Document {
         *self.text() == *EMPTY
     }
 
-    /// Bytes that it takes, about.
+    /// The bytes that it takes, approximately.
     #[must_use]
     pub fn len(&self) -> usize {
         match &*self.0.borrow() {
@@ -119,10 +119,10 @@ impl Document {
         }
     }
 
-    /// What turns this document into `other`.
+    /// The patch that turns this document into `other`.
     ///
     /// # Errors
-    /// When one of them is not the text of a JSON object: what a store has was checked when it was read.
+    /// When one of them is not the text of a JSON object. The text of a store is checked when it is read.
     pub fn patch_to(&self, other: &Self) -> Result<Patch, serde_json::Error> {
         if self.is_same(other) {
             return Ok(Patch::default());
@@ -131,7 +131,7 @@ impl Document {
     }
 }
 
-/// Both were split before; a text that can't be is no reason to lose what was written.
+/// The text after `patch`. Both were split before; should that fail now, the changed properties are kept.
 fn applied(text: &Rc<str>, patch: &Patch) -> Rc<str> {
     match (fields::split(text), patch.changes()) {
         (Ok(properties), Ok(changes)) => fields::apply(&properties, &changes).into(),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn patches_are_applied_when_somebody_reads_the_text() {
+    fn patches_are_applied_when_the_text_is_read() {
         let large = format!(r#"{{"a":1,"b":2,"c":"{}"}}"#, "x".repeat(100));
         let first = Document::from(large.as_str());
         let second = first.apply(&patch(r#"{"b":3}"#, "[]"));

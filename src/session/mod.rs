@@ -1,10 +1,11 @@
-//! One session, without any store: its record, the patches that change it, and what is written of it. Pure: no clock, no
+//! One session, without a store: its record, the patches that change it, and the writes that store it. Pure: no clock, no
 //! randomness, no input or output.
 //!
-//! - `patch` is a change of some properties, `document` the data at one moment; `fields` splits, compares and joins their
+//! - `patch`: a change of some properties; `document`: the data at one moment; `fields` splits, compares and joins their
 //!   texts;
-//! - `record` is one session as this process knows it;
-//! - `stored` is what a store has of a session, and what it is asked to write; `writes` makes the one of the other.
+//! - `record`: one session as this process knows it;
+//! - `stored`: the session that a store gives, and the writes that it gets; `writes` makes the writes of a record, and
+//!   updates the record when the store has done them.
 
 mod document;
 pub mod fields;

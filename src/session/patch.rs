@@ -48,8 +48,7 @@ impl Patch {
         }
     }
 
-    /// The patch that sets the properties of the JSON object `set` and removes those whose names the JSON array `removed`
-    /// has.
+    /// The patch that sets the properties of the JSON object `set`, and removes those that the JSON array `removed` names.
     ///
     /// # Errors
     /// When `removed` is not the text of an array of strings.
@@ -83,7 +82,7 @@ impl Patch {
         self.removed.is_empty() && *self.set == *EMPTY
     }
 
-    /// Bytes of its texts.
+    /// The bytes of its texts.
     #[must_use]
     pub fn len(&self) -> usize {
         self.set.len() + self.removed.iter().map(|name| name.len()).sum::<usize>()
@@ -95,10 +94,10 @@ impl Patch {
         &self.set
     }
 
-    /// Its properties, one by one.
+    /// Its properties.
     ///
     /// # Errors
-    /// When what it sets is not the text of a JSON object: JavaScript makes no such patch.
+    /// When `set` is not the text of a JSON object. The glue in JavaScript makes no such patch.
     pub fn changes(&self) -> Result<Changes<'_>, serde_json::Error> {
         Ok(Changes {
             set: fields::split(&self.set)?,
@@ -106,7 +105,7 @@ impl Patch {
         })
     }
 
-    /// The patch that does what this one and then `later` does.
+    /// The patch that has the effect of this one and then `later`.
     #[must_use]
     pub fn then(&self, later: &Self) -> Self {
         if later.is_empty() {
@@ -117,8 +116,8 @@ impl Patch {
         }
         self.combined(later, |first, second| {
             let removed: HashSet<&str> = second.removed.iter().copied().collect();
-            let places: HashMap<&str, &str> = second.set.iter().copied().collect();
-            let is_left = |name: &str| !removed.contains(name) && !places.contains_key(name);
+            let set_later: HashMap<&str, &str> = second.set.iter().copied().collect();
+            let is_left = |name: &str| !removed.contains(name) && !set_later.contains_key(name);
             let mut set: Vec<Field<'_>> = first.set;
             set.retain(|(name, _)| is_left(name));
             set.extend(second.set.iter().copied());
@@ -129,7 +128,7 @@ impl Patch {
         })
     }
 
-    /// What is left of this patch where `done` has been done: without the properties that both leave alike.
+    /// The part of this patch that is left after `done`: without the properties that both set to one value, or remove.
     #[must_use]
     pub fn without(&self, done: &Self) -> Self {
         if self.is_empty() || done.is_empty() {
@@ -156,7 +155,8 @@ impl Patch {
         })
     }
 
-    /// Texts that JavaScript or a store have made can be split; should one not be, `other` is kept, which is the newer one.
+    /// The patch that `combine` makes of both. Texts from JavaScript or a store can be split; should one not be, the result
+    /// is `other`, the newer one.
     fn combined<'a>(
         &'a self,
         other: &'a Self,
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_done_is_not_done_again() {
+    fn changes_that_were_done_are_left_out() {
         let mine = patch(r#"{"a":1,"b":2}"#, r#"["c"]"#);
         let done = patch(r#"{"a":1,"b":1}"#, r#"["c","d"]"#);
         assert_eq!(mine.without(&done), patch(r#"{"b":2}"#, "[]"));

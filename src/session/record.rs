@@ -1,5 +1,5 @@
-//! One session as this process knows it: its uuid, its keys, the data that the store has confirmed, and what is still to be
-//! written.
+//! One session as this process knows it: its uuid, its keys, the data that the store has confirmed, and the changes that
+//! are not written yet.
 
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
@@ -12,96 +12,95 @@ use super::document::Document;
 use super::patch::Patch;
 use super::stored::{Change, Stored};
 
-/// What the uuid of every session begins with.
+/// The prefix of every uuid of a session.
 pub const UUID_PREFIX: &str = "mks:session:";
 
-/// What the name of every key begins with; the rest is the key's id, for a dialog its Call-ID.
+/// The prefix of every key's name. After it comes the id of the key, for a dialog its Call-ID.
 pub const KEY_PREFIX: &str = "mks:";
 
 /// The state of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// In this process only: nothing was stored yet.
+    /// In this process only: no save was done yet.
     New,
-    /// As `New`, but it is not known whether a first save was done that is not tried any more.
+    /// As `New`, but a first save was in doubt and is not repeated any more: the store may have the session.
     Uncertain,
     /// In the store, as far as this process knows.
     Stored,
     /// Removed or expired. This is final.
     Removed,
-    /// It could not be loaded. It may exist, so it is never created; its key can be removed.
+    /// The engine could not load it. It may exist, so it is never created; its key can be removed.
     Unknown,
 }
 
-/// What the first save of a session does where another one has its key ([`super::Create::join`]).
+/// What the first save of a session does when another session has its key ([`super::Create::join`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstSave {
-    /// Takes the key from it.
+    /// Takes the key from the other session.
     Takes,
-    /// Joins it.
+    /// Joins the other session: that one gets the data.
     Joins,
 }
 
-/// One of the names a session is found by.
+/// A name that a session is found by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// `mks:` and the id.
     pub name: Rc<str>,
-    /// The JSON text of what the application keeps with the key.
+    /// The JSON text of the resource.
     pub resource: Option<String>,
-    /// Whether the store has it like this.
+    /// Whether the store has the key with this resource.
     pub stored: bool,
 }
 
-/// Cache validity: proves that a session is what the store has. The near cache owns it and drops it with the first
+/// Cache validity: proves a record equal to what the store has. The near cache owns it and drops it with the first
 /// invalidation; a record only refers to it.
 #[derive(Debug)]
 pub struct Validity {
-    /// How long it holds.
+    /// When it expires.
     pub until: Instant,
-    /// How many loads the near cache has answered.
+    /// The near cache's count of the loads that it has answered.
     pub hits: Rc<Cell<u64>>,
-    /// Whether it was used since the near cache looked.
+    /// Whether a load has used it since the near cache last read this flag.
     pub was_used: Cell<bool>,
 }
 
 /// One session as this process knows it.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// `mks:session:` and a uuid: its identity, whatever its keys are.
+    /// `mks:session:` and a version 4 UUID: its identity, whatever its keys are.
     pub uuid: Rc<str>,
-    /// The name it is stored under: its first key's, unless another session is stored there.
+    /// The primary key: the name of its first key, unless another session is stored there. Empty before the first save.
     pub primary: Rc<str>,
-    /// The names it is found by.
+    /// The keys that it is found by.
     pub keys: Vec<Key>,
     /// The data that the store has confirmed.
     pub stored_document: Document,
-    /// The data once all saves that were asked for are done.
+    /// The data once all queued and pending saves are done.
     pub projected: Document,
-    /// What the data object has and no save that is under way writes, because a save failed; the next one writes it.
+    /// The changes of saves that have failed. The data object has them; the next save writes them.
     pub unsaved: Patch,
-    /// What its first save does.
+    /// What its first save does when another session has its key.
     pub first: FirstSave,
     /// Its state.
     pub state: State,
-    /// Whether it was made from a projected session, and not from what the store has.
+    /// Whether it was made from a projected session, and not from a reply of the store.
     pub is_projection: bool,
-    /// How often it had been written when `stored_document` was stored; 0 where the store does not count, or where the
-    /// store may have more than that document.
+    /// The version of `stored_document`; 0 if the store does not count versions, or may have a newer document.
     pub version: u64,
     /// The highest version that the store has answered with.
     pub newest: u64,
-    /// Whether the next save writes even if nothing has changed: half of its time to live is over.
+    /// Whether the next save writes even if nothing has changed: half of the TTL is over.
     pub renewal_due: bool,
-    /// What a load found, with its version, until it is merged into the data object.
+    /// The document of a load or conflict, with its version, until it is merged into the data object.
     pub incoming: Option<(Document, u64)>,
-    /// Proves that all of this is what the store has, and that nothing is under way; see [`Record::is_current`].
+    /// Proves that the store has all of this, and that no operation on it is queued; see [`Record::is_current`].
     pub validity: Weak<Validity>,
 }
 
 thread_local! {
     /// The primary key of a session that is not stored.
-    static NOWHERE: Rc<str> = "".into();
+    static NO_PRIMARY: Rc<str> = "".into();
 }
 
 fn named(id: Uuid) -> Rc<str> {
@@ -114,7 +113,7 @@ fn named(id: Uuid) -> Rc<str> {
 }
 
 impl Record {
-    /// A session that is in this process only.
+    /// A new session, which is in this process only.
     #[must_use]
     pub fn new(id: Uuid) -> Self {
         Self::with_uuid(named(id))
@@ -124,7 +123,7 @@ impl Record {
         let document = Document::default();
         Self {
             uuid,
-            primary: NOWHERE.with(Rc::clone),
+            primary: NO_PRIMARY.with(Rc::clone),
             keys: Vec::with_capacity(1),
             projected: document.clone(),
             stored_document: document,
@@ -140,7 +139,7 @@ impl Record {
         }
     }
 
-    /// A session that could not be loaded.
+    /// A session that the engine could not load.
     #[must_use]
     pub fn unknown(id: Uuid) -> Self {
         Self {
@@ -149,7 +148,7 @@ impl Record {
         }
     }
 
-    /// A session as the store has it.
+    /// A session as the store gave it.
     #[must_use]
     pub fn loaded(stored: Stored) -> Self {
         let document = stored.document.clone();
@@ -163,7 +162,7 @@ impl Record {
         record
     }
 
-    /// The session as a store would give it.
+    /// The session as a store would give it: without changes that are not confirmed.
     #[must_use]
     pub fn stored(&self) -> Stored {
         Stored {
@@ -181,8 +180,7 @@ impl Record {
         }
     }
 
-    /// The session as it was just stored, without what has happened to it here since; absent where that is not known for
-    /// certain.
+    /// The session as the store has it, without unconfirmed changes; absent if the store may have a newer version.
     #[must_use]
     pub fn as_stored(&self) -> Option<Self> {
         let incoming = self.incoming.as_ref();
@@ -211,7 +209,7 @@ impl Record {
         })
     }
 
-    /// The projected session: as the store will have it when everything that was asked for is done.
+    /// The projected session: as the store will have it when all queued and pending saves are done.
     #[must_use]
     pub fn projection(&self) -> Self {
         let stored = Stored {
@@ -226,7 +224,7 @@ impl Record {
         }
     }
 
-    /// Adds a key, or gives the one there is another resource.
+    /// Adds a key, or replaces the resource of an existing one.
     pub fn add_key(&mut self, name: &str, resource: Option<String>) {
         match self.keys.iter_mut().find(|key| *key.name == *name) {
             Some(key) if key.resource == resource => {}
@@ -239,13 +237,13 @@ impl Record {
         }
     }
 
-    /// Forgets a key.
+    /// Removes a key from the record.
     pub fn drop_key(&mut self, name: &str) {
         self.keys.retain(|key| *key.name != *name);
     }
 
-    /// Takes over what the store has for this session: keys at once, properties when [`Record::merge`] is called. Gives
-    /// whether anything is new. What is older than what this process knows is ignored.
+    /// Takes over a reply of the store for this session: the keys at once, the properties when [`Record::merge`] is called.
+    /// Gives whether anything is new. Ignores a version older than one that this process has seen.
     pub fn absorb(&mut self, stored: Stored) -> bool {
         if stored.version > 0 && stored.version < self.newest {
             return false;
@@ -280,11 +278,11 @@ impl Record {
         changed || keys_changed
     }
 
-    /// Merges what [`Record::absorb`] brought into the data object, which has `mine` besides what it has given for saves.
-    /// What was changed here stays, property by property. Gives what is to be changed in the data object.
+    /// Merges the document from [`Record::absorb`]. `mine`: the changes of the data object that no save has taken yet.
+    /// Properties that were changed in this process keep their values. Gives the patch for the data object.
     ///
     /// # Errors
-    /// When what was stored is not a JSON object: its store has checked that.
+    /// When the stored document is not a JSON object. The store checks that when it reads one.
     pub fn merge(&mut self, mine: &Patch) -> Result<Patch, serde_json::Error> {
         let Some((document, version)) = self.incoming.take() else {
             return Ok(Patch::default());
@@ -292,8 +290,8 @@ impl Record {
         self.version = version;
         let before = std::mem::replace(&mut self.stored_document, document);
         let theirs = before.patch_to(&self.stored_document)?;
-        let asked_for = before.patch_to(&self.projected)?;
-        let theirs = theirs.except(mine).except(&self.unsaved).except(&asked_for);
+        let queued = before.patch_to(&self.projected)?;
+        let theirs = theirs.except(mine).except(&self.unsaved).except(&queued);
         self.projected = if self.projected.is_same(&before) {
             self.stored_document.clone()
         } else {
@@ -302,14 +300,15 @@ impl Record {
         Ok(theirs)
     }
 
-    /// Whether other processes have written what is not known here, as far as this process has been told.
+    /// Whether a reply of the store has shown that another process has written a version which this one has not loaded.
     #[must_use]
     pub fn is_behind(&self) -> bool {
         let incoming = self.incoming.as_ref();
         incoming.map_or(self.version, |(_, version)| *version) < self.newest
     }
 
-    /// Whether the near cache proves that the store has nothing else, so that no load is necessary for one of its keys.
+    /// Whether the cache validity proves the record equal to what the store has, so that a load by one of its keys is not
+    /// necessary.
     #[must_use]
     pub fn is_current(&self, now: Instant) -> bool {
         let Some(validity) = self.validity.upgrade() else {
@@ -326,7 +325,7 @@ impl Record {
         is_current
     }
 
-    /// Whether there may be something to be loaded or removed.
+    /// Whether the store may have the session.
     #[must_use]
     pub fn may_be_stored(&self) -> bool {
         matches!(self.state, State::Stored | State::Uncertain)
@@ -338,7 +337,7 @@ impl Record {
         !self.unsaved.is_empty() || self.renewal_due || self.keys.iter().any(|key| !key.stored)
     }
 
-    /// Takes what has changed in the data object for a save, with what earlier saves have failed to write.
+    /// Takes the changes of the data object, `patch`, and those of failed saves for the next save.
     pub fn take(&mut self, patch: &Patch) -> Change {
         let patch = std::mem::take(&mut self.unsaved).then(patch);
         let change = Change::new(self.projected.clone(), patch);
@@ -346,17 +345,17 @@ impl Record {
         change
     }
 
-    /// A save with `patch` will not be done: the next one writes it.
+    /// A save of `patch` has failed: the next one writes it.
     pub fn not_saved(&mut self, patch: &Patch) {
         self.unsaved = self.unsaved.then(patch);
     }
 
-    /// A save with `patch`, which was taken for failed, was done.
+    /// The store has done a save of `patch` after all, which the engine had reported as failed.
     pub fn saved_after_all(&mut self, patch: &Patch) {
         self.unsaved = self.unsaved.without(patch);
     }
 
-    /// Whether a save of an unchanged data object would write nothing, and nothing is on its way.
+    /// Whether a save of an unchanged data object would write nothing, and no other save is queued or in flight.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.state == State::Stored
@@ -365,8 +364,8 @@ impl Record {
             && self.projected.is_same(&self.stored_document)
     }
 
-    /// Something was not done: what the store will have is what it has confirmed, with the `changes` that are still to be
-    /// written.
+    /// Computes the projected document anew after a write has failed: the confirmed one, with the `changes` that are still
+    /// queued.
     pub fn review<'a>(&mut self, changes: impl Iterator<Item = &'a Change>) {
         let after = |document: Document, change: &Change| {
             if document.is_same(&change.base) {

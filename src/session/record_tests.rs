@@ -13,7 +13,7 @@ fn stored(text: &str, keys: &[&str]) -> Stored {
     }
 }
 
-/// What a save of a data object that has become `text` writes.
+/// The write of a save of a data object that has become `text`.
 fn save(record: &mut Record, text: &str) -> Rc<Write> {
     let patch = Patch::between(&record.projected.text(), text).expect("objects");
     let change = record.take(&patch);
@@ -21,7 +21,7 @@ fn save(record: &mut Record, text: &str) -> Rc<Write> {
 }
 
 #[test]
-fn a_new_one_has_a_uuid_of_its_own_and_nothing_else() {
+fn a_new_session_has_its_own_uuid_and_no_data() {
     let (one, two) = (
         Record::new(uuid::Uuid::new_v4()),
         Record::new(uuid::Uuid::new_v4()),
@@ -56,7 +56,7 @@ fn a_resource_that_changed_while_it_was_being_stored_stays_dirty() {
 }
 
 #[test]
-fn what_a_load_brings_is_merged_into_what_is_here() {
+fn a_loaded_document_is_merged_into_the_record() {
     let mut record = Record::loaded(stored(r#"{"a":1,"b":1}"#, &["mks:a"]));
     record.add_key("mks:mine", None);
     assert!(record.absorb(stored(r#"{"a":2,"c":3}"#, &["mks:a", "mks:b"])));
@@ -68,7 +68,7 @@ fn what_a_load_brings_is_merged_into_what_is_here() {
 }
 
 #[test]
-fn nothing_to_merge_where_nobody_has_read_or_nothing_differs() {
+fn a_merge_without_changes_in_this_process_leaves_the_record_clean() {
     let mut record = Record::loaded(stored(r#"{"a":1}"#, &["mks:a"]));
     assert!(!record.absorb(stored(r#"{"a":1}"#, &["mks:a"])));
     assert!(record.absorb(stored(r#"{"a":2}"#, &["mks:a"])));
@@ -99,7 +99,7 @@ fn an_older_load_does_not_undo_a_newer_save() {
 }
 
 #[test]
-fn what_a_load_brings_during_a_save_is_not_forgotten() {
+fn a_document_loaded_during_a_save_is_merged_with_it() {
     let mut record = Record::loaded(stored(r#"{"x":0,"y":0}"#, &["mks:a"]));
     let write = save(&mut record, r#"{"x":0,"y":1}"#);
     record.absorb(stored(r#"{"x":1,"y":0}"#, &["mks:a"]));
@@ -108,11 +108,14 @@ fn what_a_load_brings_during_a_save_is_not_forgotten() {
     record.saved(&write, Saved::default());
     assert_eq!(&*record.stored_document.text(), r#"{"x":1,"y":1}"#);
     assert_eq!(record.projected, record.stored_document);
-    assert!(!record.is_dirty(), "nothing of others goes out as ours");
+    assert!(
+        !record.is_dirty(),
+        "the next save does not repeat the changes of other processes"
+    );
 }
 
 #[test]
-fn what_a_failed_save_would_have_written_goes_with_the_next_one() {
+fn the_next_save_writes_the_changes_of_a_failed_one() {
     let mut record = Record::loaded(stored(r#"{"a":1,"b":1}"#, &["mks:a"]));
     let failed = record.take(&Patch::setting(r#"{"a":2}"#));
     record.not_saved(&failed.patch);

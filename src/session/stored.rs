@@ -1,4 +1,4 @@
-//! What a store is asked to write of a session, and what it has of one.
+//! The writes that a store gets for a session, and the session that it gives.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ use super::document::Document;
 use super::fields::quoted;
 use super::patch::Patch;
 
-/// A key's name, and the JSON text of the resource that is kept with it.
+/// The name of a key, and the JSON text of its resource.
 pub type NamedKey = (Rc<str>, Option<String>);
 
 /// A change of a session's data, from one document to another.
@@ -21,7 +21,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// `patch` made to `base`.
+    /// The change that applies `patch` to `base`.
     #[must_use]
     pub fn new(base: Document, patch: Patch) -> Self {
         let result = base.apply(&patch);
@@ -32,19 +32,19 @@ impl Change {
         }
     }
 
-    /// Bytes of the texts that it holds.
+    /// The bytes of its texts.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.base.len() + self.patch.len()
     }
 
-    /// Takes in a change that comes after this one.
+    /// Adds a change that comes after this one.
     pub fn append(&mut self, later: &Self) {
         self.patch = self.patch.then(&later.patch);
         self.result = later.result.clone();
     }
 
-    /// Takes in a change that came before this one.
+    /// Adds a change that came before this one.
     pub fn prepend(&mut self, earlier: &Self) {
         let is_next = self.base.is_same(&earlier.result);
         self.base = earlier.base.clone();
@@ -54,7 +54,7 @@ impl Change {
         }
     }
 
-    /// A change that came before this one, and that this one repeats, was done after all.
+    /// Removes an earlier change that this one repeats, because the store has done it after all.
     pub fn subtract(&mut self, done: &Patch) {
         self.base = self.base.apply(done);
         self.patch = self.patch.without(done);
@@ -62,7 +62,7 @@ impl Change {
     }
 }
 
-/// What a save or a removal writes of a session. The store gets it; the record is brought up to date from it when the store
+/// What a save or a removal writes of a session. The store gets it; the engine updates the record from it when the store
 /// has done it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Write {
@@ -70,118 +70,117 @@ pub struct Write {
     pub change: Change,
     /// The keys that are new, or have another resource.
     pub keys: Vec<NamedKey>,
-    /// The time to live from now on, ms.
+    /// The TTL, ms from the write on; absent for none.
     pub ttl: Option<u64>,
 }
 
-/// A session to be stored for the first time: all of its data, which is what [`Write::change`] leads to, and all of its
-/// keys.
+/// The first save of a session: all of its data (the result of [`Write::change`]) and all of its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Create {
     /// Its identity.
     pub uuid: Rc<str>,
-    /// The name to store it under.
+    /// Its primary key.
     pub primary: Rc<str>,
     /// What is written.
     pub write: Rc<Write>,
-    /// Whether a session that has the primary key already takes the data over. Otherwise it loses that key: a new dialog
-    /// has begun under the same Call-ID.
+    /// Whether a session that has the primary key already gets the data. Otherwise it loses that key: a new dialog has begun
+    /// with the same Call-ID.
     pub join: bool,
     /// The sequence number of the write.
     pub sequence: u64,
-    /// Whether `primary` is not the name of its first key, because another session is stored there.
+    /// Whether `primary` is not its first key, because another session is stored there.
     pub displaced: bool,
 }
 
-/// A change to be stored.
+/// A later save of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
     /// The session's identity.
     pub uuid: Rc<str>,
-    /// The name it is stored under.
+    /// Its primary key.
     pub primary: Rc<str>,
     /// What is written.
     pub write: Rc<Write>,
-    /// The keys that the store has.
+    /// The names of the keys that the store has.
     pub known: Vec<Rc<str>>,
-    /// What the store must have for the write to be done; otherwise it answers with a conflict.
+    /// The condition of a compare-and-set: if the store has something else, it does not write, and answers with a conflict.
     pub expected: Option<Box<Expected>>,
     /// The sequence number of the write; 0 for none.
     pub sequence: u64,
-    /// Whether it may have been done before, for a store that keeps no sequence numbers.
+    /// Whether it repeats an in-doubt write, for a store that keeps no sequence numbers.
     pub repeated: bool,
 }
 
-/// What is stored, as this process knows it: the condition of a compare-and-set.
+/// The stored session as this process knows it: the condition of a compare-and-set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// The version; 0 where the store does not count.
+    /// The version; 0 if the store does not count versions.
     pub version: u64,
     /// The data.
     pub document: Document,
-    /// Whether the writer has lost so often that it gets a write reservation if it loses again.
+    /// Whether the writer asks for a write reservation if it loses: it has lost often.
     pub reserve: bool,
 }
 
-/// A key to be removed.
+/// The removal of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoveKey {
-    /// The identity of the session and the name it is stored under; absent when it could not be loaded: then the key is
-    /// removed from any session that has it.
+    /// The identity of the session and its primary key; absent if the engine could not load it: then the store removes the
+    /// key from the session that has it.
     pub of: Option<(Rc<str>, Rc<str>)>,
     /// The key's name.
     pub name: Rc<str>,
-    /// What is written if the session stays.
+    /// What is written if the session has keys left.
     pub write: Option<Rc<Write>>,
-    /// The time to live of what stays, ms.
+    /// The TTL of the session if it has keys left, ms.
     pub ttl: Option<u64>,
-    /// The sequence number of the write; 0 where the session is not known.
+    /// The sequence number of the write; 0 if the session is not known.
     pub sequence: u64,
 }
 
-/// A session to be removed.
+/// The removal of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destroy {
     /// Its identity.
     pub uuid: Rc<str>,
-    /// The name it is stored under.
+    /// Its primary key.
     pub primary: Rc<str>,
-    /// The keys that it is known to have.
+    /// The names of the keys that this process knows.
     pub known: Vec<Rc<str>>,
 }
 
-/// A session as a store has it.
+/// A session as a store gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// Its identity.
     pub uuid: String,
-    /// The name it is stored under.
+    /// Its primary key.
     pub primary: Rc<str>,
     /// Its keys.
     pub keys: Vec<NamedKey>,
     /// Its data.
     pub document: Document,
-    /// How often it was written; 0 where the store does not count.
+    /// The version: how often it was written; 0 if the store does not count versions.
     pub version: u64,
-    /// Whether more than half of its time to live has passed, so that it should be written again.
+    /// Whether more than half of its TTL has passed, so that the next save must renew it.
     pub renewal_due: bool,
-    /// ms until then; absent where it is not known, or never.
+    /// ms until then; absent if the store does not say it, or the session has no TTL.
     pub renewal_due_in: Option<u64>,
 }
 
-/// What a store answers to a write.
+/// The reply of a store to a save.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Saved {
-    /// The version written; 0 where the store does not count.
+    /// The version written; 0 if the store does not count versions.
     pub version: u64,
-    /// The name the session was stored under, if it is another one than the write named.
+    /// The primary key, if it is another one than the write named.
     pub primary: Option<Rc<str>>,
-    /// The identity of the session that took the data over, if one did ([`Create::join`]).
+    /// The identity of the session that got the data, if the save joined one ([`Create::join`]).
     pub uuid: Option<String>,
 }
 
 impl Stored {
-    /// The text that `get` gives for a session: `{"keys":{"mks:<id>":resource,...},"session":{...}}`.
+    /// The JSON text that `store.get` gives for a session: `{"keys":{"mks:<id>":resource,...},"session":{...}}`.
     #[must_use]
     pub fn envelope(&self) -> String {
         let keys: Vec<String> = self

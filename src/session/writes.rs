@@ -1,4 +1,4 @@
-//! What is written of a record, and what the store's answer means for it.
+//! The writes of a record, and what the store's reply means for it.
 
 use std::rc::Rc;
 
@@ -6,7 +6,8 @@ use super::record::{FirstSave, Key, Record, State};
 use super::stored::{Change, Create, Expected, NamedKey, Saved, Update, Write};
 
 impl Record {
-    /// What a save with `change` writes; all keys for a first save, otherwise those that the store does not have.
+    /// The write of a save with `change`: with all keys for a first save, otherwise with those that the store does not have.
+    /// `ttl` is in ms.
     #[must_use]
     pub fn write(&self, change: Change, ttl: Option<u64>, is_first: bool) -> Rc<Write> {
         let keys = self.keys.iter().filter(|key| is_first || !key.stored);
@@ -16,7 +17,7 @@ impl Record {
         Rc::new(Write { change, keys, ttl })
     }
 
-    /// The first save of this session.
+    /// The first save of this session. Its first key becomes the primary key.
     #[must_use]
     pub fn create(&mut self, write: Rc<Write>, sequence: u64) -> Create {
         self.primary = self
@@ -47,14 +48,14 @@ impl Record {
         }
     }
 
-    /// It is not known whether a save was done, and it is not tried any more.
+    /// A first save was in doubt, and the engine does not repeat it any more.
     pub fn mark_uncertain(&mut self) {
         if self.state == State::New {
             self.state = State::Uncertain;
         }
     }
 
-    /// What the store has as far as this process knows: the condition of a compare-and-set.
+    /// The condition of a compare-and-set: the store has what this process knows.
     #[must_use]
     pub fn expected(&self, reserve: bool) -> Expected {
         Expected {
@@ -83,7 +84,7 @@ impl Record {
         self.acknowledge(write, saved);
     }
 
-    /// The store has done a compare-and-set, whose change is not in the data object yet: [`Record::merge`] brings it there.
+    /// The store has done a compare-and-set. The data object does not have its change yet: [`Record::merge`] adds it.
     pub fn compared_and_set(&mut self, write: &Write, saved: Saved) {
         let version = saved.version;
         let overtaken = self.has_seen(version);
@@ -95,20 +96,20 @@ impl Record {
         }
     }
 
-    /// The store has done a compare-and-set whose caller has given up: to this process it is as if another one had written
-    /// it, and it comes with the next load.
+    /// The store has done a compare-and-set whose caller has got an error already. The record treats it as a write of
+    /// another process, which the next load brings.
     pub fn compared_and_set_unheard(&mut self, write: &Write, saved: Saved) {
         self.acknowledge(write, saved);
     }
 
-    /// Whether a load has brought what is stored with this version, or later.
+    /// Whether a reply has shown this version or a later one.
     fn has_seen(&self, version: u64) -> bool {
         version > 0 && version <= self.newest
     }
 
     /// The store has written this version for this process.
     pub fn counted(&mut self, version: u64) {
-        // More than one further means that another process has written what is not known here.
+        // A larger step means that another process has written a version that this one does not know.
         if version == self.newest + 1 {
             match &mut self.incoming {
                 Some((_, known)) if *known == self.newest => *known = version,
@@ -137,7 +138,7 @@ impl Record {
         }
     }
 
-    /// The store has done a change, on top of what a load has brought meanwhile, unless that had it already.
+    /// The store has done a change: applies it to the confirmed document, unless a load has brought it already.
     pub fn confirm(&mut self, change: &Change, version: u64) {
         if self.has_seen(version) {
             return;

@@ -1,4 +1,4 @@
-//! Which sessions need no look into the cache.
+//! When a record is current: equal to what the store has, as its cache validity proves.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn is_current(record: &Shared) -> bool {
 }
 
 #[test]
-fn a_session_is_current_while_nothing_of_it_is_under_way() {
+fn a_record_is_current_while_no_operation_on_it_is_queued_or_in_flight() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"x":1}"#);
     assert!(is_current(&record));
@@ -35,27 +35,34 @@ fn a_session_is_current_while_nothing_of_it_is_under_way() {
     save(&mut engine, 3, &record, r#"{"x":3}"#);
     serve(&mut engine, wrote(2));
     done(&mut engine);
-    assert!(!is_current(&record), "the next save is under way");
+    assert!(!is_current(&record), "the next save is in flight");
     serve(&mut engine, wrote(3));
     done(&mut engine);
     assert!(is_current(&record));
-    assert_eq!(engine.cache.counts().hits, 2, "each of them counts");
+    assert_eq!(
+        engine.cache.counts().hits,
+        2,
+        "both checks that succeeded count"
+    );
 }
 
 #[test]
-fn it_is_not_when_others_have_written_it() {
+fn it_is_not_after_another_process_has_written_it() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"x":1}"#);
     engine.cache.invalidate("mks:a");
-    assert!(!is_current(&record), "the server has said so");
+    assert!(!is_current(&record), "Redis has invalidated it");
     save(&mut engine, 2, &record, r#"{"x":2}"#);
     serve(&mut engine, wrote(3));
     done(&mut engine);
-    assert!(!is_current(&record), "the sequence of the save has said so");
+    assert!(
+        !is_current(&record),
+        "the version of the save shows another write"
+    );
 }
 
 #[test]
-fn nor_when_the_connection_was_lost_or_its_time_is_over() {
+fn it_is_not_after_its_renewal_is_due_or_the_connection_is_lost() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"x":1}"#);
     let in_a_while = Instant::now() + Duration::from_secs(30);
@@ -65,7 +72,7 @@ fn nor_when_the_connection_was_lost_or_its_time_is_over() {
 }
 
 #[test]
-fn nor_with_a_key_that_is_not_stored_yet() {
+fn it_is_not_with_a_key_that_is_not_stored_yet() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"x":1}"#);
     record.borrow_mut().add_key("mks:b", None);
@@ -73,19 +80,19 @@ fn nor_with_a_key_that_is_not_stored_yet() {
 }
 
 #[test]
-fn nor_while_another_session_is_stored_under_its_key() {
+fn it_is_not_while_or_after_another_session_takes_its_key() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"x":1}"#);
     let other = session("mks:a");
     save(&mut engine, 2, &other, r#"{"y":1}"#);
-    assert!(!is_current(&record), "that is under way");
+    assert!(!is_current(&record), "the other save is in flight");
     serve(&mut engine, saved());
     done(&mut engine);
     assert!(!is_current(&record) && is_current(&other));
 }
 
 #[test]
-fn one_that_was_found_in_the_cache_is_current_from_then_on() {
+fn a_record_from_the_cache_is_current() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"x":1}"#);
     let Some(Ok(Value::Session(found))) = engine.load(2, "mks:a", None, false) else {
@@ -98,7 +105,7 @@ fn one_that_was_found_in_the_cache_is_current_from_then_on() {
     assert!(is_current(&found) && !is_current(&record));
     let again = engine.load(4, "mks:a", Some(&record), false);
     assert!(matches!(again, Some(Ok(Value::Current(false)))));
-    assert!(!is_current(&record), "it has to be merged");
+    assert!(!is_current(&record), "it must be merged first");
     record
         .borrow_mut()
         .merge(&Patch::default())
@@ -109,7 +116,7 @@ fn one_that_was_found_in_the_cache_is_current_from_then_on() {
 }
 
 #[test]
-fn nor_while_one_of_its_other_keys_is_being_taken() {
+fn it_is_not_while_another_session_takes_one_of_its_other_keys() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"x":1}"#);
     record.borrow_mut().add_key("mks:b", None);
@@ -127,7 +134,7 @@ fn nor_while_one_of_its_other_keys_is_being_taken() {
 }
 
 #[test]
-fn nor_while_an_object_that_knows_other_keys_of_it_writes() {
+fn it_is_not_while_a_record_with_other_keys_of_it_is_saved() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"x":1}"#);
     let stale = Rc::new(RefCell::new(record.borrow().clone()));

@@ -47,7 +47,7 @@ fn is_empty(store: &MemoryStore) -> bool {
 }
 
 #[test]
-fn every_key_finds_the_session_and_the_last_one_removes_it() {
+fn every_key_finds_the_session_and_removal_of_the_last_one_removes_it() {
     for last in ["mks:a", "mks:b"] {
         let (mut store, id) = (MemoryStore::new(None), uuid());
         store
@@ -67,7 +67,7 @@ fn every_key_finds_the_session_and_the_last_one_removes_it() {
 }
 
 #[test]
-fn what_is_kept_with_a_key_stays_with_it() {
+fn a_resource_stays_with_its_key() {
     let (mut store, id) = (MemoryStore::new(None), uuid());
     store
         .perform(create(&id, &["mks:a"], "{}", None))
@@ -90,7 +90,7 @@ fn what_is_kept_with_a_key_stays_with_it() {
         let found = load(&mut store, "mks:a").expect("found").keys;
         let keys = found
             .iter()
-            .map(|(name, kept)| format!("{name}={}", kept.as_deref().unwrap_or_default()));
+            .map(|(name, resource)| format!("{name}={}", resource.as_deref().unwrap_or_default()));
         keys.collect::<Vec<_>>().join(" ")
     };
     assert_eq!(put("mks:a", None), "mks:a=");
@@ -105,7 +105,7 @@ fn what_is_kept_with_a_key_stays_with_it() {
 }
 
 #[test]
-fn a_deadline_that_was_moved_holds() {
+fn an_entry_expires_at_its_moved_deadline() {
     let (mut store, id) = (MemoryStore::new(None), uuid());
     store
         .perform(create(&id, &["mks:a"], "{}", Some(100)))
@@ -119,7 +119,7 @@ fn a_deadline_that_was_moved_holds() {
 }
 
 #[test]
-fn a_removed_session_is_not_brought_back() {
+fn an_update_does_not_create_a_removed_session_again() {
     let (mut store, id) = (MemoryStore::new(None), uuid());
     store
         .perform(create(&id, &["mks:a"], "{}", None))
@@ -144,7 +144,7 @@ fn a_removed_session_is_not_brought_back() {
 }
 
 #[test]
-fn a_new_dialog_takes_its_call_id_over_and_leaves_the_other_leg_alone() {
+fn a_new_dialog_takes_its_call_id_and_the_old_session_keeps_its_other_key() {
     let (mut store, old, new) = (MemoryStore::new(None), uuid(), uuid());
     store
         .perform(create(&old, &["mks:a", "mks:b"], r#"{"old":1}"#, None))
@@ -170,7 +170,7 @@ fn a_new_dialog_takes_its_call_id_over_and_leaves_the_other_leg_alone() {
 }
 
 #[test]
-fn a_session_outside_dialogs_adopts_what_is_there() {
+fn a_first_save_that_joins_gives_its_data_to_the_stored_session() {
     let (mut store, old, new) = (MemoryStore::new(None), uuid(), uuid());
     store
         .perform(create(&old, &["mks:a"], r#"{"old":1}"#, None))
@@ -194,7 +194,7 @@ fn a_session_outside_dialogs_adopts_what_is_there() {
 }
 
 #[test]
-fn what_has_expired_is_gone_with_its_keys() {
+fn an_expired_session_is_removed_with_its_keys() {
     let (mut store, id) = (MemoryStore::new(None), uuid());
     store
         .perform(create(&id, &["mks:a", "mks:b"], "{}", Some(0)))
@@ -210,7 +210,7 @@ fn an_entry_with_its_name_and_links_fits_its_block() {
 }
 
 #[test]
-fn beyond_max_the_one_used_longest_ago_is_dropped_and_told_of() {
+fn beyond_max_the_least_recently_used_session_is_evicted_with_an_event() {
     let mut store = MemoryStore::new(NonZeroUsize::new(2));
     for key in ["mks:a", "mks:b"] {
         store

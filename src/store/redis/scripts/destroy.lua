@@ -1,6 +1,8 @@
--- Removes a session with all of its keys. KEYS  1: the primary key; then the Redis keys of the keys that it is known
--- to have ARGV  1: uuid  2: the writer Returns the fields of all keys that it had ('@' and the name), so that the
--- caller can remove pointers that it did not know.
+-- Removes a session with all of its keys.
+-- KEYS  1: the primary key; then the Redis keys of the other keys that the caller knows
+-- ARGV  1: uuid  2: the writer
+-- Returns the fields of all keys that the session had ('@' and the name), so that the caller can remove pointers that it
+-- did not know.
 
 -- shared.lua
 
