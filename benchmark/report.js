@@ -11,8 +11,9 @@ const docs = path.join(__dirname, '..', 'docs');
 
 function targetTable(results) {
   const rows = targets(results).map(({ what, unit, least, aim, value, verdict }) => {
-    const limit = (number) => `${figure(number)} ${unit}`.trim();
-    return [what, limit(least), limit(aim), value ? `**${range(value)}**` : '–', verdict];
+    const limit = (number) => (number === undefined ? '–' : `${figure(number)} ${unit}`.trim());
+    const measured = value ? `**${range(value)}**` : '–';
+    return [what, limit(least), limit(aim), least === undefined ? `${measured} ${unit}` : measured, verdict];
   });
   return table(['64 calls at once, sessions of 1 KB, Redis on loopback', 'asked', 'aim', 'measured', ''], rows);
 }

@@ -2,10 +2,10 @@
 // The parts of the page: a table for each thing that was measured, and what the charts show.
 
 const charts = require('./charts');
+const { find, net } = require('./figures');
 const peers = require('./peers');
 const { median } = require('./statistics');
-const { figure, table, told } = require('./tables');
-const { find, net } = require('./targets');
+const { figure, medianOf, table } = require('./tables');
 
 const KINDS = { UasCall: 'INVITE, 200, ACK, BYE', B2buaCall: 'B2BUA: two legs and an INFO' };
 const FLOOR = 'floor of ';
@@ -20,15 +20,15 @@ function calls(results, options) {
 function callTable(found) {
   const rows = Object.entries(found).map(([id, rounds]) => [
     title(id),
-    told(rounds, (one) => one.perSecond),
-    told(
+    medianOf(rounds, (one) => one.perSecond),
+    medianOf(
       net(found, id).map((value) => ({ value })),
       (one) => one.value
     ),
-    told(rounds, (one) => one.processCpu),
-    told(rounds, (one) => one.latency.call.p50),
-    told(rounds, (one) => one.latency.call.p99),
-    told(rounds, (one) => one.loopDelayP99)
+    medianOf(rounds, (one) => one.processCpu),
+    medianOf(rounds, (one) => one.latency.call.p50),
+    medianOf(rounds, (one) => one.latency.call.p99),
+    medianOf(rounds, (one) => one.loopDelayP99)
   ]);
   const head = [
     '',
@@ -70,9 +70,9 @@ function onTheWire(results) {
     title(id),
     verbs(UasCall.verbs).join(', '),
     B2buaCall ? verbs(B2buaCall.verbs).join(', ') : '–',
-    told(at64[id], (one) => one.server.bytesIn),
-    told(at64[id], (one) => one.server.bytesOut),
-    told(at64[id], (one) => one.server.cpu)
+    medianOf(at64[id], (one) => one.server.bytesIn),
+    medianOf(at64[id], (one) => one.server.bytesOut),
+    medianOf(at64[id], (one) => one.server.cpu)
   ]);
   const head = [
     'per call, 1 KB',
@@ -103,10 +103,10 @@ function clients({ clients: list }) {
   const parts = list.map(({ objects, atOnce, peers: found }) => {
     const rows = Object.entries(found).map(([id, rounds]) => [
       title(id),
-      told(rounds, (one) => one.perSecond),
-      told(rounds, (one) => one.mainCpu),
-      told(rounds, (one) => one.processCpu),
-      told(rounds, (one) => one.latency.pair.p99)
+      medianOf(rounds, (one) => one.perSecond),
+      medianOf(rounds, (one) => one.mainCpu),
+      medianOf(rounds, (one) => one.processCpu),
+      medianOf(rounds, (one) => one.latency.pair.p99)
     ]);
     const head = ['', 'operations/s', `main thread, ${micros}`, `process, ${micros}`, 'p99 of a pair, ms'];
     const value = objects ? 'an object of 1 KB, written as JSON' : 'a text of 1 KB';
@@ -120,9 +120,9 @@ function floor({ floor: measured }) {
   const rows = measured.results.flatMap(({ atOnce, peers: found }) =>
     Object.entries(found).map(([id, rounds]) => [
       `${title(id)}, ${atOnce} at once`,
-      told(rounds, (one) => one.perSecond),
-      told(rounds, (one) => one.mainCpu),
-      told(rounds, (one) => one.latency.call.p99)
+      medianOf(rounds, (one) => one.perSecond),
+      medianOf(rounds, (one) => one.mainCpu),
+      medianOf(rounds, (one) => one.latency.call.p99)
     ])
   );
   const head = ['', 'calls/s', `main thread, ${micros}`, 'p99, ms'];
@@ -157,10 +157,10 @@ ${table(['calls that are open', 'calls', 'bytes each', 'process, MB'], open)}`;
 function growth(results) {
   const rows = results.growth.map(({ id, live, few, many }) => [
     title(id),
-    told(few, (one) => one.mainCpu),
-    told(many, (one) => one.mainCpu),
-    told(few, (one) => one.perSecond),
-    told(many, (one) => one.perSecond),
+    medianOf(few, (one) => one.mainCpu),
+    medianOf(many, (one) => one.mainCpu),
+    medianOf(few, (one) => one.perSecond),
+    medianOf(many, (one) => one.perSecond),
     live.map(figure).join(' → ')
   ]);
   const head = [
@@ -179,9 +179,9 @@ function srf({ srf: list }) {
   const parts = list.map(({ atOnce, peers: found }) => {
     const rows = Object.entries(found).map(([id, rounds]) => [
       title(id),
-      told(rounds, (one) => one.mainCpu),
-      told(rounds, (one) => one.processCpu),
-      told(
+      medianOf(rounds, (one) => one.mainCpu),
+      medianOf(rounds, (one) => one.processCpu),
+      medianOf(
         rounds.map((one, round) => one.mainCpu - found['srf-alone'][round].mainCpu),
         (more) => more
       )
@@ -197,7 +197,7 @@ ${parts.join('\n\n')}`;
 }
 
 function coldStart(results) {
-  const rows = Object.entries(results.coldStart).map(([id, rounds]) => [title(id), told(rounds, (ms) => ms)]);
+  const rows = Object.entries(results.coldStart).map(([id, rounds]) => [title(id), medianOf(rounds, (ms) => ms)]);
   return `## Cold start\n\nFrom the first \`require\` to the first stored session.\n\n${table(['', 'ms'], rows)}`;
 }
 
