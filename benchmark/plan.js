@@ -70,7 +70,7 @@ const against = {
   floor: undefined,
   openCalls: [],
   srfPeers: undefined,
-  growthRounds: 7,
+  growthRounds: 9,
   coldStart: undefined
 };
 

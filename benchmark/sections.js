@@ -1,5 +1,5 @@
 'use strict';
-// The parts of the page: a table for each thing that was measured, and what the charts show.
+// The sections of the page, a table for each measure, and the charts.
 
 const charts = require('./charts');
 const { find, net } = require('./figures');
@@ -91,10 +91,10 @@ function lost({ calls: list }) {
     const sum = (name) => rounds.reduce((total, round) => total + round[name], 0);
     return [title(id), figure(sum('lost')), sum('count').toLocaleString('en-US')];
   });
-  return `## Sessions that did not come back
+  return `## Lost changes
 
-A session that was changed, but read later without the change. Elsewhere than with classic, whose checksum has 16
-bits, one such session fails the run.
+Calls whose handlers read a session without an earlier change. Classic loses some, because its checksum has 16 bits. With
+any other peer, one lost change fails the run.
 
 ${table(['', 'lost', 'of calls'], rows)}`;
 }
@@ -171,7 +171,7 @@ function growth(results) {
     'calls/s with many',
     'live sessions'
   ];
-  return `## Growth\n\n64 calls at once beside sessions that live; CPU of the main thread.\n\n${table(head, rows)}`;
+  return `## Growth\n\n64 calls at once beside other live sessions; CPU of the main thread.\n\n${table(head, rows)}`;
 }
 
 function srf({ srf: list }) {

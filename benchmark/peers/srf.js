@@ -26,7 +26,8 @@ const on = (openStore) => async (server) => {
     if (store) Object.assign(req.session, data);
     const dialog = await srf.createUAS(req, res, { localSdp: SDP });
     dialog.on('destroy', (bye) => {
-      if (store && !isSame(bye.session, data)) throw new Error(`the session of ${data.call} did not come back`);
+      if (store && !isSame(bye.session, data))
+        throw new Error(`the BYE of ${data.call} read a session without its last change`);
     });
   };
   srf.invite((req, res) => answer(req, res).catch(failed));
