@@ -1,10 +1,11 @@
 'use strict';
-// The table of --against: what the rows of the quick table are made of, for the build of this tree and for the other one.
-// A run starts the processes of the peers several times (`passes`), because two processes of one build differ too.
+// The table of --against: the figures behind the rows of the quick table, for the build of this tree and for the other one.
+// Process CPU is added, because calls/s depend on what else the machine does. A run starts the processes of the peers several
+// times (`passes`), because two processes of one build differ too.
 
 const { onOtherBuild } = require('./builds');
 const { figure, table } = require('./tables');
-const { find, main, net, p50, p99, rate } = require('./figures');
+const { find, main, net, p50, p99, processCpu, rate } = require('./figures');
 const { median, ratio, tail } = require('./statistics');
 
 // the share of runs in which two equal builds may be taken for different ones
@@ -30,6 +31,7 @@ const more = (what, rounds) => ({ what, rounds, isBetter: (value) => value > 1 }
 const ROWS = [
   less('main-thread CPU per call, µs net', ({ at64 }, of) => net(at64, of('redis'))),
   more('calls/s', ({ at64 }, of) => rate(at64, of('redis'))),
+  less('process CPU per call, µs', ({ at64 }, of) => processCpu(at64, of('redis'))),
   less('p99 of a call, ms', ({ at64 }, of) => p99(at64, of('redis'))),
   less('bare `set` + `get`, main-thread CPU per operation, µs', ({ pairs }, of) => main(pairs, of('store-uncached'))),
   less('one call at a time, median latency, ms', ({ at1 }, of) => p50(at1, of('redis'))),
@@ -43,7 +45,8 @@ const ROWS = [
     net(infos, of('redis'))
   ),
   less('the same, MemoryStore', ({ infos }, of) => net(infos, of('memory'))),
-  more('calls/s, MemoryStore, 300 bytes', ({ inMemory }, of) => rate(inMemory, of('memory')))
+  more('calls/s, MemoryStore, 300 bytes', ({ inMemory }, of) => rate(inMemory, of('memory'))),
+  less('process CPU per call, MemoryStore, 300 bytes, µs', ({ inMemory }, of) => processCpu(inMemory, of('memory')))
 ];
 
 const weights = (found) => found && [found.weight.bytes];

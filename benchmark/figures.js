@@ -13,9 +13,10 @@ const latency = (peers, id, share) => pick(peers[id], (result) => result.latency
 const main = (peers, id) => pick(peers[id], (result) => result.mainCpu);
 const p50 = (peers, id) => latency(peers, id, 'p50');
 const p99 = (peers, id) => latency(peers, id, 'p99');
+const processCpu = (peers, id) => pick(peers[id], (result) => result.processCpu);
 const rate = (peers, id) => pick(peers[id], (result) => result.perSecond);
 
 // main-thread CPU without the driver's share
 const net = (peers, id) => pick(peers[id], (result, round) => result.mainCpu - peers.driver[round].mainCpu);
 
-module.exports = { find, main, net, p50, p99, rate };
+module.exports = { find, main, net, p50, p99, processCpu, rate };

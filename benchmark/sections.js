@@ -115,6 +115,22 @@ function clients({ clients: list }) {
   return `## Bare \`set\` and \`get\`\n\n${parts.join('\n\n')}`;
 }
 
+function infos({ infos: found }) {
+  const rows = Object.entries(found).map(([id, rounds]) => [
+    title(id),
+    medianOf(rounds, (one) => one.perSecond),
+    medianOf(net(found, id), (value) => value),
+    medianOf(rounds, (one) => one.processCpu),
+    medianOf(rounds, (one) => one.latency.INFO.p99)
+  ]);
+  const head = ['', 'INFO/s', `main thread, ${micros} net`, `process, ${micros}`, 'p99, ms'];
+  return `## Changes of a large session
+
+INFO requests in 64 established dialogs; each changes one of the 16 properties of a session of 8 KB.
+
+${table(head, rows)}`;
+}
+
 function floor({ floor: measured }) {
   if (!measured) return '## The floor\n\nNot measured: it needs Linux.';
   const rows = measured.results.flatMap(({ atOnce, peers: found }) =>
@@ -207,6 +223,7 @@ function all(results) {
     everyCall('Calls in memory', results.memoryCalls),
     onTheWire(results),
     lost(results),
+    infos(results),
     clients(results),
     floor(results),
     memory(results),
