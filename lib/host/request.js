@@ -21,7 +21,11 @@ function parametersOf(value) {
 // Whether the request belongs to a dialog (RFC 3261, 12.2). The To tag decides: what the hosts say of it is not reliable.
 function hasToTag(req) {
   const to = header(req, 'to');
-  if (typeof to === 'string') return /;\s*tag\s*=/i.test(parametersOf(to));
+  if (typeof to === 'string') {
+    // as nearly every host and peer writes it
+    if (!to.includes('"') && to.includes(';tag=', to.indexOf('>'))) return true;
+    return /;\s*tag\s*=/i.test(parametersOf(to));
+  }
   const isNew = typeof req.isNewInvite === 'function' ? req.isNewInvite() : req.isNewInvite;
   return !(isNew || req.canFormDialog);
 }

@@ -43,6 +43,7 @@ class Content {
   // what the record got or gave last
   #snapshot;
   #length = 0;
+  #knownLength = 0;
 
   constructor(record, mks, isNew) {
     this.#record = record;
@@ -57,7 +58,7 @@ class Content {
     if (!this.#isNew) {
       const text = native.recordSnapshot(this.#record);
       fill(data, codec.decode(text, instances));
-      this.#length = text.length;
+      this.#length = this.#knownLength = text.length;
     }
     this.#snapshot = Snapshot.of(data);
     this.#data = data;
@@ -77,17 +78,17 @@ class Content {
     fill(data, copy);
   }
 
-  // Length of its JSON text, about.
+  // Length of its JSON text, about: what patches add is counted in full, until that is more than the rest.
   get length() {
-    return (this.#length ??= native.recordLength(this.#record));
+    if (this.#length > 2 * this.#knownLength) this.#length = this.#knownLength = native.recordLength(this.#record);
+    return this.#length;
   }
 
   // What has changed since the record got or gave the data last; undefined if nothing has.
   patch() {
     if (!this.#data) return undefined;
     try {
-      const patch = this.#snapshot.patchOf(written(this.#data));
-      return patch.isEmpty ? undefined : patch;
+      return this.#snapshot.patchOf(written(this.#data));
     } catch (err) {
       throw codec.failure(this.#data, 'session', err);
     }
@@ -97,7 +98,9 @@ class Content {
   recorded(patch) {
     if (patch === undefined) return;
     this.#snapshot.apply(patch);
-    this.#length = patch.isWhole && patch.set ? patch.set.length : null;
+    const { length } = patch.set ?? '';
+    if (patch.isWhole) this.#length = this.#knownLength = length;
+    else this.#length += length;
   }
 
   // Whether the data is certainly what the record got or gave last, without serialising any of it.
@@ -109,6 +112,11 @@ class Content {
       // a getter that throws: patch() explains it
       return false;
     }
+  }
+
+  // Whether a load would make the same data, if it is what the record got or gave last.
+  get isPlain() {
+    return !this.#data || (typeof this.#data.toJSON !== 'function' && this.#snapshot.isPlain);
   }
 
   // Whether a load would make the same data of its text.
@@ -129,7 +137,7 @@ class Content {
     removed.forEach((key) => delete data[key]);
     fill(data, set);
     this.#snapshot.update(data, Object.keys(set), removed);
-    this.#length = null;
+    this.#length += text.length;
     this.#attach(instances);
   }
 

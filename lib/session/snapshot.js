@@ -29,22 +29,62 @@ function opaqueOf(name, value) {
   return new Opaque(text === '{}' ? undefined : text);
 }
 
+// What the snapshot has of a property.
+function copyOfProperty(name, value) {
+  const copy = isSpecial(name) ? NOT_PLAIN : copyOf(value);
+  return copy === NOT_PLAIN ? opaqueOf(name, value) : copy;
+}
+
+// Not a name that plain data may have: JSON.stringify or an assignment treat it otherwise.
+const isSpecial = (name) => name === 'toJSON' || name === '__proto__';
+
 // What has changed since a snapshot: `set`, the JSON text of an object with the properties that differ, and `removed`, that
 // of an array with the names of those that are gone; undefined where there are none.
 class Patch {
   set = undefined;
   removed = undefined;
-  // whether all properties are set
+  // whether it sets all properties
   isWhole = false;
-  // the changed properties as the next snapshot has them
+  // the changed properties as the next snapshot has them, and the names of those that are gone
   names = [];
   copies = [];
   goneNames = [];
+  #opaque = 0;
 
   get isEmpty() {
     return this.set === undefined && this.removed === undefined;
   }
+
+  // Adds a property that differs; it `wasKnown` to the engine.
+  add(name, copy, wasKnown) {
+    this.names.push(name);
+    this.copies.push(copy);
+    if (!(copy instanceof Opaque)) return;
+    this.#opaque++;
+    if (copy.isAbsent && wasKnown) this.goneNames.push(name);
+  }
+
+  // Writes the texts: of the properties of `object`, which has `count`.
+  serialise(object, count) {
+    const { names, copies, goneNames } = this;
+    this.isWhole = names.length === count;
+    const changed = this.isWhole && this.#opaque === 0 ? object : {};
+    const texts = [];
+    for (let i = 0; i < names.length; i++) {
+      if (copies[i] instanceof Opaque) {
+        if (!copies[i].isAbsent) texts.push(copies[i].text.slice(1, -1));
+      } else if (changed !== object) codec.put(changed, names[i], object[names[i]]);
+    }
+    if (names.length > this.#opaque) {
+      const text = codec.encode(changed);
+      this.set = texts.length === 0 ? text : `{${text.slice(1, -1)},${texts.join(',')}}`;
+    } else if (texts.length > 0) this.set = `{${texts.join(',')}}`;
+    if (goneNames.length > 0) this.removed = JSON.stringify(goneNames.map(codec.escapedName));
+  }
 }
+
+// of a property that the snapshot does not have
+const ABSENT = Symbol('absent');
 
 class Snapshot {
   #names = [];
@@ -69,54 +109,57 @@ class Snapshot {
     return count === names.length;
   }
 
-  // What has changed in an object.
+  // What has changed in an object; undefined if nothing has.
   patchOf(object) {
     beginCopies();
-    const patch = new Patch();
     const names = Object.keys(object);
-    const texts = [];
-    let plain = 0;
+    let patch;
     let known = 0;
     for (let i = 0; i < names.length; i++) {
       const name = names[i];
       const value = object[name];
       const at = this.#names[i] === name ? i : this.#names.indexOf(name);
-      const before = at < 0 ? undefined : this.#copies[at];
-      if (at >= 0) known++;
-      if (at >= 0 && !(before instanceof Opaque) && isSame(value, before)) continue;
-      let copy = isSpecial(name) ? NOT_PLAIN : copyOf(value);
-      if (copy === NOT_PLAIN) {
-        copy = opaqueOf(name, value);
-        if (before instanceof Opaque && before.text === copy.text) continue;
-        if (!copy.isAbsent) texts.push(copy.text.slice(1, -1));
-        else if (at >= 0) patch.goneNames.push(name);
-      } else plain++;
-      patch.names.push(name);
-      patch.copies.push(copy);
+      const before = at < 0 ? ABSENT : this.#copies[at];
+      if (at >= 0) {
+        known++;
+        if (!(before instanceof Opaque) && isSame(value, before)) continue;
+      }
+      const copy = copyOfProperty(name, value);
+      if (copy instanceof Opaque && before instanceof Opaque && before.text === copy.text) continue;
+      (patch ??= new Patch()).add(name, copy, at >= 0);
     }
-    patch.isWhole = patch.names.length === names.length;
-    if (plain > 0) {
-      const changed = plain === names.length ? object : plainOf(object, patch);
-      texts.unshift(codec.encode(changed).slice(1, -1));
-    }
-    if (texts.length > 0) patch.set = `{${texts.join(',')}}`;
-    if (known < this.#names.length) this.#addGone(patch, object);
-    if (patch.goneNames.length > 0) patch.removed = JSON.stringify(patch.goneNames.map(codec.escapedName));
-    return patch;
+    if (known < this.#names.length) patch = this.#withGone(patch ?? new Patch(), object);
+    if (patch === undefined) return undefined;
+    patch.serialise(object, names.length);
+    if (!patch.isEmpty) return patch;
+    // only what JSON leaves out: the engine need not know
+    this.apply(patch);
+    return undefined;
   }
 
   // The properties that an object does not have any more, and that the engine has.
-  #addGone(patch, object) {
+  #withGone(patch, object) {
     this.#names.forEach((name, at) => {
       if (Object.hasOwn(object, name)) return;
       const copy = this.#copies[at];
       if (!(copy instanceof Opaque && copy.isAbsent)) patch.goneNames.push(name);
     });
+    return patch;
+  }
+
+  // Whether every property is plain.
+  get isPlain() {
+    return !this.#copies.some((copy) => copy instanceof Opaque);
   }
 
   // The engine has got this patch.
   apply(patch) {
     const { names, copies } = patch;
+    if (this.#names.length === 0) {
+      this.#names = names;
+      this.#copies = copies;
+      return;
+    }
     patch.goneNames.forEach((name) => this.#delete(name));
     for (let i = 0; i < names.length; i++) this.#set(names[i], copies[i]);
   }
@@ -129,8 +172,7 @@ class Snapshot {
   }
 
   #put(name, value) {
-    const copy = isSpecial(name) ? NOT_PLAIN : copyOf(value);
-    this.#set(name, copy === NOT_PLAIN ? opaqueOf(name, value) : copy);
+    this.#set(name, copyOfProperty(name, value));
   }
 
   #set(name, copy) {
@@ -147,18 +189,6 @@ class Snapshot {
     this.#names.splice(at, 1);
     this.#copies.splice(at, 1);
   }
-}
-
-// Not a name that plain data may have: JSON.stringify or an assignment treat it otherwise.
-const isSpecial = (name) => name === 'toJSON' || name === '__proto__';
-
-// The changed properties of an object that are plain.
-function plainOf(object, { names, copies }) {
-  const changed = {};
-  for (let i = 0; i < names.length; i++) {
-    if (!(copies[i] instanceof Opaque)) codec.put(changed, names[i], object[names[i]]);
-  }
-  return changed;
 }
 
 module.exports = { Snapshot };

@@ -26,7 +26,7 @@ class StoredSession {
   #saves = 0;
   // whether the store has, or had, it
   #isStored = false;
-  // whether its data was compared in this turn, and found unchanged
+  // whether its data was compared in this turn, and is what the record has
   #isCompared = false;
   // the keys whose removal is under way: {id, callbacks}
   #removals = NONE;
@@ -112,18 +112,17 @@ class StoredSession {
   write(mode, done, ifUnchanged = false) {
     let patch, ttl;
     try {
-      if (mode === SaveMode.CHANGES) {
-        this.#keys.write();
-        if (this.#content.isUnchanged() && native.recordIsClean(this.record)) return this.#skip(done);
-      }
       patch = this.patch();
-      if (mode === SaveMode.CHANGES && patch === undefined && native.recordIsClean(this.record)) return done(null);
+      if (mode === SaveMode.CHANGES && patch === undefined && native.recordIsClean(this.record)) {
+        return this.#saved(done);
+      }
       ttl = this.store.ttlOf?.(this);
     } catch (err) {
       return done(err);
     }
     this.#content.recorded(patch);
     this.#saves++;
+    let inSameTurn = true;
     const saved = (err) => {
       this.#saves--;
       if (!err && !this.#isStored) this.#isStored = mode === SaveMode.ALWAYS || native.recordIsStored(this.record);
@@ -131,13 +130,15 @@ class StoredSession {
         this.merge(false);
         err.newer = codec.decode(native.recordText(this.record));
       }
-      done(err);
+      if (inSameTurn && !err) this.#saved(done);
+      else done(err);
     };
     this.engine.run(saved, 'save', this.record, patch?.set, patch?.removed, mode, ttl, ifUnchanged);
+    inSameTurn = false;
   }
 
-  // A save with nothing to write. A release() in this turn need not compare the data again.
-  #skip(done) {
+  // A save that was done in this turn, or had nothing to write. A release() in this turn need not compare the data again.
+  #saved(done) {
     this.#isCompared = true;
     try {
       done(null);
@@ -177,7 +178,11 @@ class StoredSession {
       callAll(err);
     };
     this.engine.run(removed, 'removeKey', this.record, id, patch?.set, patch?.removed, ttl);
-    if (written && isLast && this.#saves === 0 && this.#content.isUnchanged()) this.engine.whenWritten(written);
+    if (written && isLast && this.#saves === 0) this.#whenWritten(written);
+  }
+
+  #whenWritten(written) {
+    if (this.engine.flushScheduled && this.#content.isUnchanged()) this.engine.whenWritten(written);
   }
 
   // Removes the session with all of its keys.
@@ -246,7 +251,8 @@ class StoredSession {
   // data.
   release() {
     if (this.#retained === 0 || --this.#retained > 0) return;
-    if (this.#isStored && (this.#isCompared || this.#content.isReproducible())) {
+    const content = this.#content;
+    if (this.#isStored && (this.#isCompared ? content.isPlain : content.isReproducible())) {
       this.engine.sessions.keep(this, this.#content.length);
     } else this.unlist();
   }

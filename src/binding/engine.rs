@@ -22,6 +22,7 @@ use super::event_loop::EventLoop;
 use super::{Cell, JsError, RecordHandle, Result, cell, name_of, number, patch_of, thrown};
 use crate::engine::{Completion, Engine, Environment, Settings, Value};
 use crate::error::{Error, Kind};
+use crate::session::Record;
 use crate::store::javascript::JavaScriptStore;
 use crate::store::memory::MemoryStore;
 use crate::store::options::Options;
@@ -69,6 +70,13 @@ impl Backend for Store {
     fn flush(&mut self) {
         if let Self::Redis(store) = self {
             store.flush();
+        }
+    }
+
+    fn is_current(&mut self, record: &Record, name: &str) -> bool {
+        match self {
+            Self::Memory(store) => store.is_current(record, name),
+            Self::Redis(_) | Self::JavaScript(_) => false,
         }
     }
 

@@ -123,6 +123,11 @@ impl<B: Backend> Engine<B> {
         {
             return Some(Ok(Value::Current(true)));
         }
+        if let Some(live) = live
+            && self.backend.is_current(&live.borrow(), name)
+        {
+            return Some(Ok(Value::Current(true)));
+        }
         let queue = match live {
             Some(live) => Some(self.queues.of(&live.borrow())),
             None => self.queues.by_name(name),

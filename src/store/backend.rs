@@ -8,7 +8,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::session::{Create, Destroy, RemoveKey, Saved, Stored, Update, Write};
+use crate::session::{Create, Destroy, Record, RemoveKey, Saved, Stored, Update, Write};
 
 /// A store operation. One on a session names it by its uuid and primary key, so that it cannot change another session.
 ///
@@ -198,6 +198,11 @@ pub trait Backend {
 
     /// Takes the results and events since the last call.
     fn take(&mut self) -> Answers;
+
+    /// Whether a load by the key `name` would give just this record: for a store that can tell at once.
+    fn is_current(&mut self, _record: &Record, _name: &str) -> bool {
+        false
+    }
 
     /// The store's own statistics, by name.
     fn stats(&self) -> Map<String, Value> {

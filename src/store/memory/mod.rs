@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::{Answers, Backend, Event, Reply, StoreOp};
 use crate::error::{Error, Result};
 use crate::session::{Create, Destroy, RemoveKey, Saved, Stored, Update};
-use crate::session::{Document, UUID_PREFIX};
+use crate::session::{Document, Record, State, UUID_PREFIX};
 
 /// See the module.
 pub struct MemoryStore {
@@ -140,7 +140,7 @@ impl MemoryStore {
 
     fn create(&mut self, create: &Create, now: u64) -> Result<Saved> {
         let uuid = parse_uuid(&create.uuid);
-        let mut primary: Rc<str> = (&*create.primary).into();
+        let mut primary = Rc::clone(&create.primary);
         let mut saved = Saved {
             version: 1,
             ..Saved::default()
@@ -342,6 +342,26 @@ impl MemoryStore {
 }
 
 impl Backend for MemoryStore {
+    fn is_current(&mut self, record: &Record, name: &str) -> bool {
+        let now = self.now();
+        self.expire(now);
+        let is_settled = record.state == State::Stored && record.incoming.is_none();
+        let Some(entry) = self.entries.get(&record.primary).filter(|_| is_settled) else {
+            return false;
+        };
+        let Body::Session(session) = &entry.body else {
+            return false;
+        };
+        // A key that another session takes away does not raise the version.
+        let has_keys = record.keys.iter().all(|key| key.stored)
+            && record.keys.len() == session.keys.len()
+            && session.keys.has(&record.primary, name);
+        has_keys
+            && session.version == record.version
+            && session.uuid == parse_uuid(&record.uuid)
+            && !entry.is_renewal_due(now)
+    }
+
     fn submit(&mut self, _ticket: u32, op: StoreOp) -> Option<Result<Reply>> {
         Some(self.perform(op))
     }
