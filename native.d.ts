@@ -92,6 +92,9 @@ export declare function engineHasBackgroundWork(engine: EngineHandle): boolean
 /** The names of everything that is stored. */
 export declare function engineIds(engine: EngineHandle, op: number): Cell
 
+/** Whether it is certain that the store has just this record, so that a load by one of its keys would bring nothing. */
+export declare function engineIsCurrent(engine: EngineHandle, record: RecordHandle): boolean
+
 /** How much is stored. */
 export declare function engineLength(engine: EngineHandle, op: number): Cell
 
@@ -181,9 +184,6 @@ export declare function recordIsBehind(record: RecordHandle): boolean
 
 /** Whether a save of an unchanged data object would write nothing, and no other save is queued or in flight. */
 export declare function recordIsClean(record: RecordHandle): boolean
-
-/** Whether its cache validity proves it equal to what the store has, so that a load by one of its keys is not necessary. */
-export declare function recordIsCurrent(record: RecordHandle): boolean
 
 /** Whether a save would write anything even if the data object has not changed. */
 export declare function recordIsDirty(record: RecordHandle): boolean

@@ -98,7 +98,7 @@ class Engine {
   // Whether a record is certainly equal to what the store has, so that a load would bring nothing. With a subscriber to
   // operations the load is made all the same, so that it is published.
   isCurrent(record) {
-    return !diagnostics.operation.hasSubscribers && native.recordIsCurrent(record);
+    return !diagnostics.operation.hasSubscribers && native.engineIsCurrent(this.native, record);
   }
 
   // The operations of one turn of the event loop are written together, when the turn ends.

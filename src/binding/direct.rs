@@ -65,7 +65,9 @@ pub fn exports(exports: Object, env: Env) -> napi::Result<()> {
         };
         c"placeholderRecord" = |plan: u32, failed: bool, id: Name| record::placeholder_record(plan, failed, id);
         c"recordIsClean" = |record: RecordHandle| Ok(record::record_is_clean(record));
-        c"recordIsCurrent" = |record: RecordHandle| Ok(record::record_is_current(record));
+        c"engineIsCurrent" = |engine: EngineHandle, record: RecordHandle| {
+            Ok(engine::engine_is_current(engine, record))
+        };
         c"recordIsRemoved" = |record: RecordHandle| Ok(record::record_is_removed(record));
     }
     Ok(())

@@ -73,9 +73,9 @@ impl Backend for Store {
         }
     }
 
-    fn is_current(&mut self, record: &Record, name: &str) -> bool {
+    fn is_current(&mut self, record: &Record) -> bool {
         match self {
-            Self::Memory(store) => store.is_current(record, name),
+            Self::Memory(store) => store.is_current(record),
             Self::Redis(_) | Self::JavaScript(_) => false,
         }
     }
@@ -193,6 +193,13 @@ pub fn engine_load(
             .borrow_mut()
             .load(op, &name, live.as_deref(), lenient),
     )
+}
+
+/// Whether it is certain that the store has just this record, so that a load by one of its keys would bring nothing.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn engine_is_current(engine: EngineHandle, record: RecordHandle) -> bool {
+    engine.borrow_mut().is_current(&record.borrow())
 }
 
 /// Saves a session. `set` is the JSON text of an object with the properties that have changed since the last patch, absent

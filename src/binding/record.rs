@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
 
 use napi_derive::napi;
 use uuid::Uuid;
@@ -130,13 +129,6 @@ pub fn record_length(record: RecordHandle) -> u32 {
 #[must_use]
 pub fn record_is_clean(record: RecordHandle) -> bool {
     record.borrow().is_clean()
-}
-
-/// Whether its cache validity proves it equal to what the store has, so that a load by one of its keys is not necessary.
-#[napi(catch_unwind)]
-#[must_use]
-pub fn record_is_current(record: RecordHandle) -> bool {
-    record.borrow().is_current(Instant::now())
 }
 
 /// Whether the store has it, as far as this process knows.

@@ -14,7 +14,7 @@ use super::pending_writes::{Limits, PendingWrites};
 use super::queues::Queues;
 use super::statistics::Statistics;
 use crate::error::Result;
-use crate::session::{Change, Patch, State};
+use crate::session::{Change, Patch, Record, State};
 use crate::store::{Backend, Event, StoreOp};
 
 /// How an engine works.
@@ -123,11 +123,6 @@ impl<B: Backend> Engine<B> {
         {
             return Some(Ok(Value::Current(true)));
         }
-        if let Some(live) = live
-            && self.backend.is_current(&live.borrow(), name)
-        {
-            return Some(Ok(Value::Current(true)));
-        }
         let queue = match live {
             Some(live) => Some(self.queues.of(&live.borrow())),
             None => self.queues.by_name(name),
@@ -153,6 +148,11 @@ impl<B: Backend> Engine<B> {
         };
         let action = Action::Load { name, keeps_key };
         self.enqueue(op, &queue, Operation::new(live.map(Rc::clone), action, op))
+    }
+
+    /// Whether it is certain that the store has just this record, so that no load is necessary for one of its keys.
+    pub fn is_current(&mut self, record: &Record) -> bool {
+        record.is_current((self.environment.clock)()) || self.backend.is_current(record)
     }
 
     /// The session with the key `name`, by the near cache.

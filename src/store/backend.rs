@@ -199,8 +199,8 @@ pub trait Backend {
     /// Takes the results and events since the last call.
     fn take(&mut self) -> Answers;
 
-    /// Whether a load by the key `name` would give just this record: for a store that can tell at once.
-    fn is_current(&mut self, _record: &Record, _name: &str) -> bool {
+    /// Whether a load by a key of this record would give just the record: for a store that can tell at once.
+    fn is_current(&mut self, _record: &Record) -> bool {
         false
     }
 

@@ -4,24 +4,46 @@
 //! puts the entry at its new place when the old time has come.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use lru::LruCache;
 use uuid::Uuid;
 
+use super::data::Data;
 use super::keys::Keys;
 use super::text::Text;
 
 const NEVER: u64 = u64::MAX;
 
+/// How often a session was written. That it is never 0 saves the 8 bytes that would tell a session from a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version(NonZeroU64);
+
+impl Version {
+    /// The version of a session that was written once.
+    pub const FIRST: Self = Self(NonZeroU64::MIN);
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The session is written once more. Gives the number.
+    pub fn raise(&mut self) -> u64 {
+        self.0 = self.0.saturating_add(1);
+        self.get()
+    }
+}
+
 /// A stored session.
 pub struct Session {
     /// Its identity.
     pub uuid: Uuid,
-    /// The version: how often it was written.
-    pub version: u64,
-    /// Its data, as JSON text.
-    pub text: Text,
+    /// How often it was written.
+    pub version: Version,
+    /// Its data.
+    pub data: Data,
     /// Its keys.
     pub keys: Keys,
 }

@@ -7,6 +7,7 @@
 //! There may be millions: `text` and `keys` keep what a session has in few bytes, `entries` has the order and the
 //! deadlines.
 
+mod data;
 mod entries;
 mod keys;
 mod text;
@@ -15,7 +16,8 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Instant;
 
-use entries::{Body, Entries, Session};
+use data::Data;
+use entries::{Body, Entries, Session, Version};
 use foldhash::HashMap;
 use keys::{Key, Keys};
 use uuid::Uuid;
@@ -23,7 +25,7 @@ use uuid::Uuid;
 use super::{Answers, Backend, Event, Reply, StoreOp};
 use crate::error::{Error, Result};
 use crate::session::{Create, Destroy, RemoveKey, Saved, Stored, Update};
-use crate::session::{Document, Record, State, UUID_PREFIX};
+use crate::session::{Record, State, UUID_PREFIX};
 
 /// See the module.
 pub struct MemoryStore {
@@ -168,8 +170,8 @@ impl MemoryStore {
             .collect();
         let session = Session {
             uuid,
-            version: 1,
-            text: (&*create.write.change.result.text()).into(),
+            version: Version::FIRST,
+            data: Data::new(&create.write.change.result),
             keys: Keys::new(&primary, keys),
         };
         self.insert(primary, Body::Session(session), create.write.ttl, now);
@@ -200,7 +202,7 @@ impl MemoryStore {
     fn update_if(&mut self, update: &Update, now: u64) -> Result<Reply> {
         if let Some(expected) = &update.expected
             && let Some((primary, session)) = self.session(&update.primary, &update.uuid)
-            && session.version != expected.version
+            && session.version.get() != expected.version
         {
             let newer = stored(primary, session, false);
             return Ok(Reply::Conflict(Box::new(newer)));
@@ -212,13 +214,8 @@ impl MemoryStore {
         let Some((primary, session)) = self.session(&update.primary, &update.uuid) else {
             return Err(Error::gone(&update.uuid));
         };
-        let change = &update.write.change;
-        if !change.patch.is_empty() {
-            let stored = Document::from(session.text.join());
-            session.text = (&*stored.apply(&change.patch).text()).into();
-        }
-        session.version += 1;
-        let version = session.version;
+        session.data.apply(&update.write.change);
+        let version = session.version.raise();
         let primary = Rc::clone(primary);
         for (name, resource) in &update.write.keys {
             let key = self.claim(name, resource.as_ref(), &primary);
@@ -293,8 +290,7 @@ impl MemoryStore {
             };
             self.update(&update, self.now())?.version
         } else if let Some(session) = self.entries.peek_session(&primary) {
-            session.version += 1;
-            session.version
+            session.version.raise()
         } else {
             0
         };
@@ -342,7 +338,7 @@ impl MemoryStore {
 }
 
 impl Backend for MemoryStore {
-    fn is_current(&mut self, record: &Record, name: &str) -> bool {
+    fn is_current(&mut self, record: &Record) -> bool {
         let now = self.now();
         self.expire(now);
         let is_settled = record.state == State::Stored && record.incoming.is_none();
@@ -353,11 +349,10 @@ impl Backend for MemoryStore {
             return false;
         };
         // A key that another session takes away does not raise the version.
-        let has_keys = record.keys.iter().all(|key| key.stored)
-            && record.keys.len() == session.keys.len()
-            && session.keys.has(&record.primary, name);
+        let has_keys =
+            record.keys.iter().all(|key| key.stored) && record.keys.len() == session.keys.len();
         has_keys
-            && session.version == record.version
+            && session.version.get() == record.version
             && session.uuid == parse_uuid(&record.uuid)
             && !entry.is_renewal_due(now)
     }
@@ -389,8 +384,8 @@ fn stored(primary: &str, session: &Session, renewal_due: bool) -> Stored {
             .iter(primary)
             .map(|(name, resource)| (name.into(), resource.map(str::to_owned)))
             .collect(),
-        document: session.text.join().into(),
-        version: session.version,
+        document: session.data.document(),
+        version: session.version.get(),
         renewal_due,
         renewal_due_in: None,
     }

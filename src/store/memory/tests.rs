@@ -1,6 +1,6 @@
 use super::entries::Entry;
 use super::*;
-use crate::session::{Change, Patch, Write};
+use crate::session::{Change, Document, Patch, Write};
 
 fn uuid() -> Rc<str> {
     crate::session::Record::new(uuid::Uuid::new_v4()).uuid
