@@ -260,7 +260,7 @@ class Host extends EventEmitter {
     hop(() => this.emit('connect'));
     return this;
   }
-  // 'failure' is for what a handler threw; nobody listening: it is printed.
+  // 'failure' is for what a handler threw; without a listener it is printed.
   fail(err, req) {
     if (!this.emit('failure', err, req)) console.error(`${req.method} ${req.id}:`, err);
   }

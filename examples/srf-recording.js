@@ -1,5 +1,5 @@
 // drachtio-srf: what a call recorder has to know of a call, kept in its session: recording stops while a party is on hold
-// (re-INVITE), and goes on with whoever comes in when a party is transferred (REFER). The new leg shares the session, so
+// (re-INVITE), and goes on with the new party after a transfer (REFER). The new leg shares the session, so
 // every leg finds the one state, whichever of them began it.
 'use strict';
 

@@ -151,7 +151,7 @@ function heard(t, name) {
   return messages;
 }
 
-test('diagnostics channels tell of operations, messages and the breaker, with timings', async (t) => {
+test('diagnostics channels publish operations, messages and the breaker, with timings', async (t) => {
   const [operations, messages, breaker] = ['operation', 'message', 'breaker'].map((name) => heard(t, name));
   const { bench, calls } = await prepared(t);
   const { store } = bench;

@@ -198,7 +198,7 @@ class DrachtioServer extends EventEmitter {
     if (leg.method === 'INVITE') this.cdr('stop', source, reason, message);
   }
 
-  // Call detail records go to one of the applications that asked for them, whoever had the call.
+  // Call detail records go to one of the applications that asked for them, which need not be the one that had the call.
   cdr(event, source, detail, message) {
     const connection = this.select(`cdr:${event}`);
     const fields = [`cdr:${event}`, source, time()];

@@ -9,7 +9,7 @@ const SDP = (user) =>
   `v=0\r\no=${user} 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n` +
   'm=audio 46000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n';
 
-// What a peer does with an INVITE or SUBSCRIBE when nobody says otherwise.
+// What a peer does with an INVITE or SUBSCRIBE unless a test sets something else.
 async function accept(callee) {
   if (callee.method === 'SUBSCRIBE') return callee.respond(202, { headers: { Expires: 60 } });
   callee.respond(180);

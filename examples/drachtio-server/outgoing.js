@@ -58,7 +58,7 @@ class Outgoing {
     return server.hop(() => leg.cancel());
   }
 
-  // What the server fills in: all of them where the application names nobody, the tags, the numbers.
+  // What the server fills in: all of them where the application sets none, the tags, the numbers.
   outsideDialog(message) {
     const { sipAddress, uri } = this.server;
     const from = bracketed(message.get('from') || uri).replace('@localhost', `@${sipAddress}`);

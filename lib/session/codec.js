@@ -134,7 +134,7 @@ function encode(value, what = 'session') {
   return text;
 }
 
-// What is told of a value that JSON can't hold, or that can't be read.
+// The error for a value that JSON can't hold, or that can't be read.
 function failure(value, what, err) {
   return err instanceof SessionError ? err : new SessionError(ErrorCode.DATA, explain(value, what, err), err);
 }

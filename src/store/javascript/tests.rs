@@ -137,7 +137,7 @@ fn a_save_that_is_asked_for_again_undoes_nothing_newer() {
     let Some((1, Err(failed))) = store.take().replies.pop() else {
         panic!("it is given back")
     };
-    // It was done after all, and somebody else has written since.
+    // It was done after all, and another process has written since.
     let newer = r#"{"keys":{"mks:a":null},"session":{"x":3,"y":1,"z":1}}"#;
     entries.insert("mks:session:1".to_owned(), newer.to_owned());
     store.submit(2, *failed.op);

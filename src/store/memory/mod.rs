@@ -1,11 +1,11 @@
-//! The embedded default: sessions and values in this process, each operation done before the call returns.
+//! The embedded default: sessions and values in this process. Each operation is done before the call returns.
 //!
-//! The layout is that of Redis (`docs/storage.md`): a session lives under the name of its first key, other keys
-//! point there. Beyond `max` entries the one used longest ago is dropped and told of as an event. What has expired is
-//! removed before the next operation.
+//! The layout is that of Redis (`docs/storage.md`): the store keeps a session under its primary key, and a pointer for each
+//! further key. Beyond `max` entries it evicts the least recently used one and emits an event. Each operation first removes
+//! the entries that have expired.
 //!
-//! There may be millions: `text` and `keys` keep what a session has in few bytes, `entries` has the order and the
-//! deadlines.
+//! A process may have millions of sessions. `data`, `text` and `keys` store a session in few bytes; `entries` has the order
+//! of use and the deadlines.
 
 mod data;
 mod entries;
@@ -32,13 +32,13 @@ pub struct MemoryStore {
     max: Option<NonZeroUsize>,
     started: Instant,
     entries: Entries,
-    /// Keys that are not the primary of their session, and where it lives.
+    /// By the name of a further key, the primary key of its session.
     pointers: HashMap<Rc<str>, Rc<str>>,
     events: Vec<Event>,
 }
 
 impl MemoryStore {
-    /// An empty store; without `max` nothing is ever dropped.
+    /// An empty store; without `max` it evicts nothing.
     #[must_use]
     pub fn new(max: Option<NonZeroUsize>) -> Self {
         Self {
@@ -178,7 +178,7 @@ impl MemoryStore {
         Ok(saved)
     }
 
-    /// Puts the data of a new session into the one that has its key already.
+    /// Adds the data of a new session to the session that has its key.
     fn join(&mut self, create: &Create, now: u64) -> Result<Saved> {
         let Some(Body::Session(resident)) = self.entries.peek(&create.primary) else {
             return Err(Error::gone(&create.uuid));
@@ -230,7 +230,7 @@ impl MemoryStore {
         })
     }
 
-    /// Takes a key from whoever has it, unless that is the session at `primary`, and lets it lead there.
+    /// Makes a key lead to the session at `primary`. Another session that has the key loses it.
     fn claim(&mut self, name: &str, resource: Option<&String>, primary: &Rc<str>) -> Key {
         let owner = self.primary_of(name);
         if owner != *primary {
@@ -320,7 +320,7 @@ impl MemoryStore {
         }
     }
 
-    /// Lets nothing lead to an entry that was taken out.
+    /// Removes the pointers to an entry that was removed.
     fn forget(&mut self, primary: &str, body: &Body) {
         if let Body::Session(session) = body {
             for (name, _) in session.keys.iter(primary) {
@@ -329,7 +329,7 @@ impl MemoryStore {
         }
     }
 
-    /// Lets a name not lead to `primary`.
+    /// Removes the pointer from a name to `primary`, if there is one.
     fn unpoint(&mut self, name: &str, primary: &str) {
         if self.pointers.get(name).is_some_and(|to| **to == *primary) {
             self.pointers.remove(name);
