@@ -1,0 +1,542 @@
+//! The simulated `RedisStore`: operations as commands, as `src/store/redis` has them, over the connections of
+//! `network.rs`.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use drachtio_session::error::{Error, Kind, Result};
+use drachtio_session::session::{Create, Destroy, RemoveKey, Saved, Stored, Update, fields};
+use drachtio_session::store::{Answers, Backend, Event, Failed, Op, Reply};
+
+use crate::network::{Asked, Failure, FromServer, Network, Request, Standing};
+use crate::server::{self, Command, Fields, Mode, Pairs, Save, Text, joined};
+use crate::tasks::Tasks;
+
+/// How often a command is sent whose connection is lost.
+const ATTEMPTS: usize = 3;
+
+type Answered = (u32, std::result::Result<Reply, Failed>);
+
+/// What the operations of a process share.
+pub struct Client {
+    network: Rc<RefCell<Network>>,
+    host: usize,
+    tasks: Tasks,
+    /// `~` and its name.
+    writer: Text,
+}
+
+/// What the application was told of the connections.
+#[derive(Default)]
+struct Told {
+    up: bool,
+    tracking: bool,
+    errors: BTreeSet<&'static str>,
+}
+
+/// See the module.
+pub struct SimulatedRedis {
+    client: Rc<Client>,
+    done: Rc<RefCell<Vec<Answered>>>,
+    told: Told,
+    /// The names that the server has told of; none: all of them.
+    changed: Vec<Option<Text>>,
+}
+
+impl SimulatedRedis {
+    pub fn new(network: Rc<RefCell<Network>>, host: usize, writer: &str) -> Self {
+        let client = Client {
+            network,
+            host,
+            tasks: Tasks::default(),
+            writer: joined("~", writer),
+        };
+        Self {
+            client: Rc::new(client),
+            done: Rc::default(),
+            told: Told::default(),
+            changed: Vec::new(),
+        }
+    }
+
+    /// Ends what is under way, as the process does.
+    pub fn crash(&self) {
+        self.client.tasks.clear();
+    }
+
+    /// Reads what has come.
+    fn receive(&mut self) {
+        let mut net = self.client.network.borrow_mut();
+        let net = &mut *net;
+        let host = self.client.host;
+        for number in 0..net.hosts[host].links.len() {
+            let link = &mut net.hosts[host].links[number];
+            if let Some(Err(error)) = link.outcome.take() {
+                for (_, answer) in std::mem::take(&mut link.queue) {
+                    answer.give(Err(Failure::Refused(error.clone())));
+                }
+            }
+            if link.standing != Standing::Up {
+                continue;
+            }
+            let mut lost = None;
+            for message in std::mem::take(&mut link.inbox) {
+                match message {
+                    FromServer::Reply(reply) => {
+                        let asked = net.hosts[host].links[number].asked.pop_front();
+                        if let Some((answer, _)) = asked {
+                            answer.give(Ok(reply));
+                        }
+                    }
+                    FromServer::Invalidate(invalidation) => {
+                        net.say(|| format!("p{host} hears that {} has changed", invalidation.key));
+                        self.changed.push(Some(Rc::clone(&invalidation.key)));
+                        if let Some((uuid, version)) = invalidation.session {
+                            let floor = net.hosts[host].floor.entry(uuid).or_default();
+                            *floor = (*floor).max(version);
+                        }
+                    }
+                    FromServer::Closed(error) => {
+                        lost = Some(error);
+                        break;
+                    }
+                }
+            }
+            let now = net.passes(host, net.now());
+            let timeout = net.hosts[host].command_timeout;
+            let since = net.hosts[host].links[number].asked.front();
+            let since = since.map(|(_, since)| *since);
+            if since.is_some_and(|since| net.passes(host, since) + timeout <= now) {
+                lost = lost.or_else(|| Some(Error::new(Kind::Timeout, "no answer in time")));
+            }
+            if let Some(error) = lost {
+                self.changed.push(None);
+                net.lose(host, number, &error);
+            }
+        }
+    }
+
+    /// What has happened since this was asked last.
+    fn events(&mut self) -> Vec<Event> {
+        let mut news = Vec::new();
+        if self.changed.iter().any(Option::is_none) {
+            news.push(Event::Changed(Vec::new()));
+        } else if !self.changed.is_empty() {
+            let names = self.changed.iter().flatten();
+            news.push(Event::Changed(names.map(|name| name.to_string()).collect()));
+        }
+        self.changed.clear();
+        let mut net = self.client.network.borrow_mut();
+        let host = &mut net.hosts[self.client.host];
+        if !std::mem::take(&mut host.changed) {
+            return news;
+        }
+        let told = &mut self.told;
+        let tracking = host.links.iter().all(|link| link.tracking);
+        if tracking != told.tracking {
+            told.tracking = tracking;
+            news.push(Event::Tracking(tracking));
+        }
+        let up = host.links.iter().all(|link| link.standing == Standing::Up);
+        let mut lost = false;
+        for link in &mut host.links {
+            lost |= std::mem::take(&mut link.was_lost);
+        }
+        if (lost || !up) && told.up {
+            let why = Error::new(Kind::Unavailable, "the connection to Redis was lost");
+            news.push(Event::Disconnect(why));
+            told.up = false;
+        }
+        for link in &host.links {
+            if let Standing::Down(error) = &link.standing
+                && told.errors.insert(error.kind.code())
+            {
+                news.push(Event::Error(error.clone()));
+            }
+        }
+        if up && !told.up {
+            told.errors.clear();
+            news.push(Event::Connect);
+        }
+        told.up = up;
+        news
+    }
+}
+
+impl Backend for SimulatedRedis {
+    fn submit(&mut self, ticket: u32, mut op: Op) -> Option<Result<Reply>> {
+        if matches!(op, Op::Close) {
+            self.client.network.borrow_mut().close(self.client.host);
+            return Some(Ok(Reply::Done));
+        }
+        let client = Rc::clone(&self.client);
+        let done = Rc::clone(&self.done);
+        self.client.tasks.start(async move {
+            let reply = client.execute(&mut op).await;
+            let reply = reply.map_err(|error| Failed {
+                error,
+                op: Box::new(op),
+            });
+            done.borrow_mut().push((ticket, reply));
+        });
+        None
+    }
+
+    fn flush(&mut self) {
+        self.client.tasks.run();
+        let mut net = self.client.network.borrow_mut();
+        net.send(self.client.host);
+        if !self.done.borrow().is_empty() {
+            net.wake(self.client.host);
+        }
+    }
+
+    fn take(&mut self) -> Answers {
+        self.receive();
+        self.client.tasks.run();
+        let replies = self.done.take();
+        Answers {
+            replies,
+            events: self.events(),
+        }
+    }
+}
+
+/// An error that the server answered with.
+fn checked(reply: server::Reply) -> Result<server::Reply> {
+    let server::Reply::Error(code) = reply else {
+        return Ok(reply);
+    };
+    let kind = match code {
+        "LOADING" => Kind::Unavailable,
+        "READONLY" | "OOM" => Kind::Refused,
+        _ => Kind::Store,
+    };
+    Err(Error::new(kind, code))
+}
+
+fn strange(reply: &server::Reply) -> Error {
+    Error::new(Kind::Store, format!("an answer that nobody expects: {reply:?}"))
+}
+
+fn unreadable(why: serde_json::Error) -> Error {
+    Error::corrupt("", why)
+}
+
+impl Client {
+    async fn execute(&self, op: &mut Op) -> Result<Reply> {
+        match op {
+            Op::Load { name } => {
+                let found = self.load(name).await?;
+                Ok(Reply::Loaded(found.map(Box::new)))
+            }
+            Op::Create(create) => self.create(create).await.map(Reply::Saved),
+            Op::Update(update) => self.update(update).await,
+            Op::RemoveKey(remove) => {
+                let (left, version) = self.remove_key(remove).await?;
+                Ok(Reply::Removed { left, version })
+            }
+            Op::Destroy(destroy) => {
+                self.destroy(destroy).await?;
+                Ok(Reply::Removed {
+                    left: 0,
+                    version: 0,
+                })
+            }
+            Op::Ping => {
+                let links = self.network.borrow().hosts[self.host].links.len();
+                for number in 0..links {
+                    checked(self.ask(number, Command::Ping, false).await?)?;
+                }
+                Ok(Reply::Done)
+            }
+            _ => Ok(Reply::Done),
+        }
+    }
+
+    async fn ask(&self, number: usize, command: Command, by_digest: bool) -> Asked {
+        let coming = {
+            let link = &mut self.network.borrow_mut().hosts[self.host].links[number];
+            if let Standing::Down(error) = &link.standing {
+                return Err(Failure::Refused(error.clone()));
+            }
+            let (answer, coming) = self.tasks.ask();
+            let request = Request { command, by_digest };
+            link.queue.push_back((request, answer));
+            coming
+        };
+        coming.await
+    }
+
+    /// A command on the connection of `name`, again when that is lost.
+    async fn repeated(
+        &self,
+        name: &str,
+        command: &Command,
+        by_digest: bool,
+    ) -> Result<server::Reply> {
+        let links = self.network.borrow().hosts[self.host].links.len();
+        let number = name.bytes().map(usize::from).sum::<usize>() % links;
+        let mut attempt = 1;
+        loop {
+            match self.ask(number, command.clone(), by_digest).await {
+                Err(Failure::Lost(error))
+                    if attempt < ATTEMPTS && error.kind == Kind::Unavailable =>
+                {
+                    attempt += 1;
+                }
+                reply => return checked(reply?),
+            }
+        }
+    }
+
+    async fn script(&self, home: &str, command: Command) -> Result<server::Reply> {
+        match self.repeated(home, &command, true).await {
+            Err(error) if error.kind == Kind::Store && error.message == "NOSCRIPT" => {
+                self.repeated(home, &command, false).await
+            }
+            reply => reply,
+        }
+    }
+
+    async fn hash(&self, name: &Text) -> Result<Pairs> {
+        match self.repeated(name, &Command::HGetAll(Rc::clone(name)), false).await? {
+            server::Reply::Hash(fields) => Ok(fields),
+            other => Err(strange(&other)),
+        }
+    }
+
+    async fn load(&self, name: &Text) -> Result<Option<Stored>> {
+        let (pointer, session) = self.parse(name, &self.hash(name).await?)?;
+        let session = match pointer {
+            Some(primary) => self.parse(&primary, &self.hash(&primary).await?)?.1,
+            None => session,
+        };
+        Ok(session.filter(|session| session.keys.iter().any(|(key, _)| key == name)))
+    }
+
+    /// Where the key of a name leads, if not there; and the session that lives there.
+    fn parse(&self, name: &Text, hash: &Pairs) -> Result<(Option<Text>, Option<Stored>)> {
+        let wall = self.network.borrow().wall(self.host);
+        parse(name, hash, wall)
+    }
+
+    async fn create(&self, create: &mut Create) -> Result<Saved> {
+        if !create.displaced {
+            let reply = self.first(create).await?;
+            if reply != server::Reply::Int(-1) {
+                return saved(&reply, &create.uuid);
+            }
+            create.primary = format!("{}#{}", create.primary, create.uuid).into();
+            create.displaced = true;
+        }
+        let reply = self.first(create).await?;
+        Ok(Saved {
+            primary: Some(Rc::clone(&create.primary)),
+            ..saved(&reply, &create.uuid)?
+        })
+    }
+
+    async fn first(&self, create: &Create) -> Result<server::Reply> {
+        let set = properties(&fields::split(&create.text).map_err(unreadable)?);
+        let joins = create.join_existing && !create.displaced;
+        let save = Save {
+            home: Rc::clone(&create.primary),
+            uuid: Rc::clone(&create.uuid),
+            mode: if joins { Mode::Join } else { Mode::Create },
+            ttl: create.ttl.unwrap_or(0),
+            by: format!("{} {}", &self.writer[1..], create.sequence).into(),
+            basis: None,
+            added: added(&create.keys),
+            others: Vec::new(),
+            stamp: Some((Rc::clone(&self.writer), create.sequence)),
+            fields: self.fields(set, Vec::new(), create.ttl),
+        };
+        self.script(&create.primary, Command::Save(Rc::new(save))).await
+    }
+
+    fn fields(&self, properties: Pairs, deleted: Vec<Text>, ttl: Option<u64>) -> Fields {
+        let wall = self.network.borrow().wall(self.host);
+        let mut set = vec![("ttl".into(), format!("{}@{wall}", ttl.unwrap_or(0)).into())];
+        set.extend(properties);
+        Fields { set, deleted }
+    }
+
+    /// The fields that make one text another.
+    fn difference(&self, base: &str, text: &str, ttl: Option<u64>) -> Result<Fields> {
+        let (base, now) = (
+            fields::split(base).map_err(unreadable)?,
+            fields::split(text).map_err(unreadable)?,
+        );
+        let changes = fields::diff(&base, &now);
+        let deleted = changes.removed.iter().map(|name| joined(".", name));
+        Ok(self.fields(properties(&changes.set), deleted.collect(), ttl))
+    }
+
+    async fn update(&self, update: &Update) -> Result<Reply> {
+        let others = update.known.iter().filter(|name| {
+            **name != update.primary && !update.added.iter().any(|(new, _)| new == *name)
+        });
+        let basis = update.basis.as_ref();
+        let save = Save {
+            home: Rc::clone(&update.primary),
+            uuid: Rc::clone(&update.uuid),
+            mode: Mode::Update,
+            ttl: update.ttl.unwrap_or(0),
+            by: "".into(),
+            basis: basis.map(|basis| (basis.version, basis.reserve)),
+            added: added(&update.added),
+            others: others.cloned().collect(),
+            stamp: (update.sequence > 0).then(|| (Rc::clone(&self.writer), update.sequence)),
+            fields: self.difference(&update.base, &update.text, update.ttl)?,
+        };
+        match self.script(&update.primary, Command::Save(Rc::new(save))).await? {
+            server::Reply::Conflict(hash) => {
+                let (_, found) = self.parse(&update.primary, &hash)?;
+                found.map_or_else(
+                    || Err(Error::gone(&update.uuid)),
+                    |found| Ok(Reply::Conflict(Box::new(found))),
+                )
+            }
+            reply => saved(&reply, &update.uuid).map(Reply::Saved),
+        }
+    }
+
+    async fn remove_key(&self, remove: &mut RemoveKey) -> Result<(u64, u64)> {
+        if remove.of.is_none() {
+            let found = self.load(&remove.name).await?;
+            remove.of = found.map(|found| (found.uuid.into(), found.primary));
+        }
+        let Some((uuid, primary)) = &remove.of else {
+            return Ok((0, 0));
+        };
+        let data = remove.data.as_ref();
+        let fields = data.map(|(base, text)| self.difference(base, text, remove.ttl));
+        let command = server::Remove {
+            home: Rc::clone(primary),
+            uuid: Rc::clone(uuid),
+            writer: Rc::clone(&self.writer),
+            sequence: remove.sequence,
+            name: Rc::clone(&remove.name),
+            ttl: remove.ttl.unwrap_or(0),
+            fields: fields.transpose()?,
+        };
+        match self.script(primary, Command::Remove(Rc::new(command))).await? {
+            server::Reply::Int(0) => Ok((0, 0)),
+            server::Reply::Pair(left, version) => Ok((left, version)),
+            other => Err(strange(&other)),
+        }
+    }
+
+    async fn destroy(&self, destroy: &Destroy) -> Result<()> {
+        let command = server::Destroy {
+            home: Rc::clone(&destroy.primary),
+            uuid: Rc::clone(&destroy.uuid),
+            writer: Rc::clone(&self.writer),
+            known: destroy.known.clone(),
+        };
+        let reply = self
+            .script(&destroy.primary, Command::Destroy(Rc::new(command)))
+            .await?;
+        let server::Reply::Names(names) = reply else {
+            return Ok(());
+        };
+        for name in names {
+            if !destroy.known.contains(&name) {
+                let command = server::Remove {
+                    home: Rc::clone(&destroy.primary),
+                    uuid: Rc::clone(&destroy.uuid),
+                    writer: Rc::clone(&self.writer),
+                    sequence: 0,
+                    name,
+                    ttl: 0,
+                    fields: None,
+                };
+                self.script(&destroy.primary, Command::Remove(Rc::new(command)))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What lives at a name, as `HGETALL` gives it; see [`Client::parse`].
+pub fn parse(name: &Text, hash: &Pairs, wall: u64) -> Result<(Option<Text>, Option<Stored>)> {
+    let mut session = Stored {
+        uuid: String::new(),
+        primary: Rc::clone(name),
+        keys: Vec::new(),
+        text: String::new(),
+        version: 0,
+        renewal_due: false,
+        renewal_due_in: None,
+    };
+    let mut pointer = None;
+    let mut properties = Vec::with_capacity(hash.len());
+    for (field, value) in hash {
+        if let Some(name) = field.strip_prefix('.') {
+            properties.push((name, &**value));
+        } else if let Some(name) = field.strip_prefix('@') {
+            let resource = (!value.is_empty()).then(|| value.to_string());
+            session.keys.push((name.into(), resource));
+        } else {
+            match &**field {
+                "->" => pointer = Some(Rc::clone(value)),
+                "uuid" => session.uuid = value.to_string(),
+                "version" => session.version = value.parse().unwrap_or(0),
+                "ttl" => {
+                    let parts = value.split_once('@');
+                    let parts = parts.map(|(ttl, at)| (ttl.parse::<i64>(), at.parse::<i64>()));
+                    if let Some((Ok(ttl), Ok(at))) = parts
+                        && ttl > 0
+                    {
+                        let left = at + ttl / 2 - wall.cast_signed();
+                        session.renewal_due = left < 0;
+                        session.renewal_due_in = u64::try_from(left).ok();
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    if session.uuid.is_empty() {
+        let is_ours = hash.is_empty() || pointer.is_some() || hash.iter().any(|(name, _)| **name == *"gone");
+        return if is_ours {
+            Ok((pointer, None))
+        } else {
+            Err(Error::corrupt(name, "the hash has no field `uuid`"))
+        };
+    }
+    fields::order(&mut properties);
+    session.text = fields::join(properties);
+    Ok((pointer, Some(session)))
+}
+
+fn properties(of: &[fields::Field<'_>]) -> Pairs {
+    of.iter()
+        .map(|(name, value)| (joined(".", name), (*value).into()))
+        .collect()
+}
+
+fn added(keys: &[(Rc<str>, Option<String>)]) -> Vec<(Text, Text)> {
+    keys.iter()
+        .map(|(name, resource)| (Rc::clone(name), resource.as_deref().unwrap_or("").into()))
+        .collect()
+}
+
+fn saved(reply: &server::Reply, uuid: &str) -> Result<Saved> {
+    match reply {
+        server::Reply::Int(0) => Err(Error::gone(uuid)),
+        server::Reply::Int(version) => Ok(Saved {
+            version: version.unsigned_abs(),
+            ..Saved::default()
+        }),
+        server::Reply::Joined(version, uuid) => Ok(Saved {
+            version: *version,
+            uuid: Some(uuid.to_string()),
+            primary: None,
+        }),
+        other => Err(strange(other)),
+    }
+}
