@@ -286,7 +286,17 @@ impl Client {
                 {
                     attempt += 1;
                 }
-                reply => return checked(reply?),
+                // An attempt before this one may have been done.
+                reply => {
+                    let reply = reply.map_err(Error::from).and_then(checked);
+                    return reply.map_err(|error| {
+                        if attempt > 1 {
+                            error.in_doubt_write()
+                        } else {
+                            error
+                        }
+                    });
+                }
             }
         }
     }
@@ -294,7 +304,11 @@ impl Client {
     async fn script(&self, home: &str, command: Command) -> Result<server::Reply> {
         match self.repeated(home, &command, true).await {
             Err(error) if error.kind == Kind::Store && error.message == "NOSCRIPT" => {
-                self.repeated(home, &command, false).await
+                let reply = self.repeated(home, &command, false).await;
+                reply.map_err(|other| Error {
+                    in_doubt: error.in_doubt || other.in_doubt,
+                    ..other
+                })
             }
             reply => reply,
         }

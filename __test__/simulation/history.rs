@@ -485,10 +485,6 @@ impl History {
         key
     }
 
-    fn process(&self, slot: usize) -> Rc<Process> {
-        Rc::clone(&self.processes[self.slots[slot]])
-    }
-
     fn entry(&mut self, what: What, session: usize, actor: usize) -> Entry {
         let mut log = self.log.borrow_mut();
         log.moment += 1;
@@ -933,7 +929,12 @@ impl History {
             of_kind.map(|(at, _)| *at).max()
         };
         let given_up: Vec<Option<Time>> = (0..self.processes.len()).map(given_up).collect();
-        wrong.extend(model::check(&self.setup, &entries, &end, &given_up));
+        let crashed: Vec<bool> = self
+            .processes
+            .iter()
+            .map(|process| !process.is_alive.get())
+            .collect();
+        wrong.extend(model::check(&self.setup, &entries, &end, &given_up, &crashed));
         for process in &self.processes {
             wrong.append(&mut process.wrong.borrow_mut());
         }

@@ -72,6 +72,7 @@ pub fn check(
     entries: &[Entry],
     end: &Final,
     given_up: &[Option<Time>],
+    crashed: &[bool],
 ) -> Vec<String> {
     let mut wrong = Vec::new();
     let is_tight = setup.limits.count < 1000;
@@ -86,7 +87,7 @@ pub fn check(
         let Some(created) = created else { continue };
         let status = ops
             .iter()
-            .map(|op| status_of(op, ops[created], setup, given_up))
+            .map(|op| status_of(op, ops[created], setup, given_up, crashed))
             .collect();
         let mut model = Model {
             setup,
@@ -107,7 +108,13 @@ fn is_request(op: &Entry) -> bool {
     matches!(op.what, What::Invite | What::Info | What::Ack | What::Bye)
 }
 
-fn status_of(op: &Entry, created: &Entry, setup: &Setup, given_up: &[Option<Time>]) -> Status {
+fn status_of(
+    op: &Entry,
+    created: &Entry,
+    setup: &Setup,
+    given_up: &[Option<Time>],
+    crashed: &[bool],
+) -> Status {
     if op.outcome.lost {
         return Unknown;
     }
@@ -129,8 +136,9 @@ fn status_of(op: &Entry, created: &Entry, setup: &Setup, given_up: &[Option<Time
             Some(_) => Wrong,
         }
     };
-    // What a process has told to be given up is any of the writes that it had accepted before.
-    if status == Pending && given_up[op.actor].is_some_and(|at| op.started <= at) {
+    // What a process has told to be given up is any of the writes that it had accepted before; a crash takes all along.
+    let is_given_up = given_up[op.actor].is_some_and(|at| op.started <= at);
+    if status == Pending && (is_given_up || crashed[op.actor]) {
         return Unknown;
     }
     status
@@ -283,6 +291,12 @@ impl<'a> Model<'a> {
         !self.ops.iter().enumerate().any(renews)
     }
 
+    /// Whether a key may expire before its session: a save renews the pointers that its process knows.
+    fn may_lose_its_way(&self, key: &str) -> bool {
+        let primary = self.ops[self.created].keys.first();
+        self.setup.expires() && primary.is_none_or(|primary| **primary != *key)
+    }
+
     /// What an operation may have written or not. A conflict has written nothing, but the change is still in the data
     /// object, which may be that of other handles of the process too: what they save later takes it along. An update()
     /// saves that first, whatever becomes of it then.
@@ -307,7 +321,24 @@ impl<'a> Model<'a> {
     /// Whether it is written when everything is well again.
     fn must_write(&self, at: usize) -> bool {
         let is_conditional = matches!(self.ops[at].what, What::Update | What::SaveUnchanged);
-        self.status[at] == Done || (self.status[at] == Pending && !is_conditional)
+        self.is_written(at) || (self.status[at] == Pending && !is_conditional)
+    }
+
+    /// Whether it is written when it has ended. An update() that takes a property away takes that for done where an
+    /// `ifUnchanged` before it, that then fails, has taken it away already, and a save before that has set it.
+    fn is_written(&self, at: usize) -> bool {
+        let op = self.ops[at];
+        let is_covered = op.what == What::Update
+            && op.value.is_none()
+            && (0..at).any(|before| {
+                let other = self.ops[before];
+                other.property == op.property
+                    && other.what == What::SaveUnchanged
+                    && other.value.is_none()
+                    && self.status[before] != Done
+                    && other.end > op.start
+            });
+        self.status[at] == Done && !is_covered
     }
 
     fn check_end(&mut self) {
@@ -343,7 +374,10 @@ impl<'a> Model<'a> {
                 .iter()
                 .find(|(name, _)| *name == key.key)
                 .and_then(|(_, found)| found.as_ref());
-            let must_lead = holds && was_taken(key) && self.status[key.added] != Unknown;
+            let must_lead = holds
+                && was_taken(key)
+                && self.status[key.added] != Unknown
+                && !self.may_lose_its_way(&key.key);
             let ok = match found {
                 Some(found) => *found == uuid && !is_removed(key) && was_taken(key),
                 None => may_be_removed(key) || !must_lead,
@@ -449,10 +483,14 @@ impl<'a> Model<'a> {
         let sure = key.is_some_and(|key| {
             self.status[key.added] == Done && self.ops[key.added].end < op.start
         });
-        if !outcome.found && sure && !removed && !self.may_have_expired(op.ended) {
+        let may_lose = key.is_some_and(|key| self.may_lose_its_way(&key.key));
+        if !outcome.found && sure && !removed && !may_lose && !self.may_have_expired(op.ended) {
             self.fails("2 the key leads nowhere", Some(at));
         }
-        if !outcome.found || self.setup.cache || self.in_debt(op) {
+        // While its first save is on its way, the process takes what it has for all there is.
+        let created = self.ops[self.created];
+        let is_new = created.actor == op.actor && created.end > op.start;
+        if !outcome.found || self.setup.cache || self.in_debt(op) || is_new {
             return;
         }
         if self.ended_before(op.start) {
@@ -462,7 +500,7 @@ impl<'a> Model<'a> {
             let writes = self.writes_of(&property);
             let floor = writes
                 .iter()
-                .rposition(|at| self.status[*at] == Done && self.ops[*at].end < op.start);
+                .rposition(|at| self.is_written(*at) && self.ops[*at].end < op.start);
             let seen = number(get(&outcome.data, &property));
             let mut values: Vec<Option<u64>> = writes[floor.unwrap_or(0)..]
                 .iter()
