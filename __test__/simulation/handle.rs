@@ -89,6 +89,8 @@ pub struct Process {
     ticking: Cell<bool>,
     random: RefCell<Random>,
     timeout: Time,
+    /// How many operations the store has failed.
+    failures: Cell<u64>,
     pub is_down: Cell<bool>,
     pub is_alive: Cell<bool>,
     /// What the engine has told of besides.
@@ -124,6 +126,7 @@ impl Process {
             ticking: Cell::new(false),
             random: RefCell::new(Random::new(seed)),
             timeout,
+            failures: Cell::default(),
             is_down: Cell::new(false),
             is_alive: Cell::new(true),
             told: RefCell::default(),
@@ -196,6 +199,9 @@ impl Process {
                     drop(net);
                     self.fails("9", &format!("an operation has taken {took} µs"));
                 }
+            }
+            if result.as_ref().is_err_and(Error::will_pass) {
+                self.failures.set(self.failures.get() + 1);
             }
             waiting.answer.give(result);
         }
@@ -364,6 +370,7 @@ impl Process {
         live: Option<Rc<Session>>,
     ) -> Result<Option<Rc<Session>>> {
         let floors = self.network.borrow().hosts[self.number].floor.clone();
+        let failures = self.failures.get();
         let mut live = live;
         if let Some(live) = &live {
             live.hold();
@@ -417,7 +424,10 @@ impl Process {
                 }
             };
             if let Some(found) = &found {
-                self.check(found, &floors);
+                // One that has writes pending knows better than the store.
+                let knows = self.failures.get() == failures;
+                let knows = knows && !self.engine.borrow().has_background_work();
+                self.check(found, knows.then_some(&floors));
             }
             release(live);
             return Ok(found);
@@ -440,7 +450,7 @@ impl Process {
 
     /// What a process knows of a session with a version is what the server had with it, and is not older than what the
     /// process was told of.
-    fn check(&self, session: &Session, floors: &BTreeMap<Text, u64>) {
+    fn check(&self, session: &Session, floors: Option<&BTreeMap<Text, u64>>) {
         let record = session.record.borrow();
         if record.state != State::Stored || record.ahead {
             return;
@@ -462,8 +472,9 @@ impl Process {
                 self.fails("10", &what);
             }
         }
-        let floor = floors.get(&record.uuid).copied().unwrap_or(0);
-        if record.newest < floor && !self.engine.borrow().has_background_work() {
+        let floor = floors.and_then(|floors| floors.get(&record.uuid));
+        let floor = floor.copied().unwrap_or(0);
+        if record.newest < floor {
             let what = format!(
                 "{} is of version {}, but the process was told of {floor} before it asked",
                 record.uuid, record.newest

@@ -559,7 +559,15 @@ impl History {
             changes: Changes::new(),
             thinks: thinks(second),
         };
-        self.operate(entry, |process| requested(process, request))
+        let seen = self.seen();
+        self.operate(entry, |process| requested(process, request, seen))
+    }
+
+    /// What notes the session that the next operation, a request, has: before its handler answers.
+    fn seen(&self) -> impl FnOnce(&Text) + 'static {
+        let log = Rc::clone(&self.log);
+        let number = log.borrow().entries.len();
+        move |uuid| log.borrow_mut().entries[number].outcome.uuid = Some(Rc::clone(uuid))
     }
 
     fn create(&mut self, first: usize, second: usize, session: usize) -> usize {
@@ -675,7 +683,8 @@ impl History {
             changes,
             thinks: thinks(third),
         };
-        Some(self.operate(entry, |process| requested(process, request)))
+        let seen = self.seen();
+        Some(self.operate(entry, |process| requested(process, request, seen)))
     }
 
     fn on_handle(
@@ -1103,10 +1112,15 @@ fn ended(result: Result<(), Error>) -> Outcome {
     }
 }
 
-async fn requested(process: Rc<Process>, request: handle::Request) -> Outcome {
+async fn requested(
+    process: Rc<Process>,
+    request: handle::Request,
+    note: impl FnOnce(&Text),
+) -> Outcome {
     let mut outcome = Outcome::default();
     process
         .request(&request, |seen| {
+            note(&seen.uuid);
             outcome.uuid = Some(seen.uuid);
             outcome.degraded = seen.degraded;
             outcome.data = seen.data;

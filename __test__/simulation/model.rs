@@ -530,7 +530,8 @@ impl<'a> Model<'a> {
             let ops = self.ops.iter();
             ops.filter(|other| other.actor == op.actor && other.start < op.start)
         };
-        if mine().any(|other| other.end > op.start) {
+        // What becomes of a write in doubt brings news, too.
+        if mine().any(|other| other.end > op.start) || self.in_debt(op) {
             return;
         }
         let looked = mine().map(|other| other.end).max().unwrap_or(0);
