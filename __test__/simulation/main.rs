@@ -1,6 +1,7 @@
 //! Deterministic simulation of the engine: several processes over one simulated Redis and network, in one thread and with
 //! a time of their own. README.md says what it shows and how to read a failure.
 
+mod agreement;
 mod client;
 mod handle;
 mod history;
@@ -79,4 +80,10 @@ fn the_same_seed_gives_the_same_history() {
             "SEED={seed}"
         );
     }
+}
+
+/// `AGREEMENTS` sequences of 40 operations.
+#[test]
+fn the_simulated_server_and_a_real_redis_agree() {
+    agreement::check(number("SEED", 1), number("AGREEMENTS", 200));
 }

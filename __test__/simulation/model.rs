@@ -136,8 +136,8 @@ fn status_of(
             Some(_) => Wrong,
         }
     };
-    // What a process has told to be given up is any of the writes that it had accepted before; a crash takes all along.
-    let is_given_up = given_up[op.actor].is_some_and(|at| op.started <= at);
+    // What a process has told to be given up is any of its writes; a crash takes all along.
+    let is_given_up = given_up[op.actor].is_some();
     if status == Pending && (is_given_up || crashed[op.actor]) {
         return Unknown;
     }

@@ -87,6 +87,24 @@ pub struct Destroy {
     pub known: Vec<Text>,
 }
 
+impl Command {
+    /// The KEYS of a script.
+    fn keys(&self) -> impl Iterator<Item = &Text> {
+        let (home, first, second): (Option<&Text>, &[(Text, Text)], &[Text]) = match self {
+            Self::Save(save) => (Some(&save.home), &save.added, &save.others),
+            Self::Remove(remove) => (
+                Some(&remove.home),
+                &[],
+                std::slice::from_ref(&remove.name),
+            ),
+            Self::Destroy(destroy) => (Some(&destroy.home), &[], &destroy.known),
+            Self::HGetAll(_) | Self::Ping => (None, &[], &[]),
+        };
+        let first = first.iter().map(|(name, _)| name);
+        home.into_iter().chain(first).chain(second)
+    }
+}
+
 /// What the server answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -127,6 +145,10 @@ pub struct Server {
     /// Whose command is executed.
     current: Option<Client>,
     told: Vec<(Client, Invalidation)>,
+    /// Whether the server takes a read by a script for one of all of its KEYS, as it does before 7.2.
+    pub tracks_all_keys: bool,
+    /// The KEYS of the script that runs.
+    declared: Vec<Text>,
     /// Sessions as they were with each version: what the invariants are checked against.
     pub versions: BTreeMap<(Text, u64), Pairs>,
 }
@@ -162,6 +184,10 @@ impl Server {
         command: &Command,
     ) -> (Reply, Vec<(Client, Invalidation)>) {
         self.current = Some(client);
+        self.declared.clear();
+        if self.tracks_all_keys {
+            self.declared.extend(command.keys().cloned());
+        }
         let reply = match command {
             Command::HGetAll(key) => Reply::Hash(self.hgetall(key)),
             Command::Save(save) => self.save(save),
@@ -269,6 +295,17 @@ impl Server {
     }
 
     fn reads(&mut self, key: &Text) {
+        if self.declared.is_empty() {
+            return self.tracks(key);
+        }
+        let declared = std::mem::take(&mut self.declared);
+        for key in &declared {
+            self.tracks(key);
+        }
+        self.declared = declared;
+    }
+
+    fn tracks(&mut self, key: &Text) {
         if let Some(client) = self.current {
             let clients = self.tracked.entry(Rc::clone(key)).or_default();
             if !clients.contains(&client) {
