@@ -21,12 +21,18 @@ use crate::server::{Pairs, Text, raw, short};
 
 const DAY: u64 = 86_400_000;
 
+/// The key of requests outside of a dialog, and the number that their session has in a history.
+pub const JOINED: &str = "mks:joined";
+pub const JOINED_SESSION: usize = 9;
+
 /// How a history is set up.
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub memory: bool,
     pub processes: usize,
     pub sessions: usize,
+    /// Whether the second session takes a key from the first one.
+    pub takes_over: bool,
     /// A fault comes before one in so many steps; never where it is 0.
     pub faultiness: u64,
     pub crashes: bool,
@@ -46,6 +52,10 @@ pub struct Setup {
 pub enum What {
     Invite,
     Create,
+    /// A session begins with a key that another one has.
+    TakeOver,
+    /// A request outside of a dialog, whose session joins the one that has its key by then.
+    Message,
     Load,
     Save,
     SaveUnchanged,
@@ -87,7 +97,8 @@ impl Plan {
         let mut random = Random::new(seed);
         let setup = Setup::new(&mut random);
         let mut steps = Vec::new();
-        for session in 0..setup.sessions {
+        let takes_over = setup.sessions > 1 && setup.takes_over;
+        for session in 0..setup.sessions - usize::from(takes_over) {
             let what = if random.one_in(3) {
                 What::Invite
             } else {
@@ -108,7 +119,10 @@ impl Plan {
                 fault.pause = Pause::None;
                 steps.push(fault);
             }
-            let what = Self::what(&mut random);
+            let what = match Self::what(&mut random) {
+                What::Save if takes_over && random.one_in(3) => What::TakeOver,
+                what => what,
+            };
             let mut step = Step::new(what, &mut random);
             if what == What::Idle {
                 let most = if setup.ttl < DAY { setup.ttl } else { 1500 };
@@ -133,6 +147,7 @@ impl Plan {
             12 if random.one_in(3) => What::Bye,
             13 if random.one_in(3) => What::Idle,
             14 if random.one_in(2) => What::Ack,
+            15 if random.one_in(3) => What::Message,
             _ => What::Save,
         }
     }
@@ -177,6 +192,7 @@ impl Setup {
             memory,
             processes: if memory { 1 } else { 3 },
             sessions: 1 + usize::from(random.one_in(4)),
+            takes_over: random.one_in(3),
             faultiness: if memory { 0 } else { faultiness },
             crashes: !memory && faultiness > 0 && random.one_in(4),
             cache: random.one_in(2),
@@ -472,6 +488,8 @@ impl History {
             What::Idle => None,
             What::Invite => Some(self.invite(first, second, fourth)),
             What::Create => Some(self.create(first, second, fourth)),
+            What::TakeOver => self.take_over(first, second),
+            What::Message => Some(self.message(first, second)),
             What::Load => self.load(first, second),
             What::Info | What::Ack | What::Bye => self.request(step.what, first, second, third),
             _ => self.on_handle(step.what, first, second, third),
@@ -605,6 +623,79 @@ impl History {
         self.last_handle
     }
 
+    /// A second session begins with a key that the first one has for certain.
+    fn take_over(&mut self, first: usize, second: usize) -> Option<usize> {
+        let slot = first % self.slots.len();
+        let key = {
+            let log = self.log.borrow();
+            if log.entries.iter().any(|entry| entry.what == What::TakeOver) {
+                return None;
+            }
+            let added = |entry: &Entry| {
+                let is_done = entry.end < u64::MAX
+                    && entry.outcome.error.is_none()
+                    && !entry.outcome.lost
+                    && entry.session == 0;
+                match entry.what {
+                    What::Create if is_done => entry.keys.clone(),
+                    What::AddKey if is_done => entry.key.iter().cloned().collect(),
+                    _ => Vec::new(),
+                }
+            };
+            let keys: Vec<Text> = log.entries.iter().flat_map(added).collect();
+            let key = keys.get(second % keys.len().max(1))?;
+            let removes = |entry: &Entry| {
+                matches!(entry.what, What::DeleteKey | What::Bye) && entry.key.as_ref() == Some(key)
+            };
+            if log.entries.iter().any(removes) {
+                return None;
+            }
+            Rc::clone(key)
+        };
+        let actor = self.slots[slot];
+        let mut entry = self.entry(What::TakeOver, 1, actor);
+        let object = Session::create(&self.processes[actor]);
+        entry.key = Some(Rc::clone(&key));
+        entry.keys = vec![Rc::clone(&key)];
+        entry.outcome.uuid = Some(object.uuid());
+        entry.handle = self.add_handle(actor, 1, &object);
+        self.log.borrow_mut().knows[slot].push((1, Rc::clone(&key)));
+        Some(self.operate(entry, |_| async move {
+            if let Err(error) = object.add_key(&key) {
+                return failed(error);
+            }
+            ended(object.write(SaveMode::Always, false).await)
+        }))
+    }
+
+    /// Whether two sessions want a key.
+    fn is_contested(&self, key: &Text) -> bool {
+        let log = self.log.borrow();
+        let takes = |entry: &Entry| entry.what == What::TakeOver && entry.key.as_ref() == Some(key);
+        log.entries.iter().any(takes)
+    }
+
+    fn message(&mut self, first: usize, second: usize) -> usize {
+        let slot = first % self.slots.len();
+        let key: Text = JOINED.into();
+        let mut entry = self.entry(What::Message, JOINED_SESSION, self.slots[slot]);
+        self.last_handle += 1;
+        let property: Text = format!("m{}", self.last_handle).into();
+        entry.key = Some(Rc::clone(&key));
+        entry.property = Some(Rc::clone(&property));
+        entry.value = Some(1);
+        let request = handle::Request {
+            method: "MESSAGE",
+            key,
+            to_tag: false,
+            status: 200,
+            changes: vec![(property, Some("1".into()))],
+            thinks: thinks(second),
+        };
+        let seen = self.seen();
+        self.operate(entry, |process| requested(process, request, seen))
+    }
+
     fn load(&mut self, first: usize, second: usize) -> Option<usize> {
         let slot = first % self.slots.len();
         let (session, key) = {
@@ -622,6 +713,7 @@ impl History {
         entry.handle = self.last_handle;
         let name: Text = format!("d{}", self.last_handle).into();
         let log = Rc::clone(&self.log);
+        let number = log.borrow().entries.len();
         Some(self.operate(entry, |process| async move {
             let found = match process.load(&key).await {
                 Ok(found) => found,
@@ -637,6 +729,10 @@ impl History {
                 ..Outcome::default()
             };
             let mut log = log.borrow_mut();
+            // A key that another session has taken leads there.
+            let begun = |entry: &&Entry| !entry.keys.is_empty() && entry.outcome.uuid == outcome.uuid;
+            let session = log.entries.iter().find(begun).map_or(session, |entry| entry.session);
+            log.entries[number].session = session;
             for key in object.keys() {
                 if !log.knows[slot].iter().any(|(_, known)| *known == key) {
                     log.knows[slot].push((session, key));
@@ -660,6 +756,9 @@ impl History {
             let (session, key) = knows.get(second % knows.len().max(1))?;
             (*session, Rc::clone(key))
         };
+        if self.is_contested(&key) {
+            return None;
+        }
         let mut entry = self.entry(what, session, self.slots[slot]);
         entry.key = Some(Rc::clone(&key));
         let mut changes = Changes::new();
@@ -1005,6 +1104,11 @@ impl History {
         }
     }
 
+    fn all_keys(&self) -> Vec<Text> {
+        let keys = (1..=self.last_key).map(|number| format!("mks:k{number}").into());
+        keys.chain(std::iter::once(JOINED.into())).collect()
+    }
+
     fn look(&self, end: &mut Final) {
         let mut net = self.network.borrow_mut();
         end.at = net.now();
@@ -1015,8 +1119,7 @@ impl History {
             let fields = hash.map(|hash| hash.fields.clone()).unwrap_or_default();
             client::parse(key, &fields, 0).unwrap_or_default()
         };
-        for number in 1..=self.last_key {
-            let key: Text = format!("mks:k{number}").into();
+        for key in self.all_keys() {
             let (pointer, session) = read(&key);
             let session = match pointer {
                 Some(primary) => read(&primary).1,
@@ -1044,8 +1147,7 @@ impl History {
     fn look_in_memory(&self, end: &mut Final) {
         end.at = self.now();
         let mut engine = self.processes[0].engine.borrow_mut();
-        for number in 1..=self.last_key {
-            let key: Text = format!("mks:k{number}").into();
+        for key in self.all_keys() {
             let op = Op::Load {
                 name: Rc::clone(&key),
             };

@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use drachtio_session::error::Kind;
 
 use crate::handle::get;
-use crate::history::{Entry, Final, Setup, What, described};
+use crate::history::{Entry, Final, JOINED, JOINED_SESSION, Setup, What, described};
 use crate::network::{MS, Time};
 use crate::server::Text;
 
@@ -82,12 +82,30 @@ pub fn check(
         }
     }
     for session in 0..setup.sessions {
-        let ops: Vec<&Entry> = entries.iter().filter(|op| op.session == session).collect();
-        let created = ops.iter().position(|op| !op.keys.is_empty());
+        // What takes a key over is a removal to the session that has had it.
+        let concerns = |op: &&Entry| {
+            op.session == session || (session == 0 && op.what == What::TakeOver)
+        };
+        let ops: Vec<&Entry> = entries.iter().filter(concerns).collect();
+        let begins = |op: &&Entry| !op.keys.is_empty() && op.session == session;
+        let created = ops.iter().position(begins);
         let Some(created) = created else { continue };
+        // What is left of a session whose first save was given up depends on the object that is asked.
+        if given_up[ops[created].actor].is_some() {
+            continue;
+        }
         let status = ops
             .iter()
-            .map(|op| status_of(op, ops[created], setup, given_up, crashed))
+            .map(|op| {
+                let status = status_of(op, ops[created], setup, given_up, crashed);
+                // Of a session that has ended before it was stored nothing is stored: it takes nothing over.
+                let is_of_another = op.session != session;
+                if is_of_another && status == Pending {
+                    Unknown
+                } else {
+                    status
+                }
+            })
             .collect();
         let mut model = Model {
             setup,
@@ -101,7 +119,38 @@ pub fn check(
         model.check();
         wrong.append(&mut model.wrong);
     }
+    check_joined(setup, entries, end, given_up, crashed, &mut wrong);
     wrong
+}
+
+/// Requests outside of a dialog, in whatever process, share one session: what each has saved is there in the end.
+fn check_joined(
+    setup: &Setup,
+    entries: &[Entry],
+    end: &Final,
+    given_up: &[Option<Time>],
+    crashed: &[bool],
+    wrong: &mut Vec<String>,
+) {
+    if setup.expires() {
+        return;
+    }
+    let found = end.found.iter().find(|(key, _)| **key == *JOINED);
+    let uuid = found.and_then(|(_, uuid)| uuid.as_ref());
+    let data = end.data.iter().find(|(other, _)| Some(other) == uuid);
+    for op in entries.iter().filter(|op| op.session == JOINED_SESSION) {
+        let is_sure = !op.outcome.lost
+            && !op.outcome.degraded
+            && !crashed[op.actor]
+            && given_up[op.actor].is_none();
+        let property = op.property.as_ref();
+        let is_there = property.is_some_and(|property| {
+            data.is_some_and(|(_, data)| get(data, property).is_some())
+        });
+        if is_sure && !is_there {
+            wrong.push(format!("3 joined: {} is lost in the end", described(op)));
+        }
+    }
 }
 
 fn is_request(op: &Entry) -> bool {
@@ -148,13 +197,19 @@ fn status_of(
 fn writes(op: &Entry) -> bool {
     matches!(
         op.what,
-        What::Create | What::Save | What::SaveUnchanged | What::AddKey | What::Update
+        What::Create
+            | What::TakeOver
+            | What::Save
+            | What::SaveUnchanged
+            | What::AddKey
+            | What::Update
     )
 }
 
 fn removes(op: &Entry, key: &str) -> bool {
     let is_removal = op.what == What::DeleteKey
         || op.what == What::Bye
+        || op.what == What::TakeOver
         || (op.what == What::Invite && op.status >= 300);
     is_removal && op.key.as_deref() == Some(key)
 }
@@ -189,7 +244,8 @@ impl<'a> Model<'a> {
             if op.what == What::Load {
                 self.check_load(at);
             }
-            if writes(op) && is_done && self.ended_before(op.start) {
+            let is_own = op.session == self.ops[self.created].session;
+            if writes(op) && is_own && is_done && self.ended_before(op.start) {
                 self.fails("6 written after the end", Some(at));
             }
             let is_gone = op
@@ -222,7 +278,10 @@ impl<'a> Model<'a> {
         }
         let removals = |key: &str| {
             let ops = self.ops.iter().enumerate();
-            ops.filter(|(at, op)| self.status[*at] != Failed && removes(op, key))
+            ops.filter(|(at, op)| {
+                let begins = op.what == What::TakeOver && *at == self.created;
+                self.status[*at] != Failed && !begins && removes(op, key)
+            })
                 .map(|(_, op)| *op)
                 .collect()
         };
@@ -255,7 +314,8 @@ impl<'a> Model<'a> {
             .any(|(at, op)| self.status[at] == Done && op.end < moment);
         let is_gone = |key: &Key<'_>| {
             key.removals.iter().any(|op| {
-                op.what == What::DeleteKey && self.of(op) == Done && op.end < moment
+                let is_sure = matches!(op.what, What::DeleteKey | What::TakeOver);
+                is_sure && self.of(op) == Done && op.end < moment
             })
         };
         destroyed || self.keys.iter().all(is_gone)
@@ -286,6 +346,7 @@ impl<'a> Model<'a> {
         let ttl = (self.setup.ttl - 2) * MS;
         let renews = |(at, op): (usize, &&Entry)| {
             let is_write = writes(op) || (op.property.is_some() && is_request(op));
+            let is_write = is_write && op.session == self.ops[self.created].session;
             is_write && self.status[at] == Done && op.ended <= time && time < op.started + ttl
         };
         !self.ops.iter().enumerate().any(renews)
@@ -379,8 +440,9 @@ impl<'a> Model<'a> {
                 && self.status[key.added] != Unknown
                 && !self.may_lose_its_way(&key.key);
             let ok = match found {
-                Some(found) => *found == uuid && !is_removed(key) && was_taken(key),
-                None => may_be_removed(key) || !must_lead,
+                Some(found) if *found == uuid => !is_removed(key) && was_taken(key),
+                Some(other) if !self.is_of_another(other) => false,
+                _ => may_be_removed(key) || !must_lead,
             };
             if !ok {
                 lines.push(format!("2 {} leads to {found:?} in the end", key.key));
@@ -400,6 +462,11 @@ impl<'a> Model<'a> {
             self.check_properties(data);
             self.check_tokens(data);
         }
+    }
+
+    /// Whether it is a session that may take a key over, or have lost it.
+    fn is_of_another(&self, uuid: &Text) -> bool {
+        self.setup.takes_over && self.end.data.iter().any(|(other, _)| other == uuid)
     }
 
     fn properties(&self) -> BTreeSet<Text> {
