@@ -551,6 +551,9 @@ impl<'a> Model<'a> {
             self.status[key.added] == Done && self.ops[key.added].end < op.start
         });
         let may_lose = key.is_some_and(|key| self.may_lose_its_way(&key.key));
+        // That a process removes a key from one session hides from it that another one has it by then.
+        let is_contested = self.setup.takes_over && self.setup.is_faulty();
+        let may_lose = may_lose || is_contested;
         if !outcome.found && sure && !removed && !may_lose && !self.may_have_expired(op.ended) {
             self.fails("2 the key leads nowhere", Some(at));
         }
