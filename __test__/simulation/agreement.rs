@@ -35,7 +35,16 @@ impl Server {
         drop(probe);
         let text = port.to_string();
         let folder = std::env::temp_dir();
-        let arguments = ["--port", &text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        let arguments = [
+            "--port",
+            &text,
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ];
         let child = std::process::Command::new("redis-server")
             .args(arguments)
             .arg("--dir")
@@ -61,9 +70,17 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(10));
         };
-        let info: String = redis::cmd("INFO").arg("server").query(&mut connection).expect("INFO");
-        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
-        let mut parts = version.unwrap_or("").split('.').map(|part| part.parse().unwrap_or(0));
+        let info: String = redis::cmd("INFO")
+            .arg("server")
+            .query(&mut connection)
+            .expect("INFO");
+        let version = info
+            .lines()
+            .find_map(|line| line.strip_prefix("redis_version:"));
+        let mut parts = version
+            .unwrap_or("")
+            .split('.')
+            .map(|part| part.parse().unwrap_or(0));
         (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
     }
 }
@@ -354,7 +371,10 @@ impl Sequence {
         match answer {
             Ok(Reply::Saved(saved)) => {
                 let primary = saved.primary.as_ref().unwrap_or(primary);
-                let uuid = saved.uuid.as_deref().map_or_else(|| Rc::clone(uuid), Into::into);
+                let uuid = saved
+                    .uuid
+                    .as_deref()
+                    .map_or_else(|| Rc::clone(uuid), Into::into);
                 self.known.insert(uuid, (Rc::clone(primary), saved.version));
             }
             Ok(Reply::Conflict(stored)) => {
@@ -444,6 +464,7 @@ fn pairs(server: &Server, network: &Rc<RefCell<Network>>) -> Vec<Pair> {
 }
 
 /// Does `count` sequences of random operations from `first` on.
+#[allow(clippy::too_many_lines)] // one step after the other
 pub fn check(first: u64, count: u64) {
     let server = Server::start();
     let start = Instant::now();
@@ -494,7 +515,12 @@ pub fn check(first: u64, count: u64) {
                 "{real:?}\n{}",
                 history.join("\n")
             );
-            assert_eq!(seen(&real), seen(&simulated), "seed {seed}:\n{}", history.join("\n"));
+            assert_eq!(
+                seen(&real),
+                seen(&simulated),
+                "seed {seed}:\n{}",
+                history.join("\n")
+            );
             if matches!(real, Ok(Reply::Conflict(_))) {
                 reserved = Some(Instant::now());
             }
@@ -511,7 +537,12 @@ pub fn check(first: u64, count: u64) {
                         told.retain(|name| name.starts_with(&prefix));
                     }
                     let [real, simulated] = &pair.told;
-                    assert_eq!(real, simulated, "seed {seed}, told:\n{}", history.join("\n"));
+                    assert_eq!(
+                        real,
+                        simulated,
+                        "seed {seed}, told:\n{}",
+                        history.join("\n")
+                    );
                 }
                 pair.told = Default::default();
             }
@@ -530,7 +561,12 @@ pub fn check(first: u64, count: u64) {
                 (key.to_string(), normal(fields))
             })
             .collect();
-        assert_eq!(real, there, "seed {seed}, left behind:\n{}", history.join("\n"));
+        assert_eq!(
+            real,
+            there,
+            "seed {seed}, left behind:\n{}",
+            history.join("\n")
+        );
         net.server.keys.clear();
         net.server.versions.clear();
     }

@@ -124,7 +124,7 @@ impl SimulatedRedis {
             news.push(Event::Changed(Vec::new()));
         } else if !self.changed.is_empty() {
             let names = self.changed.iter().flatten();
-            news.push(Event::Changed(names.map(|name| name.to_string()).collect()));
+            news.push(Event::Changed(names.map(ToString::to_string).collect()));
         }
         self.changed.clear();
         let mut net = self.client.network.borrow_mut();
@@ -217,7 +217,10 @@ fn checked(reply: server::Reply) -> Result<server::Reply> {
 }
 
 fn strange(reply: &server::Reply) -> Error {
-    Error::new(Kind::Store, format!("an answer that nobody expects: {reply:?}"))
+    Error::new(
+        Kind::Store,
+        format!("an answer that nobody expects: {reply:?}"),
+    )
 }
 
 fn unreadable(why: serde_json::Error) -> Error {
@@ -315,7 +318,10 @@ impl Client {
     }
 
     async fn hash(&self, name: &Text) -> Result<Pairs> {
-        match self.repeated(name, &Command::HGetAll(Rc::clone(name)), false).await? {
+        match self
+            .repeated(name, &Command::HGetAll(Rc::clone(name)), false)
+            .await?
+        {
             server::Reply::Hash(fields) => Ok(fields),
             other => Err(strange(&other)),
         }
@@ -367,7 +373,8 @@ impl Client {
             stamp: Some((Rc::clone(&self.writer), create.sequence)),
             fields: self.fields(set, Vec::new(), create.ttl),
         };
-        self.script(&create.primary, Command::Save(Rc::new(save))).await
+        self.script(&create.primary, Command::Save(Rc::new(save)))
+            .await
     }
 
     fn fields(&self, properties: Pairs, deleted: Vec<Text>, ttl: Option<u64>) -> Fields {
@@ -405,7 +412,10 @@ impl Client {
             stamp: (update.sequence > 0).then(|| (Rc::clone(&self.writer), update.sequence)),
             fields: self.difference(&update.base, &update.text, update.ttl)?,
         };
-        match self.script(&update.primary, Command::Save(Rc::new(save))).await? {
+        match self
+            .script(&update.primary, Command::Save(Rc::new(save)))
+            .await?
+        {
             server::Reply::Conflict(hash) => {
                 let (_, found) = self.parse(&update.primary, &hash)?;
                 found.map_or_else(
@@ -436,7 +446,10 @@ impl Client {
             ttl: remove.ttl.unwrap_or(0),
             fields: fields.transpose()?,
         };
-        match self.script(primary, Command::Remove(Rc::new(command))).await? {
+        match self
+            .script(primary, Command::Remove(Rc::new(command)))
+            .await?
+        {
             server::Reply::Int(0) => Ok((0, 0)),
             server::Reply::Pair(left, version) => Ok((left, version)),
             other => Err(strange(&other)),
@@ -515,7 +528,8 @@ pub fn parse(name: &Text, hash: &Pairs, wall: u64) -> Result<(Option<Text>, Opti
         }
     }
     if session.uuid.is_empty() {
-        let is_ours = hash.is_empty() || pointer.is_some() || hash.iter().any(|(name, _)| **name == *"gone");
+        let is_ours =
+            hash.is_empty() || pointer.is_some() || hash.iter().any(|(name, _)| **name == *"gone");
         return if is_ours {
             Ok((pointer, None))
         } else {

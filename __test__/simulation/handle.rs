@@ -315,7 +315,8 @@ impl Process {
 
     /// The live session that has this key, if there is one.
     fn find_live(&self, name: &str) -> Option<Rc<Session>> {
-        self.live_or_ended(name).filter(|session| !session.is_removed())
+        self.live_or_ended(name)
+            .filter(|session| !session.is_removed())
     }
 
     fn live_or_ended(&self, name: &str) -> Option<Rc<Session>> {
@@ -331,7 +332,10 @@ impl Process {
     fn unlist(&self, names: &[Text], session: &Rc<Session>) {
         let mut live = self.live.borrow_mut();
         for name in names {
-            if live.get(name).is_some_and(|other| Rc::ptr_eq(other, session)) {
+            if live
+                .get(name)
+                .is_some_and(|other| Rc::ptr_eq(other, session))
+            {
                 live.remove(name);
             }
         }
@@ -530,8 +534,7 @@ impl Process {
         let (answer, left) = self.tasks.ask();
         let leaving = Rc::new(Leaving(RefCell::new(Some(answer))));
         let task = {
-            let (session, leaving, id) =
-                (Rc::clone(&session), Rc::clone(&leaving), Rc::clone(id));
+            let (session, leaving, id) = (Rc::clone(&session), Rc::clone(&leaving), Rc::clone(id));
             async move {
                 let _ = match end {
                     Finish::Remove => {
@@ -597,7 +600,8 @@ impl Process {
         };
         if is_first {
             let process = Rc::clone(self);
-            self.tasks.start(async move { process.run_updates(&uuid).await });
+            self.tasks
+                .start(async move { process.run_updates(&uuid).await });
         }
         coming.await
     }
@@ -633,7 +637,10 @@ impl Process {
     async fn flushed(&self, batch: Vec<Updating>) -> Vec<Updating> {
         let mut sessions: Vec<Rc<Session>> = Vec::new();
         for item in &batch {
-            if !sessions.iter().any(|other| Rc::ptr_eq(other, &item.session)) {
+            if !sessions
+                .iter()
+                .any(|other| Rc::ptr_eq(other, &item.session))
+            {
                 sessions.push(Rc::clone(&item.session));
             }
         }
@@ -855,7 +862,7 @@ impl Session {
             removals: RefCell::default(),
             degraded: Cell::default(),
             pending: RefCell::default(),
-            me: me.clone(),
+            me: std::rc::Weak::clone(me),
         })
     }
 
@@ -962,7 +969,8 @@ impl Session {
 
     fn is_untouched(&self) -> bool {
         let data = self.data.borrow();
-        data.as_ref().is_none_or(|data| *data == *self.snapshot.borrow())
+        data.as_ref()
+            .is_none_or(|data| *data == *self.snapshot.borrow())
     }
 
     /// Brings what a load has found, and the record has not merged yet, into the data object.
@@ -1071,8 +1079,7 @@ impl Session {
             .await;
         self.saves.set(self.saves.get() - 1);
         if result.is_ok() && !self.is_stored.get() {
-            let is_stored =
-                mode == SaveMode::Always || self.record.borrow().state == State::Stored;
+            let is_stored = mode == SaveMode::Always || self.record.borrow().state == State::Stored;
             self.is_stored.set(is_stored);
         }
         if let Err(error) = &result

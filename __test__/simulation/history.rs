@@ -27,6 +27,7 @@ pub const JOINED_SESSION: usize = 9;
 
 /// How a history is set up.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools)] // each is decided for itself
 pub struct Setup {
     pub memory: bool,
     pub processes: usize,
@@ -591,7 +592,7 @@ impl History {
     fn create(&mut self, first: usize, second: usize, session: usize) -> usize {
         let slot = first % self.slots.len();
         let mut keys = vec![self.new_key(slot, session)];
-        if second % 2 == 0 {
+        if second.is_multiple_of(2) {
             keys.push(self.new_key(slot, session));
         }
         let actor = self.slots[slot];
@@ -730,8 +731,13 @@ impl History {
             };
             let mut log = log.borrow_mut();
             // A key that another session has taken leads there.
-            let begun = |entry: &&Entry| !entry.keys.is_empty() && entry.outcome.uuid == outcome.uuid;
-            let session = log.entries.iter().find(begun).map_or(session, |entry| entry.session);
+            let begun =
+                |entry: &&Entry| !entry.keys.is_empty() && entry.outcome.uuid == outcome.uuid;
+            let session = log
+                .entries
+                .iter()
+                .find(begun)
+                .map_or(session, |entry| entry.session);
             log.entries[number].session = session;
             for key in object.keys() {
                 if !log.knows[slot].iter().any(|(_, known)| *known == key) {
@@ -762,7 +768,7 @@ impl History {
         let mut entry = self.entry(what, session, self.slots[slot]);
         entry.key = Some(Rc::clone(&key));
         let mut changes = Changes::new();
-        if what == What::Info && third % 4 > 0 {
+        if what == What::Info && !third.is_multiple_of(4) {
             self.last_handle += 1;
             let property: Text = format!("r{}", self.last_handle).into();
             changes.push((Rc::clone(&property), Some("1".into())));
@@ -853,13 +859,14 @@ impl History {
                     Rc::clone(&mine.nth(third % count.max(1))?.1)
                 };
                 entry.key = Some(Rc::clone(&key));
-                Some(self.operate(entry, |_| async move {
-                    ended(object.delete_key(&key).await)
-                }))
+                Some(self.operate(
+                    entry,
+                    |_| async move { ended(object.delete_key(&key).await) },
+                ))
             }
-            What::Destroy => Some(self.operate(entry, |_| async move {
-                ended(object.destroy().await)
-            })),
+            What::Destroy => {
+                Some(self.operate(entry, |_| async move { ended(object.destroy().await) }))
+            }
             _ => {
                 let if_unchanged = what == What::SaveUnchanged;
                 Some(self.operate(entry, |_| async move {
@@ -872,6 +879,7 @@ impl History {
 
     // The faults.
 
+    #[allow(clippy::too_many_lines)] // one fault after the other
     fn fault(&mut self, dice: [u32; 4]) {
         let [which, slot, how, lasts] = dice.map(u64::from);
         let slot = usize::try_from(slot).unwrap_or(0) % self.slots.len();
@@ -980,8 +988,10 @@ impl History {
         let at = to_ms(net.now());
         net.say(|| format!("fault: {said} for {} ms", to_ms(lasts)));
         let moment = self.log.borrow().moment;
-        self.faults
-            .push(format!("{moment}: {said}, at {at} ms for {} ms", to_ms(lasts)));
+        self.faults.push(format!(
+            "{moment}: {said}, at {at} ms for {} ms",
+            to_ms(lasts)
+        ));
     }
 
     fn crash(&mut self, slot: usize) {
@@ -1042,7 +1052,13 @@ impl History {
             .iter()
             .map(|process| !process.is_alive.get())
             .collect();
-        wrong.extend(model::check(&self.setup, &entries, &end, &given_up, &crashed));
+        wrong.extend(model::check(
+            &self.setup,
+            &entries,
+            &end,
+            &given_up,
+            &crashed,
+        ));
         for process in &self.processes {
             wrong.append(&mut process.wrong.borrow_mut());
         }
@@ -1183,7 +1199,10 @@ impl History {
             if let Some(uuid) = raw(hash, "uuid")
                 && raw(hash, "keys").is_none_or(|keys| **keys != *count)
             {
-                wrong.push(format!("12 {key} of {} counts its keys wrong: {hash:?}", short(uuid)));
+                wrong.push(format!(
+                    "12 {key} of {} counts its keys wrong: {hash:?}",
+                    short(uuid)
+                ));
             }
         }
         net.server.now += 2 * DAY;
@@ -1197,7 +1216,11 @@ impl History {
 /// How long a handler takes: mostly no time at all.
 fn thinks(dice: usize) -> Time {
     let dice = dice as u64;
-    if dice % 5 == 1 { dice / 5 % (20 * MS) } else { 0 }
+    if dice % 5 == 1 {
+        dice / 5 % (20 * MS)
+    } else {
+        0
+    }
 }
 
 fn failed(error: Error) -> Outcome {

@@ -26,6 +26,7 @@
 //! hears of it a moment later: 5 and 6 do not hold for their loads.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use drachtio_session::error::Kind;
 
@@ -51,7 +52,7 @@ pub enum Status {
 use Status::{Done, Failed, Pending, Refused, Unknown, Wrong};
 
 struct Key<'a> {
-    key: Text,
+    name: Text,
     added: usize,
     removals: Vec<&'a Entry>,
 }
@@ -83,9 +84,8 @@ pub fn check(
     }
     for session in 0..setup.sessions {
         // What takes a key over is a removal to the session that has had it.
-        let concerns = |op: &&Entry| {
-            op.session == session || (session == 0 && op.what == What::TakeOver)
-        };
+        let concerns =
+            |op: &&Entry| op.session == session || (session == 0 && op.what == What::TakeOver);
         let ops: Vec<&Entry> = entries.iter().filter(concerns).collect();
         let begins = |op: &&Entry| !op.keys.is_empty() && op.session == session;
         let created = ops.iter().position(begins);
@@ -144,9 +144,8 @@ fn check_joined(
             && !crashed[op.actor]
             && given_up[op.actor].is_none();
         let property = op.property.as_ref();
-        let is_there = property.is_some_and(|property| {
-            data.is_some_and(|(_, data)| get(data, property).is_some())
-        });
+        let is_there = property
+            .is_some_and(|property| data.is_some_and(|(_, data)| get(data, property).is_some()));
         if is_sure && !is_there {
             wrong.push(format!("3 joined: {} is lost in the end", described(op)));
         }
@@ -248,12 +247,12 @@ impl<'a> Model<'a> {
             if writes(op) && is_own && is_done && self.ended_before(op.start) {
                 self.fails("6 written after the end", Some(at));
             }
-            let is_gone = op
+            let refused_as_gone = op
                 .outcome
                 .error
                 .as_ref()
                 .is_some_and(|error| error.kind == Kind::Gone);
-            if is_gone && !self.may_have_ended(op.end, op.ended) {
+            if refused_as_gone && !self.may_have_ended(op.end, op.ended) {
                 self.fails("6 gone, but it is not", Some(at));
             }
             if op.what == What::SaveUnchanged && is_done {
@@ -266,14 +265,14 @@ impl<'a> Model<'a> {
     fn keys_added(&self) -> Vec<Key<'a>> {
         let mut keys: Vec<(Text, usize)> = Vec::new();
         for key in &self.ops[self.created].keys {
-            keys.push((key.clone(), self.created));
+            keys.push((Rc::clone(key), self.created));
         }
         for (at, op) in self.ops.iter().enumerate() {
             if op.what == What::AddKey
                 && self.status[at] != Refused
                 && let Some(key) = &op.key
             {
-                keys.push((key.clone(), at));
+                keys.push((Rc::clone(key), at));
             }
         }
         let removals = |key: &str| {
@@ -282,13 +281,13 @@ impl<'a> Model<'a> {
                 let begins = op.what == What::TakeOver && *at == self.created;
                 self.status[*at] != Failed && !begins && removes(op, key)
             })
-                .map(|(_, op)| *op)
-                .collect()
+            .map(|(_, op)| *op)
+            .collect()
         };
         keys.into_iter()
             .map(|(key, added)| Key {
                 removals: removals(&key),
-                key,
+                name: key,
                 added,
             })
             .collect()
@@ -359,7 +358,7 @@ impl<'a> Model<'a> {
     }
 
     /// What an operation may have written or not. A conflict has written nothing, but the change is still in the data
-    /// object, which may be that of other handles of the process too: what they save later takes it along. An update()
+    /// object, which may be that of other handles of the process too: what they save later takes it along. An `update()`
     /// saves that first, whatever becomes of it then.
     fn may_write(&self, at: usize) -> bool {
         let op = self.ops[at];
@@ -385,7 +384,7 @@ impl<'a> Model<'a> {
         self.is_written(at) || (self.status[at] == Pending && !is_conditional)
     }
 
-    /// Whether it is written when it has ended. An update() that takes a property away takes that for done where an
+    /// Whether it is written when it has ended. An `update()` that takes a property away takes that for done where an
     /// `ifUnchanged` before it, that then fails, has taken it away already, and a save before that has set it.
     fn is_written(&self, at: usize) -> bool {
         let op = self.ops[at];
@@ -433,19 +432,19 @@ impl<'a> Model<'a> {
                 .end
                 .found
                 .iter()
-                .find(|(name, _)| *name == key.key)
+                .find(|(name, _)| *name == key.name)
                 .and_then(|(_, found)| found.as_ref());
             let must_lead = holds
                 && was_taken(key)
                 && self.status[key.added] != Unknown
-                && !self.may_lose_its_way(&key.key);
+                && !self.may_lose_its_way(&key.name);
             let ok = match found {
                 Some(found) if *found == uuid => !is_removed(key) && was_taken(key),
                 Some(other) if !self.is_of_another(other) => false,
                 _ => may_be_removed(key) || !must_lead,
             };
             if !ok {
-                lines.push(format!("2 {} leads to {found:?} in the end", key.key));
+                lines.push(format!("2 {} leads to {found:?} in the end", key.name));
             }
         }
         let data = self.end.data.iter().find(|(other, _)| *other == uuid);
@@ -470,7 +469,10 @@ impl<'a> Model<'a> {
     }
 
     fn properties(&self) -> BTreeSet<Text> {
-        self.ops.iter().filter_map(|op| op.property.clone()).collect()
+        self.ops
+            .iter()
+            .filter_map(|op| op.property.clone())
+            .collect()
     }
 
     fn writes_of(&self, property: &Text) -> Vec<usize> {
@@ -487,7 +489,11 @@ impl<'a> Model<'a> {
             if last.is_none() {
                 allowed.push(None);
             }
-            allowed.extend(writes[last.unwrap_or(0)..].iter().map(|at| self.ops[*at].value));
+            allowed.extend(
+                writes[last.unwrap_or(0)..]
+                    .iter()
+                    .map(|at| self.ops[*at].value),
+            );
             let seen = number(get(data, &property));
             if !allowed.contains(&seen) {
                 let line = format!("3 {property} is {seen:?}, not one of {allowed:?}");
@@ -544,13 +550,13 @@ impl<'a> Model<'a> {
         let key = self
             .keys
             .iter()
-            .find(|key| Some(&key.key) == op.key.as_ref());
+            .find(|key| Some(&key.name) == op.key.as_ref());
         let removed = key.is_some_and(|key| key.removals.iter().any(|other| other.start < op.end))
             || self.destroys().any(|(_, other)| other.start < op.end);
         let sure = key.is_some_and(|key| {
             self.status[key.added] == Done && self.ops[key.added].end < op.start
         });
-        let may_lose = key.is_some_and(|key| self.may_lose_its_way(&key.key));
+        let may_lose = key.is_some_and(|key| self.may_lose_its_way(&key.name));
         // That a process removes a key from one session hides from it that another one has it by then.
         let is_contested = self.setup.takes_over && self.setup.is_faulty();
         let may_lose = may_lose || is_contested;

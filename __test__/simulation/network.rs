@@ -104,6 +104,7 @@ pub struct Faults {
 }
 
 /// One process, as the network sees it.
+#[allow(clippy::struct_excessive_bools)] // each is a state of its own
 pub struct Host {
     pub links: Vec<Link>,
     pub faults: Faults,
@@ -290,12 +291,12 @@ impl Network {
                     break;
                 };
                 link.asked.push_back((answer, now));
-                self.to_server(host, number, request);
+                self.send_request(host, number, request);
             }
         }
     }
 
-    fn to_server(&mut self, host: usize, number: usize, request: Request) {
+    fn send_request(&mut self, host: usize, number: usize, request: Request) {
         let travel = self.travels(host);
         let now = self.now();
         let stalls = self.hosts[host].faults.stall_out;
@@ -322,7 +323,7 @@ impl Network {
         self.add(at, Event::Request(host, number, epoch, request));
     }
 
-    fn to_client(&mut self, host: usize, number: usize, epoch: u64, message: FromServer) {
+    fn send_message(&mut self, host: usize, number: usize, epoch: u64, message: FromServer) {
         let travel = self.travels(host);
         let now = self.now();
         let stalls = self.hosts[host].faults.stall_in;
@@ -405,7 +406,7 @@ impl Network {
                 self.add(at, Event::Request(host, number, epoch, request));
             }
             for (epoch, message) in inbound {
-                self.to_client(host, number, epoch, message);
+                self.send_message(host, number, epoch, message);
             }
         }
     }
@@ -527,18 +528,22 @@ impl Network {
             _ if !self.knows_scripts && request.by_digest => Some("NOSCRIPT"),
             _ => None,
         };
-        let (reply, told) = match refusal {
-            Some(code) => (Reply::Error(code), Vec::new()),
-            None => {
-                if !matches!(request.command, Command::HGetAll(_) | Command::Ping) {
-                    self.knows_scripts = true;
-                }
-                self.server.execute((host, number), &request.command)
+        let (reply, told) = if let Some(code) = refusal {
+            (Reply::Error(code), Vec::new())
+        } else {
+            if !matches!(request.command, Command::HGetAll(_) | Command::Ping) {
+                self.knows_scripts = true;
             }
+            self.server.execute((host, number), &request.command)
         };
-        self.say(|| format!("server: p{host}.{number} {:?} -> {reply:?}", request.command));
+        self.say(|| {
+            format!(
+                "server: p{host}.{number} {:?} -> {reply:?}",
+                request.command
+            )
+        });
         self.tell(told);
-        self.to_client(host, number, epoch, FromServer::Reply(reply));
+        self.send_message(host, number, epoch, FromServer::Reply(reply));
     }
 
     /// Sends invalidations.
@@ -546,7 +551,7 @@ impl Network {
         for ((host, number), invalidation) in told {
             self.say(|| format!("server: tells p{host}.{number} of {invalidation:?}"));
             let epoch = self.hosts[host].links[number].epoch;
-            self.to_client(host, number, epoch, FromServer::Invalidate(invalidation));
+            self.send_message(host, number, epoch, FromServer::Invalidate(invalidation));
         }
     }
 
@@ -555,7 +560,8 @@ impl Network {
         let now = self.now();
         let one = &mut self.hosts[host];
         let link = &mut one.links[number];
-        if !one.is_alive || matches!(&link.standing, Standing::Down(error) if error.kind == Kind::Closed)
+        if !one.is_alive
+            || matches!(&link.standing, Standing::Down(error) if error.kind == Kind::Closed)
         {
             return;
         }

@@ -92,11 +92,7 @@ impl Command {
     fn keys(&self) -> impl Iterator<Item = &Text> {
         let (home, first, second): (Option<&Text>, &[(Text, Text)], &[Text]) = match self {
             Self::Save(save) => (Some(&save.home), &save.added, &save.others),
-            Self::Remove(remove) => (
-                Some(&remove.home),
-                &[],
-                std::slice::from_ref(&remove.name),
-            ),
+            Self::Remove(remove) => (Some(&remove.home), &[], std::slice::from_ref(&remove.name)),
             Self::Destroy(destroy) => (Some(&destroy.home), &[], &destroy.known),
             Self::HGetAll(_) | Self::Ping => (None, &[], &[]),
         };
@@ -355,7 +351,11 @@ impl Server {
             return false;
         }
         self.changed(key);
-        if self.keys.get(key).is_some_and(|hash| hash.fields.is_empty()) {
+        if self
+            .keys
+            .get(key)
+            .is_some_and(|hash| hash.fields.is_empty())
+        {
             self.keys.remove(key);
         }
         true
@@ -384,7 +384,10 @@ impl Server {
     }
 
     fn field_names(&mut self, key: &Text) -> Vec<Text> {
-        self.hgetall(key).into_iter().map(|(name, _)| name).collect()
+        self.hgetall(key)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect()
     }
 
     // shared.lua
@@ -401,11 +404,7 @@ impl Server {
         let ttl = self.hget(place, "ttl");
         if let Some((maker, first)) = by.as_ref().and_then(|by| by.split_once(' ')) {
             let maker = joined("~", maker);
-            if *maker != *writer
-                && self
-                    .hget(place, &maker)
-                    .is_none_or(|last| *last == *first)
-            {
+            if *maker != *writer && self.hget(place, &maker).is_none_or(|last| *last == *first) {
                 let at = ttl.as_ref().and_then(|ttl| ttl.split_once('@'));
                 let at: Option<u64> = at.and_then(|(_, at)| at.parse().ok());
                 if at.is_some_and(|at| self.now < at + TOMBSTONE) {
@@ -424,7 +423,14 @@ impl Server {
         }
     }
 
-    fn write(&mut self, home: &Text, version: u64, keys: &[(Text, Text)], stamp: Option<&(Text, u64)>, fields: &Fields) {
+    fn write(
+        &mut self,
+        home: &Text,
+        version: u64,
+        keys: &[(Text, Text)],
+        stamp: Option<&(Text, u64)>,
+        fields: &Fields,
+    ) {
         self.hset(home, "version", &text(version));
         for (name, resource) in keys {
             self.hset(home, &joined("@", name), resource);
@@ -588,7 +594,13 @@ impl Server {
                 new += 1;
             }
         }
-        self.write(home, version, &save.added, save.stamp.as_ref(), &save.fields);
+        self.write(
+            home,
+            version,
+            &save.added,
+            save.stamp.as_ref(),
+            &save.fields,
+        );
         if fresh {
             self.hset(home, "uuid", uuid);
             self.hset(home, "by", &save.by);
@@ -662,9 +674,7 @@ impl Server {
             return Reply::Int(0);
         }
         let left = keys - i64::from(has);
-        let is_maker = by
-            .as_ref()
-            .is_some_and(|by| by.starts_with(&writer[1..]));
+        let is_maker = by.as_ref().is_some_and(|by| by.starts_with(&writer[1..]));
         if left <= 0 && leads.is_none() && is_maker {
             self.del(home);
             return Reply::Int(0);

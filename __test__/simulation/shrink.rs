@@ -105,7 +105,12 @@ pub fn report(plan: &Plan) -> String {
     let _ = writeln!(text, "operations:");
     for entry in &played.entries {
         let (start, end) = (entry.start, entry.end);
-        let _ = writeln!(text, "  {start}-{end} p{} {}", entry.actor, described(entry));
+        let _ = writeln!(
+            text,
+            "  {start}-{end} p{} {}",
+            entry.actor,
+            described(entry)
+        );
     }
     for fault in &played.faults {
         let _ = writeln!(text, "  fault {fault}");

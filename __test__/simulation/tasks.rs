@@ -88,9 +88,7 @@ impl Tasks {
         // One that is over may be answered once more.
         let Some(mut task) = task else { return };
         let before = self.turn.current.replace(number);
-        let polled = task
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
+        let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         self.turn.current.set(before);
         if polled.is_pending() {
             self.running.borrow_mut()[number] = Some(task);
