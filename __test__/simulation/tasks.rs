@@ -106,9 +106,12 @@ impl Tasks {
     }
 }
 
+/// A future, and what it has come to.
+type Part<F> = (Pin<Box<F>>, Option<<F as Future>::Output>);
+
 /// All of several futures, which one task waits for at once.
 pub async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut parts: Vec<(Pin<Box<F>>, Option<F::Output>)> = futures
+    let mut parts: Vec<Part<F>> = futures
         .into_iter()
         .map(|future| (Box::pin(future), None))
         .collect();
