@@ -24,7 +24,12 @@ function run(folder) {
     RUST_BACKTRACE: '0',
     CARGO_TARGET_DIR: path.join(root, 'target', 'mutants')
   };
-  const { stdout, stderr, status } = spawnSync('cargo', args, { cwd: folder, env, encoding: 'utf8', maxBuffer: 1 << 28 });
+  const { stdout, stderr, status } = spawnSync('cargo', args, {
+    cwd: folder,
+    env,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28
+  });
   return { text: stdout + stderr, status };
 }
 
@@ -34,7 +39,10 @@ function apply(folder, { name, edits, ...edit }) {
     const text = fs.readFileSync(place, 'utf8');
     const times = text.split(find).length - 1;
     if (times !== 1) throw new Error(`"${name}": its text is ${times} times in ${file}, not once: ${find}`);
-    fs.writeFileSync(place, text.replace(find, () => replace));
+    fs.writeFileSync(
+      place,
+      text.replace(find, () => replace)
+    );
   }
 }
 
