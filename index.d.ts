@@ -9,37 +9,37 @@ import { EventEmitter } from 'node:events';
  * app.use(session<CallData>({ store: new session.RedisStore({ host: 'localhost' }), app }));
  * ```
  *
- * @throws {session.SessionError} `ERR_SESSION_OPTION`: an option is unknown or can't be used
+ * @throws {session.SessionError} `ERR_SESSION_OPTION`: an option is unknown or has an invalid value
  */
 declare function session<T extends object = session.Data>(options?: session.Options): session.Middleware<T>;
 
 declare namespace session {
-  /** Data of a session whose properties nobody has declared. */
+  /** Data of a session without declared properties. */
   type Data = Record<string, any>;
 
-  /** Node style: `err` is null when the operation succeeded. */
+  /** Node style: `err` is null if the operation succeeded. */
   type Callback<T = void> = (err: Error | null, value?: T) => void;
 
-  /** Anything whose instances survive a save and a load: `new Class(plainData)` makes a loaded one, `Class.name` finds it. */
+  /** A class whose instances survive a save and a load: a load calls `new Class(plainData)`, finding it by `Class.name`. */
   type DataClass = new (data: any) => object;
 
   interface Options {
-    /** Where sessions are kept. A `MemoryStore` when absent. */
+    /** Where sessions are stored. Default: a `MemoryStore`. */
     store?: Store | JavaScriptStore;
     /**
-     * The application. Classic drachtio's is needed for `app.siprequest(uri, {session})`. An instance of drachtio-srf is
-     * found at its first request if it is not given here; `drachtio-session/srf` has types for it.
+     * The application. Classic drachtio needs it for `app.siprequest(uri, {session})`. An instance of drachtio-srf that is
+     * not given here is found at its first request; `drachtio-session/srf` has types for it.
      */
     app?: object;
     /** Classes to register, as `addClass` does. */
     resolvers?: DataClass[];
-    /** How long a message may wait for the store, ms. Default 2000, on `RedisStore` its `commandTimeout`. */
+    /** How long a message waits for the store at most, ms. Default 2000; with `RedisStore` its `commandTimeout`. */
     timeout?: number;
     /**
-     * What becomes of a message whose session could not be loaded, or that begins a dialog while the store is left alone
-     * after repeated failures. `'continue'` (default): it goes on, with `req.session.mks.degraded`. `'reject'`: a request
-     * outside any dialog is answered 503 with Retry-After. A function decides for these and for requests inside a dialog.
-     * BYE, CANCEL and ACK always go on.
+     * What becomes of a message whose session could not be loaded, or that begins a dialog while the breaker is open.
+     * `'continue'` (default): the handlers get it, with `req.session.mks.degraded`. `'reject'`: a request outside any dialog
+     * is answered 503 with Retry-After. A function decides for these and for requests inside a dialog. The handlers always
+     * get BYE, CANCEL, ACK and PRACK.
      */
     onStoreFailure?: 'continue' | 'reject' | ((req: any, err: SessionError) => 'continue' | 'reject');
   }
@@ -59,11 +59,11 @@ declare namespace session {
     resolvers: DataClass[];
   }
 
-  /** The data of a session, with two properties more that are not enumerable. */
+  /** The data of a session: its properties and, not enumerable, these. */
   type SessionData<T extends object = Data> = T & {
     readonly mks: Session<T>;
     /**
-     * Saves now. Changes made in a handler are saved without it, before the final response leaves.
+     * Saves now. Changes that a handler makes are saved without it, before the final response is sent.
      * Errors: `ERR_SESSION_GONE`, `ERR_SESSION_TIMEOUT`, `ERR_SESSION_STORE_UNAVAILABLE`, `ERR_SESSION_DATA`;
      * with `ifUnchanged` also `ERR_SESSION_CONFLICT`, with `newer` on the error.
      */
@@ -71,21 +71,21 @@ declare namespace session {
     save(callback: Callback): void;
     save(options?: SaveOptions): Promise<void>;
     /**
-     * Changes what is stored by `change(data)` in one step, whoever else writes. The function gets a copy of the newest
-     * data, may be called more than once, and must be synchronous. Gives what it returned.
-     * Errors: `ERR_SESSION_GONE`; `ERR_SESSION_CONFLICT`: others kept writing until the deadline;
-     * `ERR_SESSION_TIMEOUT`, `ERR_SESSION_STORE_UNAVAILABLE`: it may have been done, or may be done once, later.
+     * Changes what is stored by `change(data)`, atomically. The function gets a copy of the newest data, may be called more
+     * than once, and must be synchronous. The result is what it returned.
+     * Errors: `ERR_SESSION_GONE`; `ERR_SESSION_CONFLICT`: other writers kept changing the session until the deadline;
+     * `ERR_SESSION_TIMEOUT`, `ERR_SESSION_STORE_UNAVAILABLE`: the change may have been written, or may be written once, later.
      */
     update<R>(change: (data: T) => R, callback: Callback<R>): void;
     update<R>(change: (data: T) => R): Promise<R>;
   };
 
   interface SaveOptions {
-    /** Fail with `ERR_SESSION_CONFLICT` if somebody else has saved since this process last loaded or saved the session. */
+    /** Fail with `ERR_SESSION_CONFLICT` if another writer has saved the session since this process last loaded or saved it. */
     ifUnchanged?: boolean;
   }
 
-  /** The multi-key session: one data object, found by any of its keys (for a dialog: its Call-ID). */
+  /** The multi-key session (mks): one data object, found by any of its keys (for a dialog: its Call-ID). */
   class Session<T extends object = Data> {
     /** @throws {SessionError} without a store */
     constructor(options: { store: Store | JavaScriptStore });
@@ -97,11 +97,11 @@ declare namespace session {
     readonly keyCount: number;
     /** Each key's name with its resource, or null. */
     readonly keyData: Record<string, unknown>;
-    /** Whether it was removed or has expired: saves fail with `ERR_SESSION_GONE`. */
+    /** Whether it was removed or has expired; a save fails with `ERR_SESSION_GONE`. */
     readonly removed: boolean;
     /**
-     * Whether the store could not be asked for it: it is as this process knows it, or stands in for it; or it is new while
-     * the store is left alone.
+     * Whether the store could not be asked for it, so that it is as this process knows it, or a placeholder; or it was created
+     * while the breaker was open.
      */
     readonly degraded: boolean;
     /** The data. Assigning an object replaces the content. */
@@ -111,12 +111,12 @@ declare namespace session {
     isDirty(): boolean;
     /** Whether it has a key, as far as this process knows. */
     has(id: string): boolean;
-    /** Adds a key, with a resource to be stored with it. It is stored with the next save. */
+    /** Adds a key, with a resource. The next save stores both. */
     set(id: string, resource?: object | null): this;
     set(resource: { sessionID: string }): this;
-    /** The resource of a key: an instance of its class, if that is registered. */
+    /** The resource of a key; an instance of its class, if that is registered. */
     get(id: string): any;
-    /** Removes a key, and the session with its last one. */
+    /** Removes a key; removing the last key removes the session. */
     del(key: string | { sessionID: string }, callback: Callback): void;
     del(key: string | { sessionID: string }): Promise<void>;
     /** As on the data. */
@@ -129,10 +129,10 @@ declare namespace session {
     /** Removes the session with all of its keys. */
     destroy(callback: Callback): void;
     destroy(): Promise<void>;
-    /** Saves what has changed and lets go. */
+    /** Saves what has changed. Later requests load the session anew. */
     close(callback: Callback): void;
     close(): Promise<void>;
-    /** Gives any object `mks` and `session`. */
+    /** Gives any object the properties `mks` and `session`. */
     attachTo(object: object): this;
 
     /** Finds a session by a key; null if there is none. */
@@ -152,7 +152,7 @@ declare namespace session {
     static SessionProto: new (mks: Session) => SessionData;
   }
 
-  /** Something that happened to a target within a session. */
+  /** An event of a target within a session, which the application emits. */
   class Event<Target = any, T extends object = Data> {
     constructor(given: { target: Target; mks: Session<T>; [more: string]: any });
     constructor(target: Target, mks: Session<T>, reason?: any);
@@ -161,12 +161,12 @@ declare namespace session {
     reason?: any;
     get session(): SessionData<T>;
     set session(content: T);
-    /** `app.emit(name, this)`, then the callback; gives what `app.emit` gave. */
+    /** Calls `app.emit(name, this)`, then the callback; gives what `app.emit` returned. */
     emit(app: { emit(name: string, ...args: any[]): any }, name: string, callback?: () => void): any;
     [more: string]: any;
   }
 
-  /** A store of the shape that connect and express have, with callbacks or, without the last parameter, promises. */
+  /** A store of the shape of connect's and express's: with callbacks or, without the last parameter, promises. */
   interface JavaScriptStore {
     get(sid: string, callback: (err?: any, value?: any) => void): unknown;
     set(sid: string, value: any, callback?: (err?: any) => void): unknown;
@@ -174,22 +174,22 @@ declare namespace session {
     on?(event: string, listener: (...args: any[]) => void): unknown;
   }
 
-  /** The base of stores: `get`, `set` and `destroy` come from subclasses, `generate` from the middleware. */
+  /** The base class of stores: subclasses add `get`, `set` and `destroy`, the middleware adds `generate`. */
   class Store extends EventEmitter {
-    /** Gives a holder a new session in place of the one it has. */
+    /** Gives an object that has a session, such as a request, a new one in its place. */
     regenerate(holder: object, callback: Callback): void;
     regenerate(holder: object): Promise<void>;
     /** The session that has a key; null if there is none. */
     load<T extends object = Data>(sid: string, callback: Callback<Session<T> | null>): void;
     load<T extends object = Data>(sid: string): Promise<Session<T> | null>;
-    /** Gives a request a new session, in this process only. */
+    /** Gives a request a new session, which is not stored yet. */
     generate(req: object): void;
     get(sid: string, callback: (err: any, value?: any) => void): any;
     set(sid: string, value: any, callback?: (err: any) => void): any;
     destroy(sid: string, callback?: (err: any) => void): any;
   }
 
-  /** What the native stores have: values and sessions by name. Each takes a callback or gives a promise. */
+  /** What the native stores have in common: values and sessions by name. Methods take a callback or return a promise. */
   class NativeStore extends Store {
     /**
      * The value stored under a name, or null. For a session (by `mks:<id>` of any of its keys):
@@ -203,14 +203,14 @@ declare namespace session {
     /** Removes a value, or a session with all of its keys. */
     destroy(sid: string, callback: Callback): void;
     destroy(sid: string): Promise<void>;
-    /** Starts the time to live anew. */
+    /** Renews the TTL. */
     touch(sid: string, value: any, callback: Callback): void;
     touch(sid: string, callback: Callback): void;
     touch(sid: string, value?: any): Promise<void>;
     /** Everything that is stored, as `get` gives it. */
     all(callback: Callback<any[]>): void;
     all(): Promise<any[]>;
-    /** The names of everything that is stored; a session once, by the name it is stored under. */
+    /** The names of everything that is stored; a session once, by its primary key. */
     ids(callback: Callback<string[]>): void;
     ids(): Promise<string[]>;
     length(callback: Callback<number>): void;
@@ -219,69 +219,70 @@ declare namespace session {
     clear(callback: Callback): void;
     clear(): Promise<void>;
     /**
-     * Finishes what was asked for, also what is owed to a store that is away, within `timeout` (ms, default 5000); the rest
-     * is told of by `error` events with `ERR_SESSION_GIVEN_UP`. Whatever comes later fails: `ERR_SESSION_STORE_CLOSED`.
+     * Completes what is under way, including pending writes, within `timeout` (ms, default 5000), and closes the store. Each
+     * write that is given up is an `error` event with `ERR_SESSION_GIVEN_UP`. Later calls fail with
+     * `ERR_SESSION_STORE_CLOSED`.
      */
     close(options: CloseOptions, callback: Callback): void;
     close(callback: Callback): void;
     close(options?: CloseOptions): Promise<void>;
-    /** What the store has done since it was made, and what it is at. */
+    /** The statistics of the store. */
     stats(): StoreStats;
   }
 
-  /** Everything is counted from the making of the store; the near cache and the rest are this process's alone. */
+  /** Statistics of one store in this process, counted since it was created. */
   interface StoreStats {
     /**
-     * How long operations were at the store, by their kind. What is done at once is not counted: everything in memory,
-     * hits of the near cache, saves without changes.
+     * How long the store took for operations, by their kind. Operations that complete at once are not counted: those of a
+     * `MemoryStore`, hits of the near cache, saves without changes.
      */
     latencies: Partial<Record<OperationKind, Latencies>>;
-    /** How often the store's answer was an error, by its code. Not: deadlines that passed, what a breaker held back. */
+    /** How often the store's reply was an error, by its code; without deadlines that passed, and what the breaker refused. */
     failures: Partial<Record<ErrorCode, number>>;
-    /** The near cache; all 0 where there is none. */
+    /** The near cache; all 0 if there is none. */
     cache: CacheStats;
-    /** Operations that are at the store now. */
+    /** Operations in flight: sent to the store, not answered yet. */
     inFlight: number;
-    /** Sessions of which something is owed to the store, or of which nobody knows whether it was done. */
-    owed: number;
-    /** Bytes of that. */
-    owedBytes: number;
-    /** Whether the store is left alone after repeated failures. */
-    open: boolean;
+    /** Sessions with pending or in-doubt writes. */
+    pendingWrites: number;
+    /** Bytes of these writes. */
+    pendingBytes: number;
+    /** Whether the breaker is open: after repeated failures no operation is sent until a PING is answered. */
+    breakerOpen: boolean;
   }
 
   type OperationKind = 'load' | 'save' | 'remove' | 'get' | 'set' | 'destroy' | 'touch' | 'scan' | 'ping' | 'close';
 
   interface Latencies {
-    /** How many. */
+    /** How many operations. */
     count: number;
-    /** ms, from when the operation is handed over until its answer is taken by the event loop. */
+    /** ms, from when the engine submits the operation until the event loop takes its reply. */
     mean: number;
-    /** Half of all took no longer, ms; rounded up to the next power of two of a microsecond. */
+    /** The median, ms; in microseconds rounded up to the next power of two. */
     p50: number;
-    /** 99 of 100 took no longer, ms; rounded as `p50`. */
+    /** The 99th percentile, ms; rounded as `p50`. */
     p99: number;
   }
 
   interface CacheStats {
-    /** Whether it is used: it is wanted, and the server tells of changes on all connections. */
+    /** Whether it is in use: the option is not `false`, and all connections have CLIENT TRACKING. */
     on: boolean;
     /** Sessions in it. */
     sessions: number;
-    /** Bytes of memory that they take, about. */
+    /** Bytes of memory that they take, approximately. */
     bytes: number;
-    /** Loads that it has answered. */
+    /** Loads that it answered. */
     hits: number;
-    /** Loads that it could not answer. */
+    /** Loads that it did not answer. */
     misses: number;
-    /** Keys that the server has told of, because others have changed what is there. */
+    /** Keys that Redis has invalidated because another client changed them. */
     invalidations: number;
   }
 
   interface RedisStoreStats extends StoreStats {
-    /** Connections: how many are up, how many there should be, how many were made. */
+    /** Connections: how many are established, of how many, and how many were established since the store was created. */
     connections: { up: number; of: number; made: number };
-    /** Pipelines that were sent: how many, the commands in all of them, the most in one. */
+    /** Pipelines that were sent: how many, their commands in total, the commands of the largest. */
     batches: { count: number; commands: number; largest: number };
   }
 
@@ -291,16 +292,16 @@ declare namespace session {
   }
 
   interface MemoryStoreOptions {
-    /** How many sessions and values are kept at most; the one used longest ago is dropped. Without it none ever is. */
+    /** The most sessions and values to keep; beyond it the least recently used is dropped. Default: no limit. */
     max?: number;
-    /** Time to live after the last save, seconds, or a function of the data that gives it. Default 86400 (a day). */
+    /** TTL, seconds after the last save, or a function of the data that gives it. Default 86400 (a day). */
     ttl?: number | ((session: any) => number);
   }
 
-  /** The embedded default: sessions in this process, gone with it. */
+  /** The embedded default: sessions in this process, gone when it ends. */
   class MemoryStore extends NativeStore {
     constructor(options?: MemoryStoreOptions);
-    /** Something was dropped to keep within `max`: its name, and what `get` would have given. */
+    /** A session or value was dropped because of `max`: its name, and what `get` would have given. */
     on(event: 'evict', listener: (sid: string, value: any) => void): this;
     on(event: string, listener: (...args: any[]) => void): this;
   }
@@ -312,7 +313,7 @@ declare namespace session {
     host?: string;
     /** Default 6379. */
     port?: number;
-    /** Path of a unix socket. */
+    /** Path of a Unix socket. */
     socket?: string;
     username?: string;
     password?: string;
@@ -320,38 +321,38 @@ declare namespace session {
     pass?: string;
     /** Number of the database. Default 0. */
     db?: number;
-    /** What every key in Redis begins with. Default `sess:`. */
+    /** What every Redis key begins with. Default `sess:`. */
     prefix?: string;
-    /** Time to live after the last save, seconds, or a function of the data that gives it. Default 86400 (a day). */
+    /** TTL, seconds after the last save, or a function of the data that gives it. Default 86400 (a day). */
     ttl?: number | ((session: any) => number);
-    /** How many connections, 1 to 64; one is used by many operations at once, and more seldom help. Default 1. */
+    /** How many connections, 1 to 64. Operations share connections; more than one seldom helps. Default 1. */
     poolSize?: number;
-    /** What connecting may take, ms. Default 5000. */
+    /** How long an attempt to connect may take, ms. Default 5000. */
     connectTimeout?: number;
-    /** What a command may take, ms. Default 2000. */
+    /** How long a command may take, ms. Default 2000. */
     commandTimeout?: number;
     /** The name of the connections, for `CLIENT LIST`. */
     name?: string;
-    /** How many operations may be at Redis, and sessions wait to be written when it is back. Default 100000. */
+    /** The most operations in flight, and the most sessions with pending writes. Default 100000. */
     maxQueue?: number;
-    /** How many bytes of data these may hold. Default 67108864 (64 MiB). */
+    /** The most bytes of data in either. Default 67108864 (64 MiB). */
     maxQueueBytes?: number;
     /**
-     * The near cache: sessions that this process has stored or loaded lately stay in its memory, and are used without
-     * asking Redis until it tells that somebody else has changed them. On unless it is `false`; not used where the
-     * server or its rules for the user do not allow CLIENT TRACKING (`stats().cache.on`).
+     * The near cache: sessions that this process has stored or loaded stay in its memory, and are used without asking Redis
+     * until Redis invalidates them. On unless it is `false`; not used if the server, or its access rules for the user, do
+     * not allow CLIENT TRACKING (`stats().cache.on`).
      */
     cache?: boolean | CacheOptions;
   }
 
   interface CacheOptions {
-    /** How many bytes it may take, at least 1024. Default 67108864 (64 MiB). What would take more than an eighth is not kept. */
+    /** The most bytes that it takes, at least 1024. Default 67108864 (64 MiB). A session of more than an eighth is not kept. */
     max?: number;
-    /** How long a session is used at most after it was stored or loaded, seconds. Default 60. */
+    /** How long a session is used after it was stored or loaded, seconds. Default 60. */
     ttl?: number;
   }
 
-  /** Sessions in Redis 6 or later. Connects at once, and again with growing pauses whenever the connection is lost. */
+  /** Sessions in Redis 6 or later. Connects at once; reconnects, with growing pauses, whenever a connection is lost. */
   class RedisStore extends NativeStore {
     constructor(options?: RedisStoreOptions);
     /** As `close`. */
@@ -359,21 +360,21 @@ declare namespace session {
     quit(callback: Callback): void;
     quit(options?: CloseOptions): Promise<void>;
     stats(): RedisStoreStats;
-    /** All connections are up (again). */
+    /** All connections are established. */
     on(event: 'connect', listener: () => void): this;
-    /** A connection was lost; it is being made anew. */
+    /** A connection was lost; the store reconnects. */
     on(event: 'disconnect', listener: (why: SessionError) => void): this;
     /**
-     * Trying to connect failed, or an operation whose message did not wait for it: once per change of state. And each
-     * save or removal that is given up, `ERR_SESSION_GIVEN_UP`.
+     * An attempt to connect failed, or an operation whose message did not wait for it: once, until an operation succeeds.
+     * Also each write that is given up, with `ERR_SESSION_GIVEN_UP`.
      */
     on(event: 'error', listener: (err: SessionError) => void): this;
     on(event: string, listener: (...args: any[]) => void): this;
   }
 
   /**
-   * What is published on channels of `node:diagnostics_channel`, by their names. Nothing is measured while nobody has
-   * subscribed.
+   * What the module publishes on channels of `node:diagnostics_channel`, by their names. Without a subscriber it measures
+   * nothing.
    *
    * ```ts
    * type Done = session.Diagnostics['drachtio-session:operation'];
@@ -383,26 +384,29 @@ declare namespace session {
    * ```
    */
   interface Diagnostics {
-    /** An operation of a session or store is done, or has failed. */
+    /** An operation of a session or store has completed, or failed. */
     'drachtio-session:operation': {
       store: Store | JavaScriptStore;
-      /** What was called: `load`, `save`, `swap` (a try of an update), `removeKey`, `destroy`, `get`, `set`, `delete` and so on. */
+      /**
+       * `load`, `save`, `compareAndSet` (an attempt of an update), `removeKey`, `destroy` (a session), `get`, `set`, `delete` (a
+       * name), `touch`, `all`, `ids`, `length`, `clear` or `close`.
+       */
       kind: string;
-      /** ms, waiting behind others included; far below 1 for what is done at once. */
+      /** ms, including the time in the session's queue; far below 1 for an operation that completes at once. */
       duration: number;
       error?: Error;
     };
-    /** A message goes on to the application. */
+    /** The application gets a message. */
     'drachtio-session:message': {
       method: string;
       callId: string;
-      /** How long it has waited for its session, ms. */
+      /** How long the message waited for its session, ms. */
       duration: number;
       degraded: boolean;
     };
-    /** What `store.stats()` gives, once a second while something is done. Not of stores that answer at once. */
+    /** What `store.stats()` gives, once a second while operations are pending; not of stores that answer at once. */
     'drachtio-session:stats': { store: Store | JavaScriptStore; stats: StoreStats };
-    /** After repeated failures the store is left alone (`open`), or it is asked again. */
+    /** The breaker has opened, after repeated failures, or closed. */
     'drachtio-session:breaker': { store: Store | JavaScriptStore; open: boolean };
   }
 
@@ -426,18 +430,19 @@ declare namespace session {
   /** Every error of this module; the message says what to do. */
   class SessionError extends Error {
     code: ErrorCode;
-    /** With `ERR_SESSION_CONFLICT` of a save: the data as somebody else has stored it. */
+    /** With `ERR_SESSION_CONFLICT` of a save: the data that another writer has stored. */
     newer?: Data;
   }
 
-  /** Registers a class whose instances survive a save and a load. `Date` always is. */
+  /** Registers a class whose instances survive a save and a load. `Date` is always registered. */
   function addClass(Class: DataClass): void;
 
   /**
    * drachtio-srf: removes the sessions of calls whose process died, by the `cdr:stop` that drachtio-server sends when a
    * call ends (`<cdrs>true</cdrs>` in its configuration). Call it after `session({app: srf})`.
    *
-   * @param options.after ms to leave to the process that has the call, which removes its session itself. Default 5000.
+   * @param options.after ms until the session is removed. A process that still has the call removes it itself before that.
+   * Default 5000.
    */
   function cdr(srf: object, options?: { after?: number }): void;
 }

@@ -1,19 +1,19 @@
 'use strict';
 // The public face of drachtio-session. docs/architecture.md is the map.
 
+const { SessionError } = require('./lib/errors');
+const cdr = require('./lib/host/srf/cdr');
 const session = require('./lib/middleware');
-const { addClasses } = require('./lib/codec');
-const cdr = require('./lib/srf-cdr');
-const SessionError = require('./lib/errors');
-const Event = require('./lib/event');
-const MemoryStore = require('./lib/memory-store');
-const RedisStore = require('./lib/redis-store');
-const { Session } = require('./lib/session');
-const { Store } = require('./lib/store');
+const { addClasses } = require('./lib/session/codec');
+const Event = require('./lib/session/event');
+const Session = require('./lib/session/session');
+const MemoryStore = require('./lib/store/memory');
+const RedisStore = require('./lib/store/redis');
+const Store = require('./lib/store/store');
 
 const addClass = (Class) => addClasses([Class]);
 
-// Spelled out one by one: this is what tells `import { RedisStore } from 'drachtio-session'` which names there are.
+// One by one: Node reads from these lines which names `import { RedisStore } from 'drachtio-session'` has.
 module.exports = session;
 module.exports.Event = Event;
 module.exports.MemoryStore = MemoryStore;

@@ -9,181 +9,218 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-/** One of a session that has ended: it has no keys, and never will. */
-export declare function endedRecord(): HeldRecord
+/** The constants that both languages know. */
+export declare function constants(): Constants
+
+/** The constants by their names, in upper case with underscores. */
+export interface Constants {
+  /** Bits: what the host knows about a message. */
+  facts: Record<string, number>
+  /** Bits: what to do with a message. */
+  plan: Record<string, number>
+  /** What a final response means for the session. */
+  finish: Record<string, number>
+  /** What happens to a dialog without a message that the application handles. */
+  event: Record<string, number>
+  /** Whether a message may be answered 503 when the store has failed. */
+  refusal: Record<string, number>
+  /** How much a save writes. */
+  saveMode: Record<string, number>
+  /** The codes of the engine's errors, each by its part after `ERR_SESSION_`. */
+  errorCode: Record<string, string>
+  /** The prefix of every key's name. */
+  keyPrefix: string
+  /** The `Retry-After` of a 503, seconds. */
+  retryAfter: number
+  /** The longest timeout that an option may set, ms. */
+  maxTimeout: number
+  /** The longest TTL that an option may set, seconds. */
+  maxTtl: number
+}
+
+/** The record of a session that has ended. It has no keys, and none can be added. */
+export declare function endedRecord(): RecordHandle
 
 /** The texts of everything that is stored. */
-export declare function engineAll(engine: HeldEngine, op: number): Cell
+export declare function engineAll(engine: EngineHandle, op: number): Cell
 
 /** What a store written in JavaScript answered: an error's message, or the JSON text of a value, or nothing. */
-export declare function engineAnswer(engine: HeldEngine, id: number, error?: string | undefined | null, text?: string | undefined | null): void
+export declare function engineAnswer(engine: EngineHandle, id: number, error?: string | undefined | null, text?: string | undefined | null): void
 
 /**
  * What a store written in JavaScript has to be asked, flat: id, method, name, JSON text or `null`, ttl in ms or
  * `null`.
  */
-export declare function engineCalls(engine: HeldEngine): Array<Cell>
+export declare function engineCalls(engine: EngineHandle): Array<Cell>
 
 /** Removes everything. */
-export declare function engineClear(engine: HeldEngine, op: number): Cell
+export declare function engineClear(engine: EngineHandle, op: number): Cell
 
 /** Finishes what was asked for within `timeout` ms, then lets go of the store. */
-export declare function engineClose(engine: HeldEngine, op: number, timeout: number): Cell
+export declare function engineClose(engine: EngineHandle, op: number, timeout: number): Cell
+
+/**
+ * Stores a patch ([`engine_save`]) that was made from the text last stored or loaded, if the store still has that. Gives
+ * `false`: the record has to be merged. With `reserve` it has failed often, and asks for a write reservation.
+ */
+export declare function engineCompareAndSet(engine: EngineHandle, op: number, record: RecordHandle, set: Text | undefined | null, removed: Text | undefined | null, reserve: boolean, ttl?: number | undefined | null): Cell
 
 /** Removes a value, or a session with its keys. */
-export declare function engineDelete(engine: HeldEngine, op: number, name: Text): Cell
+export declare function engineDelete(engine: EngineHandle, op: number, name: Text): Cell
 
 /** Removes a session with all of its keys. */
-export declare function engineDestroy(engine: HeldEngine, op: number, record: HeldRecord): Cell
+export declare function engineDestroy(engine: EngineHandle, op: number, record: RecordHandle): Cell
 
 /**
  * Calls `settle` with what was completed, in pairs one after the other: `op` and its value; or, where it failed, `-op` and
  * the code and the message; or 0, the name of an event and its texts.
  */
-export declare function engineDrain(engine: HeldEngine, settle: (...flat: Array<Cell>) => void): void
+export declare function engineDrain(engine: EngineHandle, settle: (...flat: Array<Cell>) => void): void
 
 /** Fails what has waited for too long; drain afterwards. */
-export declare function engineExpire(engine: HeldEngine): void
+export declare function engineExpire(engine: EngineHandle): void
 
 /** Hands over what was asked for since the last time: an operation that gave `undefined` may wait for this. */
-export declare function engineFlush(engine: HeldEngine): void
+export declare function engineFlush(engine: EngineHandle): void
 
 /** The JSON text stored under `name`, or `null`. */
-export declare function engineGet(engine: HeldEngine, op: number, name: Text): Cell
+export declare function engineGet(engine: EngineHandle, op: number, name: Text): Cell
+
+/** Whether [`engine_expire`] has something to do though nobody waits for an operation. */
+export declare function engineHasBackgroundWork(engine: EngineHandle): boolean
 
 /** The names of everything that is stored. */
-export declare function engineIds(engine: HeldEngine, op: number): Cell
+export declare function engineIds(engine: EngineHandle, op: number): Cell
+
+/** Whether it is certain that the store has just this record, so that a load by one of its keys would bring nothing. */
+export declare function engineIsCurrent(engine: EngineHandle, record: RecordHandle): boolean
 
 /** How much is stored. */
-export declare function engineLength(engine: HeldEngine, op: number): Cell
+export declare function engineLength(engine: EngineHandle, op: number): Cell
 
 /**
  * Finds the session that has the key `id`; `live` is the one that is here under that key. Gives a session, `null`
  * if there is none, `true` if `live` is up to date, `false` if it has to be merged. With
  * `lenient`, `live` is not taken for removed where the key leads nowhere.
  */
-export declare function engineLoad(engine: HeldEngine, op: number, id: Name, live?: HeldRecord | undefined | null, lenient?: boolean | undefined | null): Cell
-
-/** Takes a key away, and with the last one the session. Gives how many are left. */
-export declare function engineRemoveKey(engine: HeldEngine, op: number, record: HeldRecord, id: Name, text?: Text | undefined | null, ttl?: number | undefined | null): Cell
-
-/** Whether [`engine_expire`] has something to do though nobody waits for an operation. */
-export declare function engineRestless(engine: HeldEngine): boolean
+export declare function engineLoad(engine: EngineHandle, op: number, id: Name, live?: RecordHandle | undefined | null, lenient?: boolean | undefined | null): Cell
 
 /**
- * Saves a session. `text` is absent while nobody has read its data; `extent` is 0 for what has changed, 1 for
- * even nothing, 2 for the short wait of a challenged request; `ttl` is in ms. With `if_unchanged` it fails where
- * somebody else has stored something since this process last saw the session.
+ * Removes a key, and with the last one the session; `set` and `removed` as for [`engine_save`] are saved if the session
+ * stays. Gives how many keys are left.
  */
-export declare function engineSave(engine: HeldEngine, op: number, record: HeldRecord, text: Text | undefined | null, extent: number, ttl?: number | undefined | null, ifUnchanged?: boolean | undefined | null): Cell
+export declare function engineRemoveKey(engine: EngineHandle, op: number, record: RecordHandle, id: Name, set?: Text | undefined | null, removed?: Text | undefined | null, ttl?: number | undefined | null): Cell
+
+/**
+ * Saves a session. `set` is the JSON text of an object with the properties that have changed since the last patch, absent
+ * where none has; `removed` that of an array with the names of those that were deleted. `mode` is a
+ * number of `SaveMode`; `ttl` is in ms. With `if_unchanged` it fails where another process has stored something since this
+ * one last saw the session.
+ */
+export declare function engineSave(engine: EngineHandle, op: number, record: RecordHandle, set: Text | undefined | null, removed: Text | undefined | null, mode: number, ttl?: number | undefined | null, ifUnchanged?: boolean | undefined | null): Cell
 
 /** Stores a value, given by its JSON text; `ttl` in ms. */
-export declare function engineSet(engine: HeldEngine, op: number, name: Text, text: Text, ttl?: number | undefined | null): Cell
+export declare function engineSet(engine: EngineHandle, op: number, name: Text, text: Text, ttl?: number | undefined | null): Cell
 
 /** Stores a string; `ttl` in ms. */
-export declare function engineSetString(engine: HeldEngine, op: number, name: Text, value: Quoted, ttl?: number | undefined | null): Cell
+export declare function engineSetString(engine: EngineHandle, op: number, name: Text, value: Quoted, ttl?: number | undefined | null): Cell
 
 /** What an operation may take, ms. */
-export declare function engineSetTimeout(engine: HeldEngine, timeout: number): void
+export declare function engineSetTimeout(engine: EngineHandle, timeout: number): void
 
 /** What the engine has done: the JSON text of `StoreStats`. */
-export declare function engineStats(engine: HeldEngine): string
-
-/**
- * Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
- * it has to be merged. One that `insists` has failed often, and is to have the next turn.
- */
-export declare function engineSwap(engine: HeldEngine, op: number, record: HeldRecord, text: Text, insists: boolean, ttl?: number | undefined | null): Cell
+export declare function engineStats(engine: EngineHandle): string
 
 /** What an operation may take, ms. */
-export declare function engineTimeout(engine: HeldEngine): number
+export declare function engineTimeout(engine: EngineHandle): number
 
 /** Starts a time to live anew; `ttl` in ms. */
-export declare function engineTouch(engine: HeldEngine, op: number, name: Text, ttl?: number | undefined | null): Cell
+export declare function engineTouch(engine: EngineHandle, op: number, name: Text, ttl?: number | undefined | null): Cell
 
-/** What a final response means for the session of a request that had `plan`: a number of `rules::Finish`. */
+/** What a final response means for the session of a request that had `plan`: a number of `finish` in `Constants`. */
 export declare function finish(plan: number, facts: number, status: number): number
 
 /** An engine over a store written in JavaScript, driven by [`engine_calls`] and [`engine_answer`]. */
-export declare function foreignEngine(): HeldEngine
+export declare function javascriptEngine(): EngineHandle
 
-/** Whether a message with `plan` may be answered 503 when the store has failed: a number of `rules::Refusal`. */
+/** Whether a message with `plan` may be answered 503 when the store has failed: a number of `refusal` in `Constants`. */
 export declare function mayReject(method: string, plan: number): number
 
 /** An engine over the memory store; `options` is the JSON text of `{max, ttl}`. */
-export declare function memoryEngine(options: string): HeldEngine
+export declare function memoryEngine(options: string): EngineHandle
 
-/** A session that nobody has seen yet. */
-export declare function newRecord(): HeldRecord
+/** The record of a new session, without keys. */
+export declare function newRecord(): RecordHandle
 
 /**
- * What `event` (a number of `rules::Event`) means for the session of a dialog: a number of `rules::Finish`. `status` is
- * that of the final response it is about, 0 if there was none.
+ * What `event` means for the session of a dialog: a number of `finish` for a number of `event` in `Constants`. `status` is
+ * that of the final response of the event, 0 without one.
  */
 export declare function onEvent(event: number, facts: number, status: number): number
 
 /**
- * What a message means for its session: the bits of `rules::Plan` for the bits of `rules::Facts`. `status` is 0 for a
- * request.
+ * The placeholder for the session with the key `id` that a message with `plan` needs, when the load has `failed` or found
+ * nothing (`rules::Placeholder`): a record with that key, or `null` if the session has ended ([`ended_record`]).
  */
+export declare function placeholderRecord(plan: number, failed: boolean, id: Name): RecordHandle | null
+
+/** What to do with a message: bits of `plan` for bits of `facts` (see `Constants`). `status` is 0 for a request. */
 export declare function plan(method: string, facts: number, status: number): number
 
 /**
- * Takes over what a load brought for a session that is here already: `null` if it is another session, otherwise
- * whether there is something to merge.
+ * Takes over `fresh`, the record of a load, for a live session: `null` if `fresh` is another session, otherwise whether
+ * there is something to merge.
  */
-export declare function recordAbsorb(record: HeldRecord, fresh: HeldRecord): boolean | null
-
-/** Adds a key, or gives the one there is another resource; it is stored with the next save. */
-export declare function recordAddKey(record: HeldRecord, id: Name, resource?: string | undefined | null): void
-
-/** Whether others have written what is not known here. */
-export declare function recordIsBehind(record: HeldRecord): boolean
-
-/** Whether a save of the text that JavaScript has given or got last would write nothing. */
-export declare function recordIsClean(record: HeldRecord): boolean
-
-/** Whether it is certain that the store has nothing else, so that a load by one of its keys would bring nothing. */
-export declare function recordIsCurrent(record: HeldRecord): boolean
-
-/** Whether a save of `text` (absent: nobody has read the data) would write anything. */
-export declare function recordIsDirty(record: HeldRecord, text?: string | undefined | null): boolean
-
-/** Whether it was removed or has expired. */
-export declare function recordIsRemoved(record: HeldRecord): boolean
-
-/** Whether it is in the store, as far as this process knows. */
-export declare function recordIsStored(record: HeldRecord): boolean
-
-/** The names of its keys. */
-export declare function recordKeys(record: HeldRecord): Array<string>
+export declare function recordAbsorb(record: RecordHandle, fresh: RecordHandle): boolean | null
 
 /**
- * Merges what a load has brought; `text` is that of the data object, absent while nobody has read it. Gives what is
- * to be done to the object, as `{"set":{...},"removed":[...]}`, or `null`.
+ * Adds a key, or replaces the resource of an existing one; the next save stores it. Throws `ERR_SESSION_GONE` if the
+ * session was removed.
  */
-export declare function recordMerge(record: HeldRecord, text?: string | undefined | null): string | null
+export declare function recordAddKey(record: RecordHandle, id: Name, resource?: string | undefined | null): void
 
-/** The JSON text of what is kept with a key, given by its name. */
-export declare function recordResource(record: HeldRecord, name: string): string | null
+/** Whether another process has written a version that this one has not loaded. */
+export declare function recordIsBehind(record: RecordHandle): boolean
 
-/** The text last stored or loaded. */
-export declare function recordText(record: HeldRecord): string
+/** Whether a save of an unchanged data object would write nothing, and no other save is queued or in flight. */
+export declare function recordIsClean(record: RecordHandle): boolean
 
-/** Who it is. */
-export declare function recordUuid(record: HeldRecord): string
+/** Whether a save would write anything even if the data object has not changed. */
+export declare function recordIsDirty(record: RecordHandle): boolean
 
-/** The text when all that was asked for is done, for a data object to be made of it. */
-export declare function recordView(record: HeldRecord): string
+/** Whether it was removed or has expired. */
+export declare function recordIsRemoved(record: RecordHandle): boolean
+
+/** Whether the store has it, as far as this process knows. */
+export declare function recordIsStored(record: RecordHandle): boolean
+
+/** The names of its keys. */
+export declare function recordKeys(record: RecordHandle): Array<string>
+
+/** The approximate length of the JSON text of its data, bytes. */
+export declare function recordLength(record: RecordHandle): number
+
+/**
+ * Merges the document of a load. `set` and `removed` are the changes of the data object since its last patch, as for
+ * [`engine_save`](super::engine::engine_save). Gives the patch for the data object, as the JSON text of
+ * `{"set":{...},"removed":[...]}`, or `null` if there is none. Throws `ERR_SESSION_CORRUPT` if the document is no object.
+ */
+export declare function recordMerge(record: RecordHandle, set?: Text | undefined | null, removed?: Text | undefined | null): string | null
+
+/** The JSON text of the resource of the key `name`; `null` if there is none. */
+export declare function recordResource(record: RecordHandle, name: string): string | null
+
+/** The JSON text of its projected data, once all queued and pending saves are done: for a new data object. */
+export declare function recordSnapshot(record: RecordHandle): string
+
+/** The JSON text of the data last stored or loaded. */
+export declare function recordText(record: RecordHandle): string
+
+/** Its uuid: `mks:session:` and a version 4 UUID. */
+export declare function recordUuid(record: RecordHandle): string
 
 /**
  * An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. `wake` is called when there is
  * something to drain; it does not keep the process alive.
  */
-export declare function redisEngine(options: string, wake: () => void): HeldEngine
-
-/**
- * What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
- * found nothing (`rules::StandIn`): it has that key. Nothing where it has ended ([`ended_record`]).
- */
-export declare function standInRecord(plan: number, failed: boolean, id: Name): HeldRecord | null
+export declare function redisEngine(options: string, wake: () => void): EngineHandle

@@ -1,5 +1,5 @@
 'use strict';
-// `require('drachtio-session/redis')()` gives RedisStore: what `require('drachtio-redis')()` gave to applications.
+// `require('drachtio-session/redis')()` gives RedisStore, as `require('drachtio-redis')()` did.
 
 const { RedisStore } = require('./index.js');
 

@@ -2,7 +2,7 @@
 import session = require('./index');
 
 /**
- * The data of the application's sessions on the types of drachtio-srf. Declare yours, once:
+ * The data of the application's sessions, for the types of drachtio-srf. Declare it once:
  *
  * ```ts
  * declare module 'drachtio-session/srf' {
@@ -14,10 +14,10 @@ import session = require('./index');
  */
 export interface CallData {}
 
-/** `CallData`, or anything while nobody has declared it. */
+/** `CallData`; any data if it is not declared. */
 export type SrfData = keyof CallData extends never ? session.Data : CallData;
 
-/** Whose session a leg shares: that of a request or a dialog; `false` for one of its own. */
+/** The session that a leg shares: that of a request or a dialog. With `false` the leg gets its own. */
 export type SessionOption = session.SessionData<SrfData> | session.Session<SrfData> | false;
 
 declare module 'drachtio-srf' {
@@ -29,7 +29,7 @@ declare module 'drachtio-srf' {
     set session(content: SrfData);
     /** The session behind the data. */
     mks: session.Session<SrfData>;
-    // what drachtio-srf tells besides, or declares with a response where it gives the request
+    // events that drachtio-srf's own types lack, or declare with other arguments
     on(event: 'hold' | 'unhold', listener: (req: SrfRequest) => void): this;
     on(event: 'subscribe', listener: (req: SrfRequest, res: SrfResponse) => void): this;
     on(event: 'unsubscribe', listener: (req: SrfRequest, reason: string) => void): this;
@@ -43,17 +43,17 @@ declare module 'drachtio-srf' {
   }
 
   interface CreateUASOptions {
-    /** A session that the dialog joins, in place of the new one of its request. */
+    /** The session that the dialog joins, in place of the new one of its request. */
     session?: SessionOption;
   }
 
   interface CreateUACOptions {
-    /** The session the dialog shares. Without it, it gets one of its own. */
+    /** The session that the dialog shares. Default: a session of its own. */
     session?: SessionOption;
   }
 
   interface CreateB2BUAOptions {
-    /** The session of the B leg. Without it, it shares that of the request. */
+    /** The session of the B leg. Default: that of the request. */
     session?: SessionOption;
   }
 }

@@ -1,4 +1,4 @@
 'use strict';
-// require('drachtio-session/srf') is there for its types, srf.d.ts; at run time there is nothing to do.
+// require('drachtio-session/srf') has only types (srf.d.ts).
 
 module.exports = {};

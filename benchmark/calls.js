@@ -1,6 +1,6 @@
 'use strict';
-// The calls that the application under test handles: what arrives, what its handlers do with the session, and how long
-// each step took: from the arrival of the message until its final response has left, or the handler of an ACK has run.
+// The calls that the application under test handles: the requests that arrive and what its handlers do with the session.
+// A step lasts from the arrival of a request until its final response is sent, or the handler of an ACK has returned.
 
 const { performance } = require('node:perf_hooks');
 const { isSame } = require('./session-data');
@@ -13,11 +13,11 @@ class Call {
     this.steps = steps;
     this.over = over;
     this.data = undefined;
-    // whether a handler found another session than the one that was stored
+    // whether a handler got a session without a change that was made before
     this.lost = false;
   }
 
-  // A request arrives in the next turn; `then` goes on when its step is done.
+  // A request arrives in the next turn of the event loop; `then` is called after its step.
   arrive(method, id, handler, then) {
     this.host.deliver(() => {
       const begun = performance.now();
@@ -25,7 +25,7 @@ class Call {
         this.steps[method].push(performance.now() - begun);
         then();
       };
-      const left = (status) => {
+      const sent = (status) => {
         if (status !== 200) throw new Error(`${method} was answered ${status}`);
         done();
       };
@@ -33,7 +33,7 @@ class Call {
         handler(req, res);
         if (method === 'ACK') done();
       };
-      this.host.receive(method, id, handle, left);
+      this.host.receive(method, id, handle, sent);
     });
   }
 
@@ -52,7 +52,7 @@ class Call {
   }
 }
 
-// INVITE, 200, ACK, BYE. The session is filled in the INVITE and read in ACK and BYE.
+// INVITE, 200, ACK, BYE. The handler of the INVITE fills the session, those of ACK and BYE read it.
 class UasCall extends Call {
   static methods = ['INVITE', 'ACK', 'BYE'];
 
@@ -60,7 +60,7 @@ class UasCall extends Call {
     this.open(() => this.close());
   }
 
-  // up to the ACK
+  // as far as the ACK
   open(then) {
     const invited = (req, res) => {
       this.store(req);
@@ -75,8 +75,8 @@ class UasCall extends Call {
   }
 }
 
-// A B2BUA: the INVITE goes out to leg B with the same session; B answers, A is answered; B sends an INFO, whose handler
-// changes the session; A hangs up, then the application hangs up B.
+// A B2BUA: the application sends an INVITE to leg B with the session of leg A, and answers A when B has answered. B sends an
+// INFO, whose handler changes the session. A hangs up, then the application hangs up B.
 class B2buaCall extends Call {
   static methods = ['INVITE', 'ACK', 'INFO', 'BYE'];
 
@@ -108,7 +108,7 @@ class B2buaCall extends Call {
     this.arrive('ACK', this.id, (req) => this.read(req), informed);
   }
 
-  // leg B after leg A: the classic module leaves the session behind when both are removed at the same moment
+  // One leg after the other: the classic module never removes a session whose two keys are removed at the same moment.
   hangUp() {
     const bye = (req, res) => {
       if (req.session.legs !== 2) this.lost = true;

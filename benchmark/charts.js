@@ -5,7 +5,7 @@ const echarts = require('echarts');
 
 const INK = '#333';
 const WIDTH = 800;
-// room for the names of peers: without a screen ECharts can't know how wide a text is
+// px for the names of peers: without a screen ECharts cannot measure a text
 const LABELS = 240;
 const COLOURS = ['#1668b8', '#6fb1e8', '#c9571a', '#eda36b', '#5b8c3e', '#8c6bb1'];
 const BASE = {

@@ -1,6 +1,6 @@
 'use strict';
-// The process of one peer: opens it, and does what the parent asks for, one thing at a time.
-// Started by peer-process.js: node child.js <peer> <port of Redis, or 0>
+// The process of one peer: opens the peer and runs the actions that the parent sends, one at a time.
+// peer-process.js starts it: node child.js <peer> <port of Redis, or 0> <folder of the build>
 
 const { Host } = require('./host');
 const calls = require('./calls');
@@ -10,31 +10,37 @@ const memory = require('./memory');
 const peers = require('./peers');
 const { makeData } = require('./session-data');
 
-const [id, port] = process.argv.slice(2);
+const [id, port, root] = process.argv.slice(2);
 const host = new Host();
 let peer;
 let stopClock;
 
+// a result; a lost change fails the run
+function checked(result) {
+  if (result.lost > 0 && !peers[id].loses)
+    throw new Error(`${result.lost} calls read a session without its last change`);
+  return result;
+}
+
 const actions = {
   async open() {
-    peer = await peers[id].open({ port: Number(port) }, host);
+    peer = await peers[id].open({ port: Number(port), root }, host);
     host.use(peer.middleware);
   },
   async calls({ kind, ...options }) {
-    const result = await load.runCalls({ host, Kind: calls[kind], ...options });
-    if (result.lost > 0 && !peers[id].loses) throw new Error(`${result.lost} sessions did not come back`);
-    return result;
+    return checked(await load.runCalls({ host, Kind: calls[kind], ...options }));
   },
   pairs({ objects, size, ...options }) {
     const value = objects ? makeData(size)('pair') : 'v'.repeat(size);
     if (!objects || peer.values) return load.runPairs({ client: peer, value, ...options });
-    // what their users write around them
+    // as applications use these clients
     const client = {
       set: (key, object) => peer.set(key, JSON.stringify(object)),
       get: async (key) => JSON.parse(await peer.get(key))
     };
     return load.runPairs({ client, value, ...options });
   },
+  infos: async (options) => checked(await load.runInfos({ host, ...options })),
   fill: (options) => memory.fill(peer, options),
   openCalls: (options) => memory.openCalls(host, options),
   connect: (options) => peer.connect(options),
@@ -49,7 +55,7 @@ const actions = {
   }
 };
 
-// A handler that throws in a later turn is a failed run, as one that throws at once.
+// A handler that throws in a later turn of the event loop fails the run, as one that throws at once.
 let failed;
 process.on('uncaughtException', (err) => failed?.(err));
 

@@ -1,11 +1,11 @@
 'use strict';
-// What a stretch of work cost: wall time, CPU of the JavaScript thread, CPU of the whole process.
+// The cost of a piece of work: wall time, CPU of the JavaScript thread, CPU of the process.
 
 const fs = require('node:fs');
 const { performance } = require('node:perf_hooks');
 
-// CPU time of the thread that runs JavaScript, in µs. Node has it from 23.9 on; on Linux the kernel tells it for the
-// main thread, whose id is that of the process, brought up to date whenever the thread sleeps. NaN elsewhere.
+// CPU time of the thread that runs JavaScript, in µs. Node has it from 23.9 on. Before, Linux has it in /proc for the main
+// thread, whose id is that of the process, as of the last time that the thread slept. NaN elsewhere.
 function mainThread() {
   if (process.threadCpuUsage) {
     const { user, system } = process.threadCpuUsage();
@@ -23,7 +23,7 @@ function wholeProcess() {
   return user + system;
 }
 
-// Starts a clock -> stop() -> {seconds, mainCpu, processCpu}, both in µs
+// Starts a clock -> stop() -> {seconds, mainCpu, processCpu}, the last two in µs
 function startClock() {
   const begun = { main: mainThread(), process: wholeProcess(), at: performance.now() };
   return () => ({

@@ -1,8 +1,8 @@
 'use strict';
-// The host of the benchmark: requests and responses as classic drachtio gives them to its middleware, and nothing else
-// of it, so that what is measured is the middleware. examples/classic-host.js is the complete one.
+// The host of the benchmark: requests and responses as classic drachtio gives them to its middleware, and no more, so that
+// the middleware is measured and not the host. examples/classic-host.js is complete.
 //
-// What arrives waits in one queue that is worked off once a turn of the event loop, as messages that came by one socket.
+// Arriving messages wait in one queue, which the host works off once a turn of the event loop, as if they came by one socket.
 
 const { EventEmitter } = require('node:events');
 
@@ -37,18 +37,18 @@ class Request extends EventEmitter {
   }
 }
 
-// The application's answer; `left(status)` is called when it leaves.
+// The application's response; `sent(status)` is called when it is sent.
 class Response {
-  constructor(left) {
-    this.left = left;
+  constructor(sent) {
+    this.sent = sent;
   }
 
   send(status) {
-    this.left(status);
+    this.sent(status);
   }
 }
 
-// The far end's answer to a request of the application.
+// The response to a request of the application.
 class ReceivedResponse {
   constructor(req, acked) {
     this.req = req;
@@ -62,7 +62,7 @@ class ReceivedResponse {
   }
 }
 
-// Sends a request of the application; the 200 that comes back goes through the middleware before the callback.
+// Sends a request of the application; the 200 passes through the middleware before the callback.
 function dispatch(host, uacRequest, options, callbacks) {
   const req = new Request('application', uacRequest.method, uacRequest.callId, uacRequest.method !== 'INVITE');
   uacRequest.dispatchRequest.prepareRequest(uacRequest, req);
@@ -73,7 +73,7 @@ function dispatch(host, uacRequest, options, callbacks) {
   return req;
 }
 
-// The class of outgoing requests, one for each host, as modules patch it.
+// The class of outgoing requests; each host has its own, because modules patch it.
 function sipRequestClass() {
   class SipRequest {
     constructor(host, options) {
@@ -108,22 +108,22 @@ class Host {
     this.middleware = middleware;
   }
 
-  // Something comes by the socket.
+  // A message arrives by the socket.
   deliver(arrive) {
     if (this.#queue.push(arrive) === 1) setImmediate(this.#drain);
   }
 
-  // A request from the network -> handler(req, res); `left` is called with the status of the final response.
-  receive(method, id, handler, left) {
+  // A request from the network -> handler(req, res); `sent` is called with the status of the final response.
+  receive(method, id, handler, sent) {
     const req = new Request('network', method, id, method !== 'INVITE');
-    const res = new Response(left);
+    const res = new Response(sent);
     this.middleware(req, res, (err) => {
       if (err) throw err;
       handler(req, res);
     });
   }
 
-  // A request of the application: 200 is the answer; callback(err, req, res).
+  // A request of the application, answered with 200; callback(err, req, res).
   siprequest(options, callback) {
     return new this.SipRequest(this, options).send(options, { response: callback });
   }

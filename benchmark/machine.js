@@ -1,17 +1,17 @@
 'use strict';
-// What a run was made on: the machine and the versions of everything that took part.
+// The machine of a run, and the versions of the programs and packages in it.
 
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { spawnSync } = require('node:child_process');
-const { told } = require('./pinning');
+const pinning = require('./pinning');
 
-const said = (program, ...args) => spawnSync(program, args, { encoding: 'utf8' }).stdout?.trim() || 'not found';
+const outputOf = (program, ...args) => spawnSync(program, args, { encoding: 'utf8' }).stdout?.trim() || 'not found';
 
 const PEERS = ['redis', 'ioredis', '@valkey/valkey-glide', 'express-session', 'connect-redis', 'memorystore'];
 
-// read, as not every package lets its package.json be required
+// The file is read, because some packages do not export their package.json.
 function versionOf(folder) {
   return JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8')).version;
 }
@@ -23,11 +23,11 @@ function machine() {
   return {
     machine: `${os.availableParallelism()} CPUs (${cpu.model.trim()}), ${Math.round(os.totalmem() / 2 ** 30)} GB`,
     system: `${os.type()} ${os.release()}, ${os.arch()}`,
-    pinning: told,
+    pinning: pinning.description,
     node: process.version,
-    redis: /v=(\S+)/.exec(said('redis-server', '--version'))?.[1] ?? 'not found',
-    rust: said('rustc', '--version'),
-    module: `${versionOf(path.join(__dirname, '..'))}, commit ${said('git', '-C', __dirname, 'rev-parse', '--short', 'HEAD')}`,
+    redis: /v=(\S+)/.exec(outputOf('redis-server', '--version'))?.[1] ?? 'not found',
+    rust: outputOf('rustc', '--version'),
+    module: `${versionOf(path.join(__dirname, '..'))}, commit ${outputOf('git', '-C', __dirname, 'rev-parse', '--short', 'HEAD')}`,
     peers: [
       ...PEERS.map((name) => `${name} ${versionOf(path.join(modules, name))}`),
       `redis-rs ${/name = "redis"\nversion = "(.*)"/.exec(lock)[1]}`

@@ -1,18 +1,19 @@
 'use strict';
-// What sessions and open calls weigh: the resident memory of the process before and after, garbage collected.
+// The memory of sessions and of open calls: the resident set of the process before and after, each after full collections.
 
 const { UasCall } = require('./calls');
 const { makeData } = require('./session-data');
 
 const AT_ONCE = 256;
 
-function weigh() {
+function residentBytes() {
   globalThis.gc();
   globalThis.gc();
   return process.memoryUsage().rss;
 }
 
-// Runs start(number, over) for each number below `count`, some at once; in new turns, so that no stack grows.
+// Runs start(number, over) for each number below `count`, some at once; each in a new turn of the event loop, so that the
+// stack does not grow.
 function each(count, start) {
   return new Promise((resolve, reject) => {
     let begun = 0;
@@ -33,32 +34,32 @@ function each(count, start) {
 async function fill(peer, { count, size, from = 0 }) {
   const make = makeData(size);
   const nameOf = (number) => `filled-${String(from + number).padStart(8, '0')}@a.example`;
-  const before = weigh();
+  const before = residentBytes();
   await each(count, (number, over) => peer.put(nameOf(number), make(nameOf(number)), over));
   const data = JSON.stringify(make(nameOf(0))).length;
-  return { bytes: (weigh() - before) / count, data };
+  return { bytes: (residentBytes() - before) / count, data };
 }
 
-// Opens `count` calls, up to the ACK, weighs the process, and ends them -> bytes per open call
+// Opens `count` calls, as far as the ACK, and ends them -> bytes per open call, and of the process
 async function openCalls(host, { count, size }) {
   const steps = Object.fromEntries(UasCall.methods.map((method) => [method, []]));
   const make = makeData(size);
   const overs = new Map();
   const calls = [];
-  const before = weigh();
+  const before = residentBytes();
   await each(count, (number, over) => {
     const id = `open-${String(number).padStart(8, '0')}@a.example`;
     const call = new UasCall(host, id, make, steps, () => overs.get(call)());
     calls.push(call);
     call.open(over);
   });
-  // what the driver keeps of its own is small, but not nothing: the steps' times
-  const after = weigh();
+  // this includes a little of the driver's own: the steps' times
+  const after = residentBytes();
   await each(count, (number, over) => {
     overs.set(calls[number], over);
     calls[number].close();
   });
-  if (calls.some(({ lost }) => lost)) throw new Error('sessions did not come back');
+  if (calls.some(({ lost }) => lost)) throw new Error('calls read a session without its last change');
   return { bytes: (after - before) / count, total: after };
 }
 

@@ -1,12 +1,13 @@
 'use strict';
-// A peer in a process of its own, seen from the parent: asks it for one thing at a time.
+// A peer in a process of its own, as the parent sees it: sends it one action at a time.
 
 const path = require('node:path');
 const { once } = require('node:events');
 const { spawn } = require('node:child_process');
+const { THIS_BUILD, onOtherBuild } = require('./builds');
 const peers = require('./peers');
 const { onMeasured } = require('./pinning');
-const { until } = require('../__test__/support/tools');
+const { until } = require('../__test__/support/waiting');
 
 const PATIENCE_MS = 300000;
 const NODE_ARGS = ['--expose-gc', '--max-old-space-size=12288'];
@@ -15,9 +16,10 @@ const running = new Set();
 process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 
 class PeerProcess {
-  // A peer, open; `server` is the redis-server it uses. Undefined if this version has no such thing.
-  static async start(id, server) {
-    const peer = new PeerProcess(id, server);
+  // An open peer; `server` is the Redis server it uses, `root` the folder of the build. Undefined if the build has no such
+  // store.
+  static async start(id, server, root = THIS_BUILD) {
+    const peer = new PeerProcess(id, server, root);
     try {
       await peer.ask('open');
       return peer;
@@ -28,15 +30,15 @@ class PeerProcess {
     }
   }
 
-  constructor(id, server) {
-    this.id = id;
+  constructor(id, server, root) {
+    this.id = root === THIS_BUILD ? id : onOtherBuild(id);
     this.server = peers[id].redis ? server : undefined;
     this.legs = peers[id].legs === true;
-    // whether it is known to leave things behind
+    // whether its algorithm loses changes and leaves keys behind
     this.loses = peers[id].loses === true;
-    const args = [...NODE_ARGS, path.join(__dirname, 'child.js'), id, String(this.server?.port ?? 0)];
+    const args = [...NODE_ARGS, path.join(__dirname, 'child.js'), id, String(this.server?.port ?? 0), root];
     const [program, given] = onMeasured(process.execPath, args);
-    // warnings of peers are not the report's
+    // stderr is ignored: warnings of peers are not part of the report
     this.child = spawn(program, given, { stdio: ['ignore', 'inherit', 'ignore', 'ipc'] });
     running.add(this.child);
     this.child.once('exit', () => running.delete(this.child));
@@ -61,8 +63,8 @@ class PeerProcess {
     }
   }
 
-  // Throws when something is left of what ran; what a peer is known to leave behind is removed. Removals that were sent
-  // when the last call was over may still be on their way.
+  // Throws if sessions are left when all calls have ended; those of a peer that is known to leave some are removed. Redis may
+  // not have executed the last removals yet.
   async assertEmpty(expected = 0) {
     if (this.loses && this.server) return void (await this.server.raw('FLUSHALL'));
     const size = () => (this.server ? this.server.size() : this.ask('size'));

@@ -1,5 +1,5 @@
 'use strict';
-// Where things run: redis-server on the last CPU, what is measured on the others. Only with `taskset` (Linux) and on
+// The CPUs of a run: redis-server has the last one, the measured processes have the others. It needs `taskset` (Linux) and
 // two CPUs or more.
 
 const os = require('node:os');
@@ -11,14 +11,14 @@ const pinned = cpus > 1 && works('taskset');
 const SERVER = String(cpus - 1);
 const MEASURED = cpus === 2 ? '0' : `0-${cpus - 2}`;
 
-// the command that starts a program on the CPUs of what is measured
+// the command that starts a program on the CPUs of the measured processes
 const onMeasured = (program, args) => (pinned ? ['taskset', ['-c', MEASURED, program, ...args]] : [program, args]);
 
-// moves a server that runs, with all of its threads
+// moves a running server, with all of its threads
 function moveServer(pid) {
   if (pinned) spawnSync('taskset', ['-a', '-c', '-p', SERVER, String(pid)], { stdio: 'ignore' });
 }
 
-const told = pinned ? `redis-server on CPU ${SERVER}, what is measured on CPU ${MEASURED}` : 'not pinned';
+const description = pinned ? `redis-server on CPU ${SERVER}, the measured processes on CPU ${MEASURED}` : 'not pinned';
 
-module.exports = { moveServer, onMeasured, told };
+module.exports = { description, moveServer, onMeasured };

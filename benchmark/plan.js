@@ -1,5 +1,5 @@
 'use strict';
-// What a run measures: all of it, or with --quick what the table of ratios needs.
+// What a run measures: everything, with --quick what the table of targets needs, with --against the same on two builds.
 
 const REDIS_PEERS = ['driver', 'redis', 'redis-uncached', 'classic-node-redis', 'classic-ioredis', 'express-redis'];
 const MEMORY_PEERS = ['driver', 'memory', 'express-memory', 'memorystore'];
@@ -8,12 +8,12 @@ const MILLION = 1000000;
 
 const full = {
   name: 'full',
-  // more than three: a slow moment of the machine hits fewer than half of them
+  // five, so that a slow moment of the machine affects fewer than half of them
   rounds: 5,
-  // of the scenario that most ratios of the table are taken from: 64 calls at once, sessions of 1 KB, on Redis
+  // of the scenario behind most ratios of the table: 64 calls at once, sessions of 1 KB, on Redis
   decisiveRounds: 9,
   ms: 300,
-  // at the beginning of each turn, not counted (rounds.js)
+  // at the beginning of each measurement, not counted (rounds.js)
   wakeMs: 100,
   warmUpMs: 1000,
   redisPeers: REDIS_PEERS,
@@ -26,6 +26,9 @@ const full = {
   clientPeers: CLIENTS,
   clients: { objects: [false, true], atOnce: [1, 64] },
   floor: { atOnce: [1, 64, 512], requests: 500000 },
+  // each INFO changes one of these properties
+  infos: { size: 8192, properties: 16, atOnce: 64 },
+  infoPeers: ['driver', 'redis', 'memory'],
   openCalls: ['redis', 'redis-uncached', 'express-redis', 'memory'].map((id) => ({ id, count: 100000 })),
   srf: { atOnce: [1, 16] },
   srfPeers: ['srf-alone', 'srf-memory', 'srf-redis'],
@@ -45,7 +48,7 @@ const quick = {
   warmUpMs: 600,
   memoryPeers: ['driver', 'memory', 'express-memory'],
   calls: [{ kind: 'UasCall', sizes: [1024], atOnce: [64, 1] }],
-  memoryCalls: [{ kind: 'UasCall', sizes: [1024], atOnce: [64] }],
+  memoryCalls: [{ kind: 'UasCall', sizes: [300], atOnce: [64] }],
   clients: { objects: [false], atOnce: [64] },
   floor: { atOnce: [64], requests: 30000 },
   openCalls: [{ id: 'redis', count: 20000 }],
@@ -55,4 +58,20 @@ const quick = {
   coldStart: { rounds: 3, ids: ['memory', 'redis', 'classic-ioredis'] }
 };
 
-module.exports = { full, quick };
+// The peers that are builds of this project, and the driver.
+const against = {
+  ...quick,
+  name: 'against',
+  // how often the peers' processes are started, each time for as many rounds
+  passes: 3,
+  redisPeers: ['driver', 'redis'],
+  memoryPeers: ['driver', 'memory'],
+  clientPeers: ['store-uncached'],
+  floor: undefined,
+  openCalls: [],
+  srfPeers: undefined,
+  growthRounds: 9,
+  coldStart: undefined
+};
+
+module.exports = { against, full, quick };

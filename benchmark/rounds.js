@@ -1,8 +1,8 @@
 'use strict';
-// Interleaving: each round goes through all peers, each time beginning with another one, so that a slow moment of the
-// machine does not hit one peer only.
+// Interleaving: a round measures all peers, one after the other. Each round begins with another peer, so that a slow moment
+// of the machine does not affect one peer only.
 
-// measure(peer) -> a result; gives {id: [result of each round]}
+// measure(peer, round) -> a result; returns {id: [result of each round]}
 async function inRounds(peers, rounds, measure) {
   const results = Object.fromEntries(peers.map(({ id }) => [id, []]));
   for (let round = 0; round < rounds; round++) {
@@ -14,8 +14,8 @@ async function inRounds(peers, rounds, measure) {
   return results;
 }
 
-// The same of measure(peer, ms): each turn begins with a moment that does not count, because caches may have gone cold
-// while the others had theirs.
+// The same with measure(peer, ms). Each measurement begins with `wakeMs` that do not count, because the other peers may have
+// displaced this one from the CPU's caches.
 function inTurns(peers, { rounds, ms, wakeMs }, measure) {
   return inRounds(peers, rounds, async (peer) => {
     await measure(peer, wakeMs);

@@ -1,35 +1,41 @@
 'use strict';
-// npm run bench: measures drachtio-session and its peers side by side and writes docs/benchmarks.md.
-// -- --quick: only what the table of ratios needs, in under three minutes, and nothing is written.
+// npm run bench: measures drachtio-session and its peers in turns and writes docs/benchmarks.md.
+// -- --quick: measures what the table of targets needs, in some three minutes, and writes nothing.
+// -- --quick --against <folder>: measures the rows of that table for two builds in turns, this one and the built checkout in
+//    the folder, and prints how they compare.
 // -- --report: writes the page again from the last full run.
 
 const fs = require('node:fs');
 const path = require('node:path');
+const { parseArgs } = require('node:util');
 const { requireRedisServer } = require('../scripts/redis-server');
 const { main, requireRust, run, setup } = require('../scripts/setup');
 
 const RESULTS = path.join(__dirname, '..', 'target', 'benchmark.json');
 const SRF_SERVER = path.join(__dirname, '..', 'examples', 'drachtio-server');
-const OPTIONS = ['--quick', '--report'];
 
 const log = (text) => process.stderr.write(`bench: ${text}\n`);
 
-const written = (name) => fs.statSync(path.join(__dirname, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+const writtenAt = (name) => fs.statSync(path.join(__dirname, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
 function installPeers() {
-  if (written('node_modules/.package-lock.json') >= written('package-lock.json')) return;
+  if (writtenAt('node_modules/.package-lock.json') >= writtenAt('package-lock.json')) return;
   log('npm ci in benchmark/');
   run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: __dirname });
 }
 
-// Starts peers and runs `work` with those that there are in this version.
-async function withPeers(ids, server, work) {
+// Starts peers and runs `work` with those that the build has. `root`: the folder of another build, whose peers follow.
+async function withPeers(ids, server, root, work) {
   const PeerProcess = require('./peer-process');
   const peers = [];
-  for (const id of ids) {
-    const peer = await PeerProcess.start(id, server);
+  const start = async (id, build) => {
+    const peer = await PeerProcess.start(id, server, build);
     if (peer) peers.push(peer);
     else log(`${id}: not available in this version`);
+  };
+  for (const id of ids) {
+    await start(id);
+    if (root && require('./peers')[id].ours) await start(id, root);
   }
   try {
     return await work(peers);
@@ -45,25 +51,29 @@ async function measure(plan) {
   const measures = {
     calls: require('./measures/calls'),
     clients: require('./measures/clients'),
-    floor: require('./measures/floor')
+    floor: require('./measures/floor'),
+    infos: require('./measures/infos')
   };
   const results = { plan, machine: require('./machine')() };
   const server = await startServer();
+  const measured = (ids, work) => withPeers(ids, server, plan.root, work);
   try {
-    const redis = await withPeers(plan.redisPeers, server, async (peers) => {
+    const redis = await measured(plan.redisPeers, async (peers) => {
       const called = await measures.calls(peers, plan, say);
       const ours = peers.filter(({ id }) => id.startsWith('redis'));
-      return { calls: called.results, commands: called.commands, floor: await measures.floor(ours, server, plan, say) };
+      const floor = plan.floor && (await measures.floor(ours, server, plan, say));
+      return { calls: called.results, commands: called.commands, floor };
     });
     Object.assign(results, redis);
     const memoryPlan = { ...plan, calls: plan.memoryCalls, decisiveRounds: plan.rounds };
-    const inMemory = (peers) => measures.calls(peers, memoryPlan, say);
-    results.memoryCalls = (await withPeers(plan.memoryPeers, undefined, inMemory)).results;
-    results.clients = await withPeers(plan.clientPeers, server, (peers) => measures.clients(peers, plan, say));
+    results.memoryCalls = (await measured(plan.memoryPeers, (peers) => measures.calls(peers, memoryPlan, say))).results;
+    results.clients = await measured(plan.clientPeers, (peers) => measures.clients(peers, plan, say));
     await server.raw('FLUSHALL');
-    if (fs.existsSync(SRF_SERVER))
-      results.srf = await withPeers(plan.srfPeers, server, (peers) => require('./measures/srf')(peers, plan, say));
-    results.coldStart = await require('./measures/cold-start')(server, plan, say);
+    results.infos = await measured(plan.infoPeers, (peers) => measures.infos(peers, plan, say));
+    if (plan.srfPeers && fs.existsSync(SRF_SERVER)) {
+      results.srf = await measured(plan.srfPeers, (peers) => require('./measures/srf')(peers, plan, say));
+    }
+    if (plan.coldStart) results.coldStart = await require('./measures/cold-start')(server, plan, say);
     results.openCalls = await require('./measures/open-calls')(server, plan, say);
   } finally {
     await server.stop();
@@ -73,22 +83,38 @@ async function measure(plan) {
   return results;
 }
 
+// Measures this build and the one in `root`.
+async function compare(plan, root) {
+  const { comparison } = require('./comparison');
+  const passes = [];
+  for (let pass = 0; pass < plan.passes; pass++) {
+    // the slow part once
+    passes.push(await measure({ ...plan, root, growth: pass === 0 ? plan.growth : [] }));
+  }
+  return comparison(passes);
+}
+
+// Peers that still run would keep this process waiting: they end with it.
+const fail = (err) => {
+  console.error(err);
+  process.exit(1);
+};
+
 main(async () => {
-  const given = process.argv.slice(2);
-  const unknown = given.find((option) => !OPTIONS.includes(option));
-  if (unknown) throw new Error(`there is no option ${unknown}; the options are ${OPTIONS.join(', ')}`);
+  const flag = { type: 'boolean' };
+  const { values: given } = parseArgs({ options: { quick: flag, report: flag, against: { type: 'string' } } });
+  if (given.against !== undefined && !given.quick) throw new Error('--against <folder> needs --quick');
   setup();
   requireRedisServer();
   requireRust();
   installPeers();
-  const { quick, full } = require('./plan');
+  const { against, full, quick } = require('./plan');
   const report = require('./report');
-  if (given.includes('--report')) return report.write(JSON.parse(fs.readFileSync(RESULTS, 'utf8')));
-  const results = await measure(given.includes('--quick') ? quick : full).catch((err) => {
-    console.error(err);
-    // peers that still run would keep this process waiting: they end with it
-    process.exit(1);
-  });
+  if (given.report) return report.write(JSON.parse(fs.readFileSync(RESULTS, 'utf8')));
+  if (given.against !== undefined) {
+    return console.log(await compare(against, path.resolve(given.against)).catch(fail));
+  }
+  const results = await measure(given.quick ? quick : full).catch(fail);
   if (results.plan.name === 'full') {
     fs.writeFileSync(RESULTS, JSON.stringify(results));
     report.write(results);

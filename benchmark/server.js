@@ -1,7 +1,7 @@
 'use strict';
-// The redis-server of a run: its own counters, and what its clients send.
+// The Redis server of a run, its counters, and the commands that its clients send.
 
-const { Monitor } = require('../__test__/support/monitor');
+const { Monitor } = require('../__test__/support/network/monitor');
 const { RedisServer } = require('../__test__/support/redis');
 const { moveServer } = require('./pinning');
 
@@ -11,7 +11,7 @@ async function startServer() {
   return server;
 }
 
-// What work did to the server: CPU in µs and bytes on the wire; `work` gives a result that has a count.
+// The result of `work`, which has a count, with the server's share for each: CPU in µs and bytes on the wire.
 async function withCounters(server, work) {
   const before = await counters(server);
   const result = await work();
@@ -30,7 +30,7 @@ async function counters(server) {
   };
 }
 
-// The commands that clients sent during some work, as arrays of words; not what scripts do inside.
+// The commands that clients send during `work`, as arrays of words, without those that Lua scripts run.
 async function monitored(server, work) {
   const monitor = await Monitor.start(server);
   try {

@@ -14,16 +14,27 @@ function median(values) {
   return inOrder.length % 2 ? inOrder[middle] : (inOrder[middle - 1] + inOrder[middle]) / 2;
 }
 
-// {median, low, high} of the values; undefined when there is none
+// {median, low, high} of the values; undefined where there are none
 function spread(values) {
   const known = values.filter(Number.isFinite);
   if (known.length === 0) return undefined;
   return { median: median(known), low: Math.min(...known), high: Math.max(...known) };
 }
 
-// The ratio of two lists of rounds, round by round, so that a slow moment of the machine weighs on both.
+// The ratio of two lists of rounds, round by round, so that a slow moment of the machine affects both.
 function ratio(above, below) {
   return spread(above.map((value, round) => value / below[round]));
 }
 
-module.exports = { median, percentile, ratio, sorted, spread };
+// The probability of at least `count` heads in `tosses` tosses of a coin.
+function tail(tosses, count) {
+  let ways = 1;
+  let sum = 0;
+  for (let heads = tosses; heads >= count; heads--) {
+    sum += ways;
+    ways = (ways * heads) / (tosses - heads + 1);
+  }
+  return sum / 2 ** tosses;
+}
+
+module.exports = { median, percentile, ratio, sorted, spread, tail };

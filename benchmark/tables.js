@@ -13,8 +13,8 @@ function figure(value) {
 
 const range = ({ median, low, high }) => `${figure(median)} (${figure(low)}–${figure(high)})`;
 
-// the median of what `read` finds in rounds, with the spread
-const told = (rounds, read) => {
+// the median and the spread of `read(round)` over the rounds
+const medianOf = (rounds, read) => {
   const values = rounds && spread(rounds.map(read));
   return values ? range(values) : '–';
 };
@@ -25,4 +25,4 @@ function table(head, rows) {
   return [line(head), `|${head.map((_, i) => (i ? '--:|' : '---|')).join('')}`, ...rows.map(line)].join('\n');
 }
 
-module.exports = { figure, range, table, told };
+module.exports = { figure, medianOf, range, table };

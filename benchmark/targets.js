@@ -1,34 +1,22 @@
 'use strict';
-// The ratios that drachtio-session is held to: what is asked, what was measured, whether it is met.
+// The targets of drachtio-session: for each ratio the value that is asked, the aim beyond it, and the value measured.
 
+const { find, main, net, p50, p99, rate } = require('./figures');
 const { ratio, spread } = require('./statistics');
 
-const pick = (rounds, read) => rounds?.map(read);
-const call = (result) => result.latency.call;
-
-// The rounds of one peer in one scenario.
-function find(results, options) {
-  const found = results.find((one) => Object.entries(options).every(([name, value]) => one[name] === value));
-  return found?.peers ?? {};
-}
-
-// What a call costs without the driver's share, round by round.
-const net = (peers, id) => pick(peers[id], (result, round) => result.mainCpu - peers.driver[round].mainCpu);
-
-// `above` / `below`, or nothing where one was not measured
+// `above` / `below`; undefined where one was not measured
 const between = (above, below) => (above && below ? ratio(above, below) : undefined);
 
 const more = (row) => ({ ...row, met: (value) => value >= row.least, aimed: (value) => value >= row.aim });
 const less = (row) => ({ ...row, met: (value) => value <= row.least, aimed: (value) => value <= row.aim });
 
-const rate = (peers, id) => pick(peers[id], (result) => result.perSecond);
-const p99 = (peers, id) => pick(peers[id], (result) => call(result).p99);
-const p50 = (peers, id) => pick(peers[id], (result) => call(result).p50);
-const main = (peers, id) => pick(peers[id], (result) => result.mainCpu);
+// a figure without a fixed target: --against compares it with another build
+const plain = (row) => ({ ...row, verdict: 'see `--against`' });
 
-function rows({ calls, clients, floor, growth, commands }) {
+function rows({ calls, memoryCalls, clients, floor, growth, commands, infos }) {
   const at64 = find(calls, { kind: 'UasCall', size: 1024, atOnce: 64 });
   const at1 = find(calls, { kind: 'UasCall', size: 1024, atOnce: 1 });
+  const inMemory = find(memoryCalls, { kind: 'UasCall', size: 300, atOnce: 64 });
   const pairs = find(clients, { objects: false, atOnce: 64 });
   const floorAt64 = floor ? find(floor.results, { atOnce: 64 }) : {};
   const uncached = pairs['store-uncached'] ? 'store-uncached' : 'store';
@@ -36,7 +24,7 @@ function rows({ calls, clients, floor, growth, commands }) {
   const weight = growth.find((one) => one.id === 'memory')?.weight;
   const grown = (id) => {
     const found = growth.find((one) => one.id === id);
-    return found && between(main({ many: found.many }, 'many'), main({ few: found.few }, 'few'));
+    return found && between(main(found, 'many'), main(found, 'few'));
   };
   return [
     more({
@@ -115,7 +103,20 @@ function rows({ calls, clients, floor, growth, commands }) {
       least: 0.5,
       aim: 0.7,
       value: between(rate(floorAt64, 'redis'), rate(floorAt64, 'floor of redis'))
-    })
+    }),
+    more({
+      what: "calls/s, MemoryStore against express-session's MemoryStore, 300 bytes",
+      unit: '×',
+      least: 1,
+      aim: 1.3,
+      value: between(rate(inMemory, 'memory'), rate(inMemory, 'express-memory'))
+    }),
+    plain({
+      what: 'INFO that changes one of 16 properties of an 8 KB session, main-thread CPU, RedisStore',
+      unit: 'µs',
+      value: spread(net(infos, 'redis'))
+    }),
+    plain({ what: 'the same, MemoryStore', unit: 'µs', value: spread(net(infos, 'memory')) })
   ];
 }
 
@@ -123,9 +124,10 @@ function rows({ calls, clients, floor, growth, commands }) {
 function targets(measured) {
   return rows(measured).map(({ met, aimed, ...row }) => {
     if (!row.value) return { ...row, verdict: 'not measured' };
+    if (row.verdict) return row;
     const { median } = row.value;
     return { ...row, verdict: aimed(median) ? 'aim reached' : met(median) ? 'met' : 'falls short' };
   });
 }
 
-module.exports = { find, net, targets };
+module.exports = { targets };

@@ -1,15 +1,15 @@
 'use strict';
-// What can be watched with node:diagnostics_channel. Nothing is measured while nobody listens.
+// The channels of node:diagnostics_channel. Without a subscriber the module measures nothing.
 
 const { channel } = require('node:diagnostics_channel');
 
 // {store, kind, duration (ms), error}: an operation of the engine is done, or has failed
 const operation = channel('drachtio-session:operation');
-// {method, callId, duration (ms before the handler), degraded}: a message goes on to the application
+// {method, callId, duration (ms before the handler), degraded}: the application gets a message
 const message = channel('drachtio-session:message');
-// {store, stats}: what store.stats() gives, once a second while something is done
+// {store, stats}: what store.stats() gives, once a second while operations are pending
 const stats = channel('drachtio-session:stats');
-// {store, open}: the store is left alone after repeated failures, or asked again
+// {store, open}: the breaker opened or closed
 const breaker = channel('drachtio-session:breaker');
 
 // A callback that publishes how long the operation took.

@@ -1,49 +1,44 @@
 'use strict';
-// session(options): the middleware. Each message goes through a Message (message.js), which carries its plan out.
+// session(options): the middleware. Each message gets a Transaction (transaction/transaction.js), which carries its plan
+// out.
 
 const debug = require('debug')('drachtio:session');
-const codec = require('./codec');
-const MemoryStore = require('./memory-store');
-const native = require('./native');
-const SessionError = require('./errors');
-const SrfHost = require('./srf');
-const { Engine } = require('./engine');
-const { Host, idOf } = require('./host');
-const Message = require('./message');
-const { shareOnSend } = require('./outgoing');
-const { Session } = require('./session');
+const { SessionError } = require('./errors');
+const { classicHost, shareOnSend } = require('./host/classic');
+const { idOf } = require('./host/request');
+const SrfHost = require('./host/srf');
+const { ErrorCode, MAX_TIMEOUT } = require('./native/constants');
+const codec = require('./session/codec');
+const Session = require('./session/session');
+const { engineOf } = require('./store/engines');
+const MemoryStore = require('./store/memory');
+const Transaction = require('./transaction/transaction');
 
-const CLASSIC = new Host();
 const OPTIONS = ['store', 'app', 'resolvers', 'timeout', 'onStoreFailure'];
+
+const invalid = (message) => new SessionError(ErrorCode.OPTION, `session(options): ${message}`);
 
 function checked(options) {
   if (options === null || typeof options !== 'object' || Array.isArray(options)) {
-    throw new SessionError('ERR_SESSION_OPTION', `session(options): options must be an object, not ${String(options)}`);
+    throw invalid(`options must be an object, not ${String(options)}`);
   }
   const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
-  if (unknown) {
-    const message = `session(options): there is no option \`${unknown}\`; the options are ${OPTIONS.join(', ')}`;
-    throw new SessionError('ERR_SESSION_OPTION', message);
-  }
+  if (unknown) throw invalid(`there is no option \`${unknown}\`; the options are ${OPTIONS.join(', ')}`);
   const { resolvers, timeout, onStoreFailure } = options;
-  if (resolvers !== undefined && !Array.isArray(resolvers)) {
-    throw new SessionError('ERR_SESSION_OPTION', 'session(options): `resolvers` must be an array of classes');
-  }
-  if (timeout !== undefined && !(Number.isInteger(timeout) && timeout > 0 && timeout <= 86400000)) {
-    const message = `session(options): \`timeout\` must be a whole number of ms from 1 to 86400000, not ${String(timeout)}`;
-    throw new SessionError('ERR_SESSION_OPTION', message);
+  if (resolvers !== undefined && !Array.isArray(resolvers)) throw invalid('`resolvers` must be an array of classes');
+  if (timeout !== undefined && !(Number.isInteger(timeout) && timeout > 0 && timeout <= MAX_TIMEOUT)) {
+    throw invalid(`\`timeout\` must be a whole number of ms from 1 to ${MAX_TIMEOUT}, not ${String(timeout)}`);
   }
   if (![undefined, 'continue', 'reject'].includes(onStoreFailure) && typeof onStoreFailure !== 'function') {
-    const message = `session(options): \`onStoreFailure\` must be 'continue', 'reject' or a function, not ${String(onStoreFailure)}`;
-    throw new SessionError('ERR_SESSION_OPTION', message);
+    throw invalid(`\`onStoreFailure\` must be 'continue', 'reject' or a function, not ${String(onStoreFailure)}`);
   }
   return options;
 }
 
 function session(options = {}) {
   const { store = new MemoryStore(), app, resolvers = [], timeout, onStoreFailure } = checked(options);
-  const engine = Engine.of(store);
-  if (timeout !== undefined) native.engineSetTimeout(engine.native, timeout);
+  const engine = engineOf(store);
+  if (timeout !== undefined) engine.timeout = timeout;
   codec.addClasses(resolvers);
   if (store instanceof MemoryStore) store.warn();
 
@@ -53,7 +48,7 @@ function session(options = {}) {
     const id = idOf(req);
     if (id) mks.set(id);
     mks.attachTo(req);
-    Message.of(req)?.replace(mks);
+    Transaction.of(req)?.replace(mks);
   };
 
   const open = (host, req, res, next, dialogsOnly = false) => {
@@ -62,20 +57,20 @@ function session(options = {}) {
       debug('%s without a Call-ID: no session', req.method);
       return next();
     }
-    const message = new Message(engine, host, req, res, id, onStoreFailure);
-    if (dialogsOnly && !message.isOfDialog) return next();
-    if (debug.enabled) debug('%s %s from %s, plan %d', req.method, id, req.source, message.plan);
-    if (message.plan === 0) return next();
-    message.begin(next);
+    const transaction = new Transaction(engine, host, req, res, id, onStoreFailure);
+    if (dialogsOnly && !transaction.isOfDialog) return next();
+    if (debug.enabled) debug('%s %s from %s, plan %d', req.method, id, req.source, transaction.plan);
+    if (transaction.plan === 0) return next();
+    transaction.begin(next);
   };
   if (!SrfHost.of(app, engine, open)) shareOnSend(app);
 
   return function attachSession(req, res, next) {
     const host = SrfHost.of(req.srf, engine, open);
-    if (!host) return open(CLASSIC, req, res, next);
-    const earlier = Message.of(req);
+    if (!host) return open(classicHost, req, res, next);
+    const earlier = Transaction.of(req);
     if (!earlier) return open(host, req, res, next);
-    // drachtio-srf gives each request once; other layers may have taken their time since it came
+    // drachtio-srf delivers each request once, but other layers may have delayed it
     if (!earlier.canceled) return next();
     debug('%s %s: canceled before it reached the handlers', req.method, earlier.id);
   };

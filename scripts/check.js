@@ -1,6 +1,6 @@
 'use strict';
-// npm run check: format, lints, docs, typings, and that the generated files are up to date. Everything is run, also
-// after a failure; what a step printed is shown when it failed.
+// npm run check: format, lints, docs, typings; that no import runs in a circle, that no constant is defined twice, and that
+// the generated files are up to date. A failure does not stop the later steps; the output of a failed step is shown.
 
 const path = require('node:path');
 const { spawnSync } = require('node:child_process');
@@ -14,6 +14,7 @@ const bin = (name, file, ...args) => [process.execPath, path.join(root, 'node_mo
 const STEPS = [
   { name: 'prettier', command: bin('prettier', 'bin/prettier.cjs', '--check', '.') },
   { name: 'oxlint', command: bin('oxlint', 'bin/oxlint', '--deny-warnings') },
+  { name: 'no import circle', command: [process.execPath, 'scripts/import-circles.js'] },
   { name: 'rustfmt', command: ['cargo', 'fmt', '--check'] },
   { name: 'clippy', command: ['cargo', 'clippy', '--all-targets', '--', '-D', 'warnings'] },
   {
@@ -23,6 +24,7 @@ const STEPS = [
   },
   { name: 'tsc', command: bin('typescript', 'bin/tsc', '--project', 'tsconfig.json') },
   { name: 'napi build', command: ['npm', 'run', '--silent', 'build'] },
+  { name: 'constants are defined once', command: [process.execPath, 'scripts/constants.js'] },
   { name: 'generated files are committed', command: ['git', 'ls-files', '--error-unmatch', '--', ...GENERATED] },
   { name: 'generated files are up to date', command: ['git', 'diff', '--exit-code', 'HEAD', '--', ...GENERATED] }
 ];

@@ -1,6 +1,7 @@
 'use strict';
 // npm test: sets up, runs the Rust and the JavaScript tests, and closes with their counts.
 // `-- --javascript` leaves the Rust tests and the build out: for a machine that was given a finished native module.
+// `--long` (npm run test:long) runs only the files whose sizes can be chosen, in their long form.
 
 const fs = require('node:fs');
 const os = require('node:os');
@@ -8,16 +9,21 @@ const path = require('node:path');
 const { spawn } = require('node:child_process');
 const { main, requireRust, root, setup } = require('./setup');
 const { requireRedisServer } = require('./redis-server');
+const { LONG_FILES, ONLY_LONG_FILES } = require('../__test__/support/sizes');
 
-// longer than any file of tests takes; a test that hangs fails then instead of holding everything
+// Longer than any file of tests takes: a test that hangs fails then, and does not hold up everything.
 const FILE_TIMEOUT_MS = 10 * 60 * 1000;
+// Most tests wait for servers and for deadlines, so each core has several files; the long forms keep it busy by themselves.
+const cores = os.availableParallelism();
+const AT_ONCE = { short: 2 * cores, long: cores };
 
 const sum = (text, pattern) => [...text.matchAll(pattern)].reduce((total, match) => total + Number(match[1]), 0);
 
 // Runs a command, shows what it prints on stdout as it comes, and resolves to that text and the exit code.
-function show(command, args) {
+function show(command, args, env = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+    const options = { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] };
+    const child = spawn(command, args, options);
     let text = '';
     child.stdout.setEncoding('utf8').on('data', (chunk) => {
       text += chunk;
@@ -38,16 +44,21 @@ async function rustTests() {
   return counts(sum(text, /^test result: .*? (\d+) passed;/gm), sum(text, /^test result: .*? (\d+) failed;/gm), code);
 }
 
-function testFiles() {
+const fileOf = (name) => path.join('__test__', `${name}.test.js`);
+
+function testFiles(form) {
+  if (form === 'long') return LONG_FILES.map(fileOf);
+  const leftOut = ONLY_LONG_FILES.map(fileOf);
   return fs
     .readdirSync(path.join(root, '__test__'), { recursive: true })
     .filter((name) => name.endsWith('.test.js'))
     .toSorted()
-    .map((name) => path.join('__test__', name));
+    .map((name) => path.join('__test__', name))
+    .filter((file) => !leftOut.includes(file));
 }
 
-async function javascriptTests() {
-  const files = testFiles();
+async function javascriptTests(form) {
+  const files = testFiles(form);
   // without files, node --test would look for some itself
   if (files.length === 0) return { passed: 0, failed: 0 };
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'drachtio-session-test-'));
@@ -55,8 +66,9 @@ async function javascriptTests() {
   try {
     const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout'];
     reporters.push('--test-reporter=tap', `--test-reporter-destination=${tap}`);
-    const args = ['--test', `--test-timeout=${FILE_TIMEOUT_MS}`, ...reporters, ...files];
-    const { code } = await show(process.execPath, args);
+    const limits = [`--test-timeout=${FILE_TIMEOUT_MS}`, `--test-concurrency=${AT_ONCE[form]}`];
+    const env = form === 'long' ? { LONG: '1' } : {};
+    const { code } = await show(process.execPath, ['--test', ...limits, ...reporters, ...files], env);
     const results = fs.existsSync(tap) ? fs.readFileSync(tap, 'utf8') : '';
     // the totals are the last lines; what a test printed may look like them
     const totals = results.slice(results.lastIndexOf('\n# tests '));
@@ -67,11 +79,13 @@ async function javascriptTests() {
 }
 
 main(async () => {
-  const javascriptOnly = process.argv.includes('--javascript');
-  setup({ build: !javascriptOnly });
+  const form = process.argv.includes('--long') ? 'long' : 'short';
+  const withoutBuild = process.argv.includes('--javascript');
+  const javascriptOnly = withoutBuild || form === 'long';
+  setup({ build: !withoutBuild });
   requireRedisServer();
   const rust = javascriptOnly ? { passed: 0, failed: 0 } : await rustTests();
-  const javascript = await javascriptTests();
+  const javascript = await javascriptTests(form);
   const passed = rust.passed + javascript.passed;
   const failed = rust.failed + javascript.failed;
   console.log('');

@@ -6,13 +6,13 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// An argument of a call cannot be used.
+    /// An argument of a call is invalid.
     Argument,
-    /// An option is unknown or has a value that cannot be used.
+    /// An option is unknown or has an invalid value.
     Option,
-    /// The session was removed, or its time to live ran out; it is not brought back.
+    /// The session was removed or has expired. A save does not create it again.
     Gone,
-    /// Somebody else has stored something meanwhile, and the write was to be done only if nobody had.
+    /// Another process has changed the session, and the write was conditional.
     Conflict,
     /// The store did not answer within the deadline.
     Timeout,
@@ -20,15 +20,15 @@ pub enum Kind {
     Unavailable,
     /// The store was closed by the application.
     Closed,
-    /// The server rejected the user name or the password.
+    /// The Redis server rejected the user name or the password.
     Auth,
-    /// What is stored under a key of ours is not a session.
+    /// The record stored under the name of a session is not one.
     Corrupt,
     /// The store answered with an error of its own.
     Store,
-    /// The store can't write just now: it is read-only or out of memory.
+    /// The store refuses writes: it is read-only or out of memory.
     Refused,
-    /// What was accepted was given up: the store was away for too long, or too much waited for it.
+    /// The engine gave up a write that it had accepted: the write-behind queue was full, or the store was closed.
     GivenUp,
 }
 
@@ -58,14 +58,14 @@ impl Kind {
 pub struct Error {
     /// The stable code.
     pub kind: Kind,
-    /// For people.
+    /// The message, without the code.
     pub message: String,
-    /// Whether what was asked for may have been done all the same.
+    /// Whether the store may have done the operation all the same.
     pub in_doubt: bool,
 }
 
 impl Error {
-    /// A failure of `kind` that says `message`.
+    /// A failure of `kind` with `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -74,16 +74,25 @@ impl Error {
         }
     }
 
-    /// The same, of something that may have been done.
+    /// The same failure, of an operation that the store may have done.
     #[must_use]
-    pub fn in_doubt_write(self) -> Self {
+    pub fn maybe_done(self) -> Self {
         Self {
             in_doubt: true,
             ..self
         }
     }
 
-    /// Whether it is the store that failed, and not what it was asked for: the same may succeed later.
+    /// The same, of something that may have been done if `is_in_doubt`.
+    #[must_use]
+    pub fn maybe_done_if(self, is_in_doubt: bool) -> Self {
+        Self {
+            in_doubt: self.in_doubt || is_in_doubt,
+            ..self
+        }
+    }
+
+    /// Whether the store failed, and not the operation: a repetition may succeed later.
     #[must_use]
     pub fn will_pass(&self) -> bool {
         matches!(
@@ -92,16 +101,22 @@ impl Error {
         )
     }
 
-    /// Somebody else has stored something in the session `uuid`.
+    /// The store was closed.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self::new(Kind::Closed, "the store was closed: make a new one")
+    }
+
+    /// Another process has changed the session `uuid`.
     #[must_use]
     pub fn conflict(uuid: &str) -> Self {
         Self::new(
             Kind::Conflict,
-            format!("somebody else has changed {uuid} meanwhile; nothing was written"),
+            format!("another process has changed {uuid} since it was loaded; nothing was written"),
         )
     }
 
-    /// The session `uuid` is not in the store any more.
+    /// The store does not have the session `uuid` any more.
     #[must_use]
     pub fn gone(uuid: &str) -> Self {
         Self::new(
@@ -110,7 +125,7 @@ impl Error {
         )
     }
 
-    /// What is stored under `name` is not a session.
+    /// The record stored under `name` is not a session: `why`.
     pub fn corrupt(name: &str, why: impl fmt::Display) -> Self {
         Self::new(
             Kind::Corrupt,
@@ -127,5 +142,5 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The result of anything that may fail here.
+/// The result of a function that fails with an [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,15 +1,18 @@
-//! The native engine of drachtio-session: sessions of SIP dialogs, kept in order, stored as differences.
+//! The native engine of drachtio-session, which keeps the sessions of SIP dialogs.
 //!
-//! The map, from the outside in:
+//! The modules, from the outside in:
 //!
-//! - [`binding`] is the only module that knows Node-API: it converts arguments and results and delegates.
-//! - [`rules`] decides what a SIP message means for its session: facts in, a plan out.
-//! - [`engine`] takes operations, keeps those of one session in order, and hands completions back.
-//! - [`record`] is one session as this process knows it; [`fields`] splits, compares and joins its JSON text.
-//! - [`store`] is what a store must do, with the memory, Redis and JavaScript stores in it.
+//! - [`binding`] exports functions to JavaScript. It converts arguments and results and delegates; no other module knows
+//!   Node-API.
+//! - [`rules`] says what a SIP message means for its session: facts in, a plan out.
+//! - [`engine`] takes operations, executes those of one session in order, and gives completions. Its parts own the session
+//!   queues, the write-behind queue, the near cache, the breaker, the deadlines and the statistics.
+//! - [`session`] is one session: its record, its data, and the patches that change it.
+//! - [`store`] says what the engine asks of a store, and has the stores: memory, Redis, JavaScript.
 //! - [`error`] has every failure with its stable code.
 //!
-//! `docs/architecture.md` tells the life of a call through them, `docs/storage.md` what is stored.
+//! `rules` and `session` are pure. The engine gets the time and its hash seed from outside, so that a simulation can run
+//! it. `docs/architecture.md` maps the files, `docs/glossary.md` defines the terms.
 
 pub mod binding;
 pub mod engine;

@@ -1,13 +1,32 @@
-//! Which SIP message creates, loads, saves or removes what. Facts in, a plan out; nothing here touches anything.
+//! The rules: which SIP message creates, loads, saves or removes a session. Pure functions that turn facts into a plan.
 //!
-//! Three questions are asked: [`plan`] when a message reaches the application, [`finish`] when it sends a final response
-//! or an ACK, and [`on_event`] when something else becomes of a dialog. `docs/rules.md` has them as tables; dialogs are
-//! RFC 3261, section 12.
+//! [`plan`] answers when a message reaches the application, [`finish`] when the application sends a final response or an
+//! ACK, [`on_event`] when a dialog changes without a message that the application handles. `docs/rules.md` has them as
+//! tables; RFC 3261, section 12 defines dialogs.
+//!
+//! The binding exports the bits and numbers of this module to JavaScript by their names (`binding::constants`).
 
 use bitflags::bitflags;
 
+/// Declares an enum that crosses to JavaScript by number, with `ALL`: its variants in the order of their numbers.
+macro_rules! numbered {
+    ($(#[$on_enum:meta])* pub enum $name:ident { $($(#[$on_variant:meta])* $variant:ident,)+ }) => {
+        $(#[$on_enum])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum $name {
+            $($(#[$on_variant])* $variant,)+
+        }
+
+        impl $name {
+            /// All variants, in the order of their numbers.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+        }
+    };
+}
+
 bitflags! {
-    /// What is known of a message.
+    /// What the host knows about a message.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct Facts: u32 {
         /// It is a request that reached the application; otherwise a response to one that the application sent.
@@ -18,19 +37,19 @@ bitflags! {
         const AUTHORIZED = 1 << 2;
         /// The request was canceled (RFC 3261, section 9).
         const CANCELED = 1 << 3;
-        /// An INVITE or SUBSCRIBE with this key waits for its final response in this process.
+        /// In this process an INVITE or SUBSCRIBE with this key has had no final response yet.
         const PENDING = 1 << 4;
         /// The request has a session already.
         const ATTACHED = 1 << 5;
         /// That session has other keys besides this message's.
         const SHARED = 1 << 6;
-        /// The server made the request itself, such as the BYE after a missing ACK: no response to it goes anywhere.
+        /// The server made the request itself, such as the BYE after a missing ACK: it sends no response to it.
         const MADE_BY_SERVER = 1 << 7;
-        /// It ends a subscription that its dialog was made for: a SUBSCRIBE with `Expires: 0`, or a NOTIFY that tells
+        /// It ends the subscription that created its dialog: a SUBSCRIBE with `Expires: 0`, or a NOTIFY with the state
         /// `terminated` (RFC 6665, 4.1.2.3 and 4.1.3).
         const UNSUBSCRIBES = 1 << 8;
-        /// The host has an object for the dialog, which holds the session in this process while it lives.
-        const HELD = 1 << 9;
+        /// The host has an object for the dialog, which retains the session in this process while it lives.
+        const RETAINED = 1 << 9;
     }
 }
 
@@ -38,9 +57,9 @@ bitflags! {
     /// What to do with a message.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct Plan: u32 {
-        /// Make a new session, in this process only.
+        /// Create a session, in this process only.
         const CREATE = 1;
-        /// Look the session up by its key; an empty one if there is none.
+        /// Load the session by its key; a placeholder if there is none.
         const LOAD = 1 << 1;
         /// Ask [`finish`] when the application sends a final response.
         const ON_FINAL = 1 << 2;
@@ -48,61 +67,62 @@ bitflags! {
         const ON_ACK = 1 << 3;
         /// Save when the handlers have returned: no response will follow.
         const AFTER_HANDLER = 1 << 4;
-        /// Remove the key before the application hears of the message.
+        /// Remove the key before the application gets the message.
         const REMOVE_FIRST = 1 << 5;
         /// The request forms a dialog if it is accepted.
         const FORMS_DIALOG = 1 << 6;
         /// The request ends its dialog.
         const ENDS_DIALOG = 1 << 7;
-        /// The request belongs to a dialog: a session that is not there has ended, and does not begin anew.
+        /// The request belongs to a dialog: a session that does not exist has ended, and is not created again.
         const IN_DIALOG = 1 << 8;
     }
 }
 
-/// What a final response means for the session. The numbers are those of the JavaScript side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Finish {
-    /// Save what has changed; a new session only if there is something in it.
-    SaveChanges = 0,
-    /// Save even an empty session, and start its time to live anew: the dialog exists now.
-    SaveDialog = 1,
-    /// Save what has changed, for a short time: the request will come again with credentials.
-    SaveForRetry = 2,
-    /// Save what has changed and remove the key; with the last key the session goes.
-    Remove = 3,
-    /// Leave everything as it is.
-    Nothing = 4,
+numbered! {
+    /// What a final response means for the session.
+    pub enum Finish {
+        /// Save what has changed; a new session only if it has data.
+        SaveChanges,
+        /// Save even an empty session, and renew its TTL: the dialog exists now.
+        SaveDialog,
+        /// Save what has changed, with a short TTL: the client repeats the request with credentials.
+        SaveForRetry,
+        /// Save what has changed and remove the key; removing the last key removes the session.
+        Remove,
+        /// Do nothing.
+        Nothing,
+    }
 }
 
-/// What becomes of a dialog without a message that the application handles. The numbers are those of the JavaScript side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Event {
-    /// The INVITE was canceled.
-    Canceled = 0,
-    /// The server did not take the final response: the transaction was over already.
-    NotSent = 1,
-    /// The request of the application that begins a dialog got its final response.
-    Answered = 2,
-    /// The dialog is over.
-    Ended = 3,
+numbered! {
+    /// What happens to a dialog without a message that the application handles.
+    pub enum Event {
+        /// A CANCEL ended the INVITE.
+        Canceled,
+        /// The server refused the final response: the transaction had ended.
+        NotSent,
+        /// A request that the application sent to begin a dialog got its final response.
+        Answered,
+        /// The dialog has ended.
+        Ended,
+    }
 }
 
 impl TryFrom<u32> for Event {
     type Error = u32;
 
     fn try_from(number: u32) -> Result<Self, u32> {
-        [Self::Canceled, Self::NotSent, Self::Answered, Self::Ended]
-            .into_iter()
-            .find(|event| *event as u32 == number)
-            .ok_or(number)
+        let mut all = Self::ALL.iter().copied();
+        all.find(|event| *event as u32 == number).ok_or(number)
     }
 }
 
-/// Seconds that the session of a challenged request waits for the retry: longer than a transaction lives
-/// (RFC 3261, Timer B, 32 s).
+/// The TTL of the session of a challenged request, seconds: longer than a transaction lasts (RFC 3261, Timer B, 32 s),
+/// so that the session exists when the client repeats the request.
 pub const RETRY_SECONDS: u32 = 60;
+
+/// The `Retry-After` of a 503 that answers a message when the store has failed, seconds (RFC 3261, 20.33).
+pub const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// The plan for a request (`status` 0), or for the response with `status` to a request that the application sent.
 #[must_use]
@@ -137,7 +157,7 @@ fn plan_request(method: &str, facts: Facts) -> Plan {
             Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG | Plan::IN_DIALOG
         }
         "BYE" => Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG | Plan::IN_DIALOG,
-        // Once the final response is sent a CANCEL has no effect (RFC 3261, 9.2): the session stays.
+        // After the final response a CANCEL has no effect (RFC 3261, 9.2): the session stays.
         "CANCEL" if facts.contains(Facts::PENDING) => {
             Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG
         }
@@ -163,11 +183,11 @@ fn plan_response(method: &str, facts: Facts, status: u16) -> Plan {
     match (method, status) {
         ("INVITE", 200..300) if facts.contains(Facts::TO_TAG) => load | Plan::ON_ACK,
         ("INVITE", 200..300) => load | Plan::ON_ACK | Plan::FORMS_DIALOG,
-        // A challenged INVITE may come again, or not. Its key waits for that only where nothing else holds the session.
+        // The application may or may not repeat a challenged INVITE. The key stays only if the session has no other.
         ("INVITE", 401 | 407) if !facts.contains(Facts::SHARED) => load,
-        // The far end refused: that leg never became a dialog.
+        // The remote side refused: no dialog began on that leg.
         ("INVITE", 300..) if !facts.contains(Facts::TO_TAG) => load | Plan::REMOVE_FIRST,
-        // A challenged BYE is sent again; any other answer ends the dialog (RFC 3261, 15.1.1).
+        // The application repeats a challenged BYE; any other final response ends the dialog (RFC 3261, 15.1.1).
         ("BYE", 401 | 407) => load | Plan::AFTER_HANDLER,
         ("BYE", 200..) => load | Plan::REMOVE_FIRST,
         (_, 200..) => load | Plan::AFTER_HANDLER,
@@ -175,16 +195,16 @@ fn plan_response(method: &str, facts: Facts, status: u16) -> Plan {
     }
 }
 
-/// Whether a message may be answered 503 when the store has failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Refusal {
-    /// It always goes through: it ends something, or no answer to it exists.
-    Never = 0,
-    /// It belongs to a dialog: only where the application's function says so.
-    OnRequest = 1,
-    /// It begins something: it can come again later (RFC 3261, 21.5.4).
-    ByPolicy = 2,
+numbered! {
+    /// Whether a message may be answered 503 when the store has failed.
+    pub enum Refusal {
+        /// Never: the message ends a dialog or transaction, or has no response.
+        Never,
+        /// Only if the application's function says so: the message belongs to a dialog.
+        OnRequest,
+        /// If `onStoreFailure` says so: the client can repeat the message later (RFC 3261, 21.5.4).
+        ByPolicy,
+    }
 }
 
 /// Whether a message with `plan` may be rejected when the store has failed.
@@ -198,26 +218,26 @@ pub fn may_reject(method: &str, plan: Plan) -> Refusal {
     }
 }
 
-/// What stands in for a session that a message needs and that could not be had.
+/// The placeholder for a session that could not be loaded or does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placeholder {
-    /// A new one: a dialog begins.
+    /// A new session: a dialog begins.
     New,
-    /// A new one that, when it is stored, joins the one that has its key by then.
-    Adopting,
-    /// An empty one that is never stored: the dialog's session has ended.
+    /// A new session whose first save joins the session that has its key by then.
+    Joining,
+    /// An empty session that is never stored: the dialog's session has ended.
     Ended,
-    /// An empty one that is never stored, whose key can be removed: the session may exist.
+    /// An empty session that is never stored, whose key can be removed: the session may exist.
     Unknown,
 }
 
-/// What stands in when a load has `failed`, or has found nothing.
+/// The placeholder after a load that has `failed`, or has found nothing.
 #[must_use]
 pub fn placeholder(plan: Plan, failed: bool) -> Placeholder {
     let forms = plan.contains(Plan::FORMS_DIALOG);
     if failed {
         return if forms {
-            Placeholder::Adopting
+            Placeholder::Joining
         } else {
             Placeholder::Unknown
         };
@@ -227,7 +247,7 @@ pub fn placeholder(plan: Plan, failed: bool) -> Placeholder {
     } else if plan.contains(Plan::IN_DIALOG) {
         Placeholder::Ended
     } else {
-        Placeholder::Adopting
+        Placeholder::Joining
     }
 }
 
@@ -249,21 +269,22 @@ pub fn finish(plan: Plan, facts: Facts, status: u16) -> Finish {
     Finish::SaveChanges
 }
 
-/// What an event means for the session of a dialog. `status` is that of the final response the event is about, 0 if there
-/// was none, as when a request could not be sent.
+/// What an event means for the session of a dialog. `status` is that of the final response of the event; 0 without one,
+/// as when a request could not be sent.
 #[must_use]
 pub fn on_event(event: Event, facts: Facts, status: u16) -> Finish {
     match event {
-        // A final response that is on its way already decides (RFC 3261, 9.2), and asks `finish` once it is saved.
+        // Without PENDING the application has given a final response, which decides (RFC 3261, 9.2): the caller asks
+        // `finish` again when the session is saved.
         Event::Canceled if facts.contains(Facts::PENDING) => Finish::Remove,
-        // Only a 2xx can have begun a dialog: everything else has left nothing behind.
+        // Only a 2xx would have begun a dialog; the key of any other is removed already.
         Event::NotSent if (200..300).contains(&status) => Finish::Remove,
         Event::Canceled | Event::NotSent => Finish::Nothing,
         // The 2xx to the INVITE that shares this session will save both keys at once.
         Event::Answered if (200..300).contains(&status) && facts.contains(Facts::PENDING) => {
             Finish::Nothing
         }
-        Event::Answered if (200..300).contains(&status) && facts.contains(Facts::HELD) => {
+        Event::Answered if (200..300).contains(&status) && facts.contains(Facts::RETAINED) => {
             Finish::SaveChanges
         }
         Event::Answered if (200..300).contains(&status) => Finish::SaveDialog,

@@ -8,14 +8,30 @@ const path = require('node:path');
 const { once } = require('node:events');
 const { spawn } = require('node:child_process');
 const { setTimeout: sleep } = require('node:timers/promises');
+const { isOver } = require('./machine');
 
-async function freePort() {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
+// Below the ports that systems give to outgoing connections: one that is free now is not taken by the next of those.
+const PORTS = { first: 10000, count: 20000 };
+const LOOK_MS = 25;
+const PATIENCE_MS = 5000;
+
+async function isFree(port) {
+  const probe = net.createServer();
+  const outcome = new Promise((resolve) => {
+    probe.once('listening', () => resolve(true)).once('error', () => resolve(false));
+  });
+  probe.listen(port, '127.0.0.1');
+  if (!(await outcome)) return false;
   probe.close();
   await once(probe, 'close');
-  return port;
+  return true;
+}
+
+async function freePort() {
+  for (;;) {
+    const port = PORTS.first + Math.floor(Math.random() * PORTS.count);
+    if (await isFree(port)) return port;
+  }
 }
 
 // The raw reply of the server on a port to an inline command, such as 'DBSIZE'; one packet of it.
@@ -31,7 +47,7 @@ function ask(port, command, host = '127.0.0.1') {
   });
 }
 
-// also those are stopped, and their folders removed, that nobody has come to
+// Servers that were not stopped when the process ends: they are, and their folders are removed.
 const running = new Set();
 process.once('exit', () => running.forEach((server) => server.abandon()));
 
@@ -45,9 +61,16 @@ class RedisServer {
   }
 
   static async start(...args) {
-    const server = new RedisServer(await freePort(), args);
-    await server.run();
-    return server;
+    for (let tries = 1; ; tries++) {
+      const server = new RedisServer(await freePort(), args);
+      try {
+        await server.run();
+        return server;
+      } catch (err) {
+        // another process may have taken the port in between
+        if (!server.hasEnded() || server.failure || tries === 3) throw err;
+      }
+    }
   }
 
   async run() {
@@ -56,17 +79,31 @@ class RedisServer {
     this.process = spawn('redis-server', args, { stdio: 'ignore' });
     running.add(this);
     this.process.on('error', (err) => (this.failure = err));
-    for (let tries = 0; tries < 200 && !this.failure; tries++) {
-      const reply = await this.raw('PING').catch(() => '');
-      if (reply.startsWith('+PONG') || reply.startsWith('-NOAUTH')) return;
-      await sleep(25);
+    const begun = Date.now();
+    while (!this.failure && !this.hasEnded() && !isOver(begun, PATIENCE_MS)) {
+      if (await this.answers()) return;
+      await sleep(LOOK_MS);
     }
+    const why = this.hasEnded() ? 'ended' : 'did not answer';
     this.abandon();
     throw new Error(
       this.failure
         ? 'redis-server was not found: install it (Debian: sudo apt-get install redis-server, macOS: brew install redis)'
-        : `redis-server did not answer on port ${this.port}`
+        : `redis-server ${why} on port ${this.port}`
     );
+  }
+
+  // Whether it is this server that answers on the port.
+  async answers() {
+    const reply = await this.raw('PING').catch(() => '');
+    if (reply.startsWith('-NOAUTH')) return true;
+    if (!reply.startsWith('+PONG')) return false;
+    const info = await this.raw('INFO server').catch(() => '');
+    return info.includes(`process_id:${this.process.pid}\r`);
+  }
+
+  hasEnded() {
+    return this.process.exitCode !== null || this.process.signalCode !== null;
   }
 
   raw(command) {
@@ -95,7 +132,7 @@ class RedisServer {
   }
 
   async kill(signal = 'SIGKILL') {
-    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
+    if (this.hasEnded()) return;
     const gone = once(this.process, 'exit');
     this.process.kill(signal);
     await gone;

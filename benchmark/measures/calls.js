@@ -1,5 +1,5 @@
 'use strict';
-// Whole calls through the middleware: every peer, at each size and number at once.
+// Whole calls through the middleware: every peer, for each size of the session and number of calls at once.
 
 const { inTurns } = require('../rounds');
 const { monitored, withCounters } = require('../server');
@@ -12,7 +12,7 @@ async function warmUp(peers, { kind, size, ms }) {
   for (const peer of peers) {
     await peer.ask('calls', { kind, size, atOnce: 16, ms });
     await peer.ask('calls', { kind, size, atOnce: 1, ms: ms / 2 });
-    // classic leaves things behind, which would be taken for somebody else's
+    // removes the keys that classic leaves, which would fail the check of the next peer
     await peer.assertEmpty();
   }
 }
@@ -30,7 +30,7 @@ function scenario(peers, plan, options) {
   });
 }
 
-// What a peer sends for a call: {commands, reads, verbs: {verb: how often}}, each per call
+// The commands that a peer sends for a call -> {commands, reads, verbs: {verb: count}}, each per call
 async function commandsOf(peer, options) {
   const work = () => peer.ask('calls', { ...options, ms: COUNTED_MS });
   const { result, commands } = await monitored(peer.server, work);

@@ -1,5 +1,5 @@
 'use strict';
-// Bare clients: set and get of 1 KB, as a text and as an object that is written as JSON.
+// Clients without sessions: set and get of 1 KB, as a text and as an object that is serialised as JSON.
 
 const { inTurns } = require('../rounds');
 

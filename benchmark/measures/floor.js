@@ -1,6 +1,6 @@
 'use strict';
-// The floor: the commands that our store sent for a call, recorded, sent again by redis-rs without Node (floor/), and
-// plain commands by redis-benchmark.
+// The floor: a program on redis-rs, without Node (floor/), repeats the recorded commands that our store sends for a call; and
+// redis-benchmark sends plain commands.
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -43,7 +43,7 @@ async function replay(server, commands, { atOnce, ms }) {
   const { stdout } = await exec(command, args);
   const { calls, seconds, cpu, p50, p99 } = JSON.parse(stdout);
   const left = await server.size();
-  if (left !== 0) throw new Error(`floor: ${left} entries were left behind`);
+  if (left !== 0) throw new Error(`floor: ${left} keys were left`);
   return { perSecond: calls / seconds, mainCpu: cpu / calls, latency: { call: { p50, p99 } } };
 }
 
@@ -66,9 +66,9 @@ async function redisBenchmark(server, { pipeline, requests }) {
   return results;
 }
 
-// Ours and the floor in turns -> {commands, results: [{atOnce, peers: {id: rounds}}], redisBenchmark}
+// Our stores and the floor in turns -> {commands, results: [{atOnce, peers: {id: rounds}}], redisBenchmark}
 async function measureFloor(peers, server, plan, say) {
-  // the program reads its CPU there
+  // the program reads its CPU in /proc
   if (!fs.existsSync('/proc/thread-self/schedstat')) return undefined;
   build();
   const measured = [];

@@ -1,19 +1,21 @@
 'use strict';
-// Growth: the same calls beside few live sessions and beside many, each in a store and a process of its own, in turns.
+// Growth: the same calls beside few live sessions and beside many, each in a store and a process of its own, in turns. With
+// --against, the stores of both builds are measured in the same rounds.
 
+const { THIS_BUILD } = require('../builds');
 const PeerProcess = require('../peer-process');
 const { inRounds, inTurns } = require('../rounds');
 const { startServer } = require('../server');
 
 const BATCH = 20000;
-// sessions of the peer itself, which the server copies; the copies are never looked at
+// copies of a session of the peer; no call uses them
 const COPY = "for i = ARGV[1], ARGV[2] do redis.call('COPY', KEYS[1], 'live:' .. i) end";
 
-async function prepare(id, live) {
+async function prepare(id, live, root) {
   const server = await startServer();
-  const peer = await PeerProcess.start(id, server);
+  const peer = await PeerProcess.start(id, server, root);
   if (!peer) return void (await server.stop());
-  // the peer's own writes make one session to copy, or all of them where the store is memory
+  // on Redis the peer stores one session, which is copied; in memory it stores all of them
   const weight = await peer.ask('fill', { count: peer.server ? 1 : live, size: 1024 });
   if (peer.server) {
     const keys = (await server.cli('keys', '*')).split('\n');
@@ -21,7 +23,7 @@ async function prepare(id, live) {
       await server.cli('eval', COPY, 1, keys.at(-1), i + 1, Math.min(i + BATCH, live));
     }
   }
-  return { id: `${id} ${live}`, peer, server, live, weight };
+  return { id: `${peer.id} ${live}`, peer, server, live, weight };
 }
 
 const ask = ({ peer }, ms) => peer.ask('calls', { kind: 'UasCall', size: 1024, atOnce: 64, ms });
@@ -29,10 +31,11 @@ const ask = ({ peer }, ms) => peer.ask('calls', { kind: 'UasCall', size: 1024, a
 // -> [{id, live: [few, many], few: rounds, many: rounds, weight: {bytes, data} of one of many sessions in memory}]
 async function measureGrowth(plan, say) {
   const results = [];
+  const roots = plan.root ? [THIS_BUILD, plan.root] : [THIS_BUILD];
   for (const { id, live } of plan.growth) {
     say(`from ${live[0]} to ${live[1]} live sessions, ${id}`);
     const stores = [];
-    for (const count of live) stores.push(await prepare(id, count));
+    for (const root of roots) for (const count of live) stores.push(await prepare(id, count, root));
     if (stores.includes(undefined)) continue;
     await inRounds(stores, 1, (store) => ask(store, plan.ms));
     const rounds = await inTurns(stores, { ...plan, rounds: plan.growthRounds }, async (store, ms) => {
@@ -40,9 +43,11 @@ async function measureGrowth(plan, say) {
       await store.peer.assertEmpty(store.live);
       return result;
     });
-    const [few, many] = stores.map((store) => rounds[store.id]);
-    const weight = stores[1].peer.server ? undefined : stores[1].weight;
-    results.push({ id, live, few, many, weight });
+    for (let i = 0; i < stores.length; i += 2) {
+      const [few, many] = stores.slice(i, i + 2);
+      const weight = many.peer.server ? undefined : many.weight;
+      results.push({ id: many.peer.id, live, few: rounds[few.id], many: rounds[many.id], weight });
+    }
     for (const { peer, server } of stores) {
       await peer.stop();
       await server.stop();

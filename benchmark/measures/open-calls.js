@@ -1,5 +1,5 @@
 'use strict';
-// What an open call weighs in the process that has it; growth.js weighs the sessions of memory stores.
+// The memory of an open call in its process; growth.js measures the sessions of memory stores.
 
 const PeerProcess = require('../peer-process');
 

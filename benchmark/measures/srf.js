@@ -1,11 +1,11 @@
 'use strict';
-// drachtio-srf with and without the module: CPU of an application that takes calls, INVITE to BYE, through Dialogs. The
-// scripted server plays drachtio-server and the callers in the process of the benchmark.
+// drachtio-srf with and without the module: CPU of an application that answers calls through Dialogs, INVITE to BYE. The
+// scripted server, in the process of the benchmark, plays drachtio-server and the callers.
 
 const { inTurns } = require('../rounds');
 const { DrachtioServer } = require('../../examples/drachtio-server');
 
-// Keeps so many calls going at once for so many ms -> how many there were
+// Keeps a number of calls going at once for some ms -> how many there were
 async function callFor(server, { atOnce, ms }) {
   const end = performance.now() + ms;
   let count = 0;

@@ -1,5 +1,5 @@
 'use strict';
-// The driver alone: a Map in the place of the module. What a call costs here is the benchmark's own, and is subtracted.
+// The driver alone: a Map in place of the module. Its cost for a call is the benchmark's own, which net figures exclude.
 
 const attach = (session) => Object.defineProperty(session, 'mks', { value: session, enumerable: false });
 

@@ -1,7 +1,7 @@
 'use strict';
-// express-session's Session and Store with connect-redis, with its own MemoryStore and with memorystore, driven by the
-// same sequence as the others: generate and save, load, load and destroy. No cookies and no signatures, as there is no
-// HTTP; one key for each session, so no B2BUA.
+// express-session's Session and Store with connect-redis, with its own MemoryStore and with memorystore, in the same sequence
+// as the other peers: generate and save, load, load and destroy. There is no HTTP, and so no cookies and no signatures. A
+// session has one key, so that there are no B2BUA calls.
 
 const { EventEmitter } = require('node:events');
 const expressSession = require('express-session');
@@ -43,7 +43,6 @@ function middleware(store) {
 }
 
 function opened(store, close = () => undefined, size = undefined) {
-  // a memory store answers in a later turn, or in the same one
   const put = (id, data, callback) => {
     const req = new EventEmitter();
     generate(store, req, id);

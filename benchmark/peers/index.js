@@ -1,6 +1,6 @@
 'use strict';
-// Who is measured, by id: {title, open()}, and whether it needs a redis server, has sessions with several keys (legs), and may
-// lose some (loses).
+// The peers by id: {title, open({port, root}, host)}, and whether a peer is a build of this project (`ours`), needs a Redis
+// server (`redis`), gives one session several keys (`legs`), and may lose changes (`loses`).
 
 module.exports = {
   ...require('./module'),

@@ -1,10 +1,8 @@
 'use strict';
-// drachtio-session: RedisStore as it comes, RedisStore without its near cache, MemoryStore.
+// drachtio-session: RedisStore with its defaults, RedisStore without its near cache, MemoryStore. `root` is the folder of
+// the build; builds differ in everything but the public API.
 
-const root = '../..';
-
-function opened(store, host) {
-  const session = require(root);
+function opened(session, store, host) {
   const { Session } = session;
   const put = (id, data, callback) => {
     const mks = new Session({ store });
@@ -15,25 +13,30 @@ function opened(store, host) {
   return { middleware: session({ store, app: host }), put, size: () => store.length(), close: () => store.close() };
 }
 
-const openRedis = (options) => async (server, host) => {
-  const { RedisStore } = require(root);
-  const store = new RedisStore({ host: '127.0.0.1', port: server.port, ttl: 86400, ...options });
-  await store.get('connected');
-  return opened(store, host);
-};
+const openRedis =
+  (options) =>
+  async ({ port, root }, host) => {
+    const session = require(root);
+    const store = new session.RedisStore({ host: '127.0.0.1', port, ttl: 86400, ...options });
+    await store.get('connected');
+    return opened(session, store, host);
+  };
 
-function openMemory(server, host) {
-  const { MemoryStore } = require(root);
-  return opened(new MemoryStore({ ttl: 86400 }), host);
+function openMemory({ root }, host) {
+  const session = require(root);
+  return opened(session, new session.MemoryStore({ ttl: 86400 }), host);
 }
 
+// `ours`: the peer is a build of this project
+const traits = { ours: true, legs: true };
+
 module.exports = {
-  redis: { title: 'drachtio-session', redis: true, legs: true, open: openRedis({}) },
+  redis: { title: 'drachtio-session', redis: true, ...traits, open: openRedis({}) },
   'redis-uncached': {
     title: 'drachtio-session, cache off',
     redis: true,
-    legs: true,
+    ...traits,
     open: openRedis({ cache: false })
   },
-  memory: { title: 'drachtio-session, MemoryStore', legs: true, open: openMemory }
+  memory: { title: 'drachtio-session, MemoryStore', ...traits, open: openMemory }
 };

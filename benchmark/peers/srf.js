@@ -1,15 +1,13 @@
 'use strict';
 // An application on drachtio-srf that answers calls through Dialogs: alone, and with the module on its two stores.
 
-const root = '../..';
-
 const SDP = 'v=0\r\no=app 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 46000 RTP/AVP 0\r\n';
 
 const { isSame, makeData } = require('../session-data');
 
 const SIZE = 1024;
 
-// a failure of a handler is the process's
+// An error of a handler ends the process.
 const failed = (err) =>
   process.nextTick(() => {
     throw err;
@@ -19,15 +17,17 @@ const on = (openStore) => async (server) => {
   const Srf = require('drachtio-srf');
   const srf = new Srf();
   const make = makeData(SIZE);
-  const store = await openStore?.(server);
-  if (store) srf.use(require(root)({ store, app: srf }));
+  const session = openStore && require(server.root);
+  const store = await openStore?.(session, server);
+  if (store) srf.use(session({ store, app: srf }));
 
   const answer = async (req, res) => {
     const data = make(req.get('call-id'));
     if (store) Object.assign(req.session, data);
     const dialog = await srf.createUAS(req, res, { localSdp: SDP });
     dialog.on('destroy', (bye) => {
-      if (store && !isSame(bye.session, data)) throw new Error(`the session of ${data.call} did not come back`);
+      if (store && !isSame(bye.session, data))
+        throw new Error(`the BYE of ${data.call} read a session without its last change`);
     });
   };
   srf.invite((req, res) => answer(req, res).catch(failed));
@@ -46,20 +46,18 @@ const on = (openStore) => async (server) => {
   };
 };
 
-async function redis({ port }) {
-  const { RedisStore } = require(root);
+async function redis({ RedisStore }, { port }) {
   const store = new RedisStore({ host: '127.0.0.1', port });
   await store.get('connected');
   return store;
 }
 
-function memory() {
-  const { MemoryStore } = require(root);
+function memory({ MemoryStore }) {
   return new MemoryStore();
 }
 
 module.exports = {
   'srf-alone': { title: 'drachtio-srf alone', open: on() },
-  'srf-memory': { title: 'with drachtio-session, MemoryStore', open: on(memory) },
-  'srf-redis': { title: 'with drachtio-session, RedisStore', redis: true, open: on(redis) }
+  'srf-memory': { title: 'with drachtio-session, MemoryStore', ours: true, open: on(memory) },
+  'srf-redis': { title: 'with drachtio-session, RedisStore', ours: true, redis: true, open: on(redis) }
 };

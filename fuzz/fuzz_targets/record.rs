@@ -1,11 +1,12 @@
-//! What stands in Redis under a key of ours, whoever wrote it: read, or refused, and never worse than that.
+//! Reads the hash of a session, which any program can have written to Redis. `layout` must give a session or an error.
 #![no_main]
 
-use drachtio_session::{error, fields, store};
+use drachtio_session::session::fields;
+use drachtio_session::{error, session};
 use libfuzzer_sys::fuzz_target;
 use redis::Value;
 
-// private to the crate; as a module of this one it finds there what it uses
+// The module is private to the crate. Here it finds `crate::error` and `crate::session` by the imports above.
 #[allow(dead_code)]
 #[path = "../../src/store/redis/layout.rs"]
 mod layout;
@@ -21,7 +22,7 @@ fn entry(field: &[u8], value: &[u8]) -> (Value, Value) {
 
 fuzz_target!(|data: &[u8]| {
     let [flags, data @ ..] = data else { return };
-    // fields and values, one after the other
+    // Fields and values in turns.
     let parts: Vec<&[u8]> = data.split(|byte| *byte == 0xff).collect();
     let mut entries: Vec<_> = parts
         .chunks(2)
@@ -31,15 +32,16 @@ fuzz_target!(|data: &[u8]| {
         entries.push(entry(b"uuid", b"u"));
         entries.push(entry(b"@mks:a", b""));
     }
-    let home = (flags & 2 != 0).then_some("mks:b");
-    if let Ok(layout::Found::Session(found)) = layout::read(NAME, home, Value::Map(entries)) {
-        let properties = fields::split(&found.text).expect("the text of a session is one object");
-        // what stands around a value, such as a line break, is not kept
+    let primary = (flags & 2 != 0).then_some("mks:b");
+    if let Ok(layout::Found::Session(found)) = layout::read(NAME, primary, Value::Map(entries)) {
+        let text = found.document.text();
+        let properties = fields::split(&text).expect("the text of a session is one object");
+        // White space around a value is not kept.
         let again = fields::join(properties.iter().copied());
         assert_eq!(fields::split(&again).expect("an object"), properties);
         assert!(
             found.keys.iter().any(|(key, _)| **key == *NAME),
-            "a session that the key leads to has it"
+            "a session must have the key that it was found by"
         );
     }
 });

@@ -17,9 +17,9 @@ use napi::sys::{
 use napi::{Env, JsValue as _, check_status};
 use napi_derive::napi;
 
-use super::crossing::{Name, Quoted, Text};
-use super::engine::{self, HeldEngine};
-use super::{HeldRecord, JsError, Result, record};
+use super::conversions::{Name, Quoted, Text};
+use super::engine::{self, EngineHandle};
+use super::{JsError, RecordHandle, Result, record};
 
 /// Puts functions in their places: `name = |arguments| result`.
 macro_rules! direct {
@@ -41,31 +41,34 @@ macro_rules! direct {
 #[napi(module_exports)]
 pub fn exports(exports: Object, env: Env) -> napi::Result<()> {
     direct! { env.raw(), exports.raw();
-        c"engineLoad" = |engine: HeldEngine, op: u32, id: Name, live: Option<HeldRecord>, lenient: Option<bool>| {
+        c"engineLoad" = |engine: EngineHandle, op: u32, id: Name, live: Option<RecordHandle>, lenient: Option<bool>| {
             engine::engine_load(engine, op, id, live, lenient)
         };
         c"engineSave" = |
-            engine: HeldEngine, op: u32, record: HeldRecord, text: Option<Text>, mode: u32, ttl: Option<f64>,
-            if_unchanged: Option<bool>
+            engine: EngineHandle, op: u32, record: RecordHandle, set: Option<Text>, removed: Option<Text>, mode: u32,
+            ttl: Option<f64>, if_unchanged: Option<bool>
         | {
-            engine::engine_save(engine, op, record, text, mode, ttl, if_unchanged)
+            engine::engine_save(engine, op, record, set, removed, mode, ttl, if_unchanged)
         };
         c"engineRemoveKey" = |
-            engine: HeldEngine, op: u32, record: HeldRecord, id: Name, text: Option<Text>, ttl: Option<f64>
+            engine: EngineHandle, op: u32, record: RecordHandle, id: Name, set: Option<Text>, removed: Option<Text>,
+            ttl: Option<f64>
         | {
-            engine::engine_remove_key(engine, op, record, id, text, ttl)
+            engine::engine_remove_key(engine, op, record, id, set, removed, ttl)
         };
-        c"engineGet" = |engine: HeldEngine, op: u32, name: Text| engine::engine_get(engine, op, name);
-        c"engineSet" = |engine: HeldEngine, op: u32, name: Text, text: Text, ttl: Option<f64>| {
+        c"engineGet" = |engine: EngineHandle, op: u32, name: Text| engine::engine_get(engine, op, name);
+        c"engineSet" = |engine: EngineHandle, op: u32, name: Text, text: Text, ttl: Option<f64>| {
             engine::engine_set(engine, op, name, text, ttl)
         };
-        c"engineSetString" = |engine: HeldEngine, op: u32, name: Text, value: Quoted, ttl: Option<f64>| {
+        c"engineSetString" = |engine: EngineHandle, op: u32, name: Text, value: Quoted, ttl: Option<f64>| {
             engine::engine_set_string(engine, op, name, value, ttl)
         };
-        c"standInRecord" = |plan: u32, failed: bool, id: Name| record::placeholder_record(plan, failed, id);
-        c"recordIsClean" = |record: HeldRecord| Ok(record::record_is_clean(record));
-        c"recordIsCurrent" = |record: HeldRecord| Ok(record::record_is_current(record));
-        c"recordIsRemoved" = |record: HeldRecord| Ok(record::record_is_removed(record));
+        c"placeholderRecord" = |plan: u32, failed: bool, id: Name| record::placeholder_record(plan, failed, id);
+        c"recordIsClean" = |record: RecordHandle| Ok(record::record_is_clean(record));
+        c"engineIsCurrent" = |engine: EngineHandle, record: RecordHandle| {
+            Ok(engine::engine_is_current(engine, record))
+        };
+        c"recordIsRemoved" = |record: RecordHandle| Ok(record::record_is_removed(record));
     }
     Ok(())
 }

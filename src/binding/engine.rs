@@ -16,19 +16,21 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use serde_json::Map;
 
-use super::crossing::{Arguments, Held, Name, Quoted, Text};
+use super::constants;
+use super::conversions::{Arguments, Handle, Name, Quoted, Text};
 use super::event_loop::EventLoop;
-use super::{Cell, HeldRecord, JsError, Result, cell, name_of, number, thrown};
-use crate::engine::{Completion, Engine, Environment, SaveMode, Settings, Value};
+use super::{Cell, JsError, RecordHandle, Result, cell, name_of, number, patch_of, thrown};
+use crate::engine::{Completion, Engine, Environment, Settings, Value};
 use crate::error::{Error, Kind};
+use crate::session::Record;
 use crate::store::javascript::JavaScriptStore;
 use crate::store::memory::MemoryStore;
 use crate::store::options::Options;
 use crate::store::redis::{Config, DEFAULT_TTL, RedisStore};
-use crate::store::{Answers, Backend, Event, Op, Reply};
+use crate::store::{Answers, Backend, Event, Reply, StoreOp};
 
 /// An engine that JavaScript holds.
-pub type HeldEngine = Held<RefCell<Engine<Store>>>;
+pub type EngineHandle = Handle<RefCell<Engine<Store>>>;
 
 /// How many arguments a function of JavaScript is called with at most.
 const AT_ONCE: usize = 1024;
@@ -57,7 +59,7 @@ pub enum Store {
 }
 
 impl Backend for Store {
-    fn submit(&mut self, ticket: u32, op: Op) -> Option<crate::error::Result<Reply>> {
+    fn submit(&mut self, ticket: u32, op: StoreOp) -> Option<crate::error::Result<Reply>> {
         match self {
             Self::Memory(store) => store.submit(ticket, op),
             Self::Redis(store) => store.submit(ticket, op),
@@ -68,6 +70,13 @@ impl Backend for Store {
     fn flush(&mut self) {
         if let Self::Redis(store) = self {
             store.flush();
+        }
+    }
+
+    fn is_current(&mut self, record: &Record) -> bool {
+        match self {
+            Self::Memory(store) => store.is_current(record),
+            Self::Redis(_) | Self::JavaScript(_) => false,
         }
     }
 
@@ -88,14 +97,14 @@ impl Backend for Store {
     }
 }
 
-fn shared(store: Store, settings: Settings) -> HeldEngine {
+fn shared(store: Store, settings: Settings) -> EngineHandle {
     let engine = Engine::new(store, settings, Environment::system());
-    Held::new(Rc::new(RefCell::new(engine)), size_of::<Engine<Store>>())
+    Handle::new(Rc::new(RefCell::new(engine)), size_of::<Engine<Store>>())
 }
 
 /// An engine over the memory store; `options` is the JSON text of `{max, ttl}`.
 #[napi(catch_unwind)]
-pub fn memory_engine(options: String) -> Result<HeldEngine> {
+pub fn memory_engine(options: String) -> Result<EngineHandle> {
     let read = || {
         let mut options = Options::new("MemoryStore", &options)?;
         let max = options.whole("max", 1, u64::from(u32::MAX))?;
@@ -117,7 +126,7 @@ pub fn memory_engine(options: String) -> Result<HeldEngine> {
 /// An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. `wake` is called when there is
 /// something to drain; it does not keep the process alive.
 #[napi(catch_unwind)]
-pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result<HeldEngine> {
+pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result<EngineHandle> {
     let config = Config::new(&options).map_err(thrown)?;
     let event_loop = EventLoop::new(&env, &wake).map_err(thrown)?;
     let wake = wake
@@ -146,14 +155,14 @@ pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result
 /// An engine over a store written in JavaScript, driven by [`engine_calls`] and [`engine_answer`].
 #[napi(catch_unwind)]
 #[must_use]
-pub fn javascript_engine() -> HeldEngine {
+pub fn javascript_engine() -> EngineHandle {
     let store = Store::JavaScript(JavaScriptStore::new());
     shared(store, Settings::default())
 }
 
 /// What an operation may take, ms.
 #[napi(catch_unwind)]
-pub fn engine_set_timeout(engine: HeldEngine, timeout: u32) {
+pub fn engine_set_timeout(engine: EngineHandle, timeout: u32) {
     engine
         .borrow_mut()
         .set_timeout(Duration::from_millis(u64::from(timeout)));
@@ -162,7 +171,7 @@ pub fn engine_set_timeout(engine: HeldEngine, timeout: u32) {
 /// What an operation may take, ms.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn engine_timeout(engine: HeldEngine) -> f64 {
+pub fn engine_timeout(engine: EngineHandle) -> f64 {
     number(u64::try_from(engine.borrow().timeout().as_millis()).unwrap_or(u64::MAX))
 }
 
@@ -171,10 +180,10 @@ pub fn engine_timeout(engine: HeldEngine) -> f64 {
 /// `lenient`, `live` is not taken for removed where the key leads nowhere.
 #[napi(catch_unwind)]
 pub fn engine_load(
-    engine: HeldEngine,
+    engine: EngineHandle,
     op: u32,
     id: Name,
-    live: Option<HeldRecord>,
+    live: Option<RecordHandle>,
     lenient: Option<bool>,
 ) -> Result<Cell> {
     let name = name_of(id)?;
@@ -186,93 +195,96 @@ pub fn engine_load(
     )
 }
 
-/// Saves a session. `text` is absent while nobody has read its data; `mode` is 0 for what has changed, 1 for
-/// even nothing, 2 for the short wait of a challenged request; `ttl` is in ms. With `if_unchanged` it fails where
-/// somebody else has stored something since this process last saw the session.
+/// Whether it is certain that the store has just this record, so that a load by one of its keys would bring nothing.
 #[napi(catch_unwind)]
+#[must_use]
+pub fn engine_is_current(engine: EngineHandle, record: RecordHandle) -> bool {
+    engine.borrow_mut().is_current(&record.borrow())
+}
+
+/// Saves a session. `set` is the JSON text of an object with the properties that have changed since the last patch, absent
+/// where none has; `removed` that of an array with the names of those that were deleted. `mode` is a
+/// number of `SaveMode`; `ttl` is in ms. With `if_unchanged` it fails where another process has stored something since this
+/// one last saw the session.
+#[napi(catch_unwind)]
+#[allow(clippy::too_many_arguments)] // they cross one by one: an object costs more
 pub fn engine_save(
-    engine: HeldEngine,
+    engine: EngineHandle,
     op: u32,
-    record: HeldRecord,
-    text: Option<Text>,
+    record: RecordHandle,
+    set: Option<Text>,
+    removed: Option<Text>,
     mode: u32,
     ttl: Option<f64>,
     if_unchanged: Option<bool>,
 ) -> Result<Cell> {
-    let mode = match mode {
-        0 => SaveMode::Changes,
-        1 => SaveMode::Always,
-        2 => SaveMode::ForRetry,
-        other => {
-            let message = format!("{other} is no mode of a save");
-            return Err(thrown(Error::new(Kind::Argument, message)));
-        }
-    };
+    let unknown = || thrown(Error::new(Kind::Argument, format!("no save mode {mode}")));
+    let mode = constants::save_mode(mode).ok_or_else(unknown)?;
+    let patch = patch_of(set, removed)?;
     let guarded = if_unchanged.unwrap_or(false);
-    returned(engine.borrow_mut().save(
-        op,
-        &record,
-        text.map(|text| text.0),
-        mode,
-        millis(ttl),
-        guarded,
-    ))
-}
-
-/// Stores `text`, which was made from the text last stored or loaded, if the store still has that. Gives `false`:
-/// it has to be merged. One that `reserve` has failed often, and is to have the next turn.
-#[napi(catch_unwind)]
-pub fn engine_compare_and_set(
-    engine: HeldEngine,
-    op: u32,
-    record: HeldRecord,
-    text: Text,
-    reserve: bool,
-    ttl: Option<f64>,
-) -> Result<Cell> {
     returned(
         engine
             .borrow_mut()
-            .compare_and_set(op, &record, text.0, millis(ttl), reserve),
+            .save(op, &record, &patch, mode, millis(ttl), guarded),
     )
 }
 
-/// Takes a key away, and with the last one the session. Gives how many are left.
+/// Stores a patch ([`engine_save`]) that was made from the text last stored or loaded, if the store still has that. Gives
+/// `false`: the record has to be merged. With `reserve` it has failed often, and asks for a write reservation.
 #[napi(catch_unwind)]
-pub fn engine_remove_key(
-    engine: HeldEngine,
+pub fn engine_compare_and_set(
+    engine: EngineHandle,
     op: u32,
-    record: HeldRecord,
-    id: Name,
-    text: Option<Text>,
+    record: RecordHandle,
+    set: Option<Text>,
+    removed: Option<Text>,
+    reserve: bool,
     ttl: Option<f64>,
 ) -> Result<Cell> {
-    let name = name_of(id)?;
-    returned(engine.borrow_mut().remove_key(
-        op,
-        &record,
-        &name,
-        text.map(|text| text.0),
-        millis(ttl),
-    ))
+    let patch = patch_of(set, removed)?;
+    returned(
+        engine
+            .borrow_mut()
+            .compare_and_set(op, &record, &patch, millis(ttl), reserve),
+    )
+}
+
+/// Removes a key, and with the last one the session; `set` and `removed` as for [`engine_save`] are saved if the session
+/// stays. Gives how many keys are left.
+#[napi(catch_unwind)]
+pub fn engine_remove_key(
+    engine: EngineHandle,
+    op: u32,
+    record: RecordHandle,
+    id: Name,
+    set: Option<Text>,
+    removed: Option<Text>,
+    ttl: Option<f64>,
+) -> Result<Cell> {
+    let (name, patch) = (name_of(id)?, patch_of(set, removed)?);
+    returned(
+        engine
+            .borrow_mut()
+            .remove_key(op, &record, &name, &patch, millis(ttl)),
+    )
 }
 
 /// Removes a session with all of its keys.
 #[napi(catch_unwind)]
-pub fn engine_destroy(engine: HeldEngine, op: u32, record: HeldRecord) -> Result<Cell> {
+pub fn engine_destroy(engine: EngineHandle, op: u32, record: RecordHandle) -> Result<Cell> {
     returned(engine.borrow_mut().destroy(op, &record))
 }
 
 /// The JSON text stored under `name`, or `null`.
 #[napi(catch_unwind)]
-pub fn engine_get(engine: HeldEngine, op: u32, name: Text) -> Result<Cell> {
-    returned(engine.borrow_mut().plain(op, Op::Get { name: name.0 }))
+pub fn engine_get(engine: EngineHandle, op: u32, name: Text) -> Result<Cell> {
+    returned(engine.borrow_mut().plain(op, StoreOp::Get { name: name.0 }))
 }
 
 /// Stores a value, given by its JSON text; `ttl` in ms.
 #[napi(catch_unwind)]
 pub fn engine_set(
-    engine: HeldEngine,
+    engine: EngineHandle,
     op: u32,
     name: Text,
     text: Text,
@@ -284,7 +296,7 @@ pub fn engine_set(
 /// Stores a string; `ttl` in ms.
 #[napi(catch_unwind)]
 pub fn engine_set_string(
-    engine: HeldEngine,
+    engine: EngineHandle,
     op: u32,
     name: Text,
     value: Quoted,
@@ -293,10 +305,10 @@ pub fn engine_set_string(
     set(&engine, op, name, value.0, ttl)
 }
 
-fn set(engine: &HeldEngine, op: u32, name: Text, text: String, ttl: Option<f64>) -> Result<Cell> {
+fn set(engine: &EngineHandle, op: u32, name: Text, text: String, ttl: Option<f64>) -> Result<Cell> {
     returned(engine.borrow_mut().plain(
         op,
-        Op::Set {
+        StoreOp::Set {
             name: name.0,
             text,
             ttl: millis(ttl),
@@ -306,16 +318,20 @@ fn set(engine: &HeldEngine, op: u32, name: Text, text: String, ttl: Option<f64>)
 
 /// Removes a value, or a session with its keys.
 #[napi(catch_unwind)]
-pub fn engine_delete(engine: HeldEngine, op: u32, name: Text) -> Result<Cell> {
-    returned(engine.borrow_mut().plain(op, Op::Delete { name: name.0 }))
+pub fn engine_delete(engine: EngineHandle, op: u32, name: Text) -> Result<Cell> {
+    returned(
+        engine
+            .borrow_mut()
+            .plain(op, StoreOp::Delete { name: name.0 }),
+    )
 }
 
 /// Starts a time to live anew; `ttl` in ms.
 #[napi(catch_unwind)]
-pub fn engine_touch(engine: HeldEngine, op: u32, name: Text, ttl: Option<f64>) -> Result<Cell> {
+pub fn engine_touch(engine: EngineHandle, op: u32, name: Text, ttl: Option<f64>) -> Result<Cell> {
     returned(engine.borrow_mut().plain(
         op,
-        Op::Touch {
+        StoreOp::Touch {
             name: name.0,
             ttl: millis(ttl),
         },
@@ -324,52 +340,52 @@ pub fn engine_touch(engine: HeldEngine, op: u32, name: Text, ttl: Option<f64>) -
 
 /// The texts of everything that is stored.
 #[napi(catch_unwind)]
-pub fn engine_all(engine: HeldEngine, op: u32) -> Result<Cell> {
-    returned(engine.borrow_mut().plain(op, Op::All))
+pub fn engine_all(engine: EngineHandle, op: u32) -> Result<Cell> {
+    returned(engine.borrow_mut().plain(op, StoreOp::All))
 }
 
 /// The names of everything that is stored.
 #[napi(catch_unwind)]
-pub fn engine_ids(engine: HeldEngine, op: u32) -> Result<Cell> {
-    returned(engine.borrow_mut().plain(op, Op::Ids))
+pub fn engine_ids(engine: EngineHandle, op: u32) -> Result<Cell> {
+    returned(engine.borrow_mut().plain(op, StoreOp::Ids))
 }
 
 /// How much is stored.
 #[napi(catch_unwind)]
-pub fn engine_length(engine: HeldEngine, op: u32) -> Result<Cell> {
-    returned(engine.borrow_mut().plain(op, Op::Length))
+pub fn engine_length(engine: EngineHandle, op: u32) -> Result<Cell> {
+    returned(engine.borrow_mut().plain(op, StoreOp::Length))
 }
 
 /// Removes everything.
 #[napi(catch_unwind)]
-pub fn engine_clear(engine: HeldEngine, op: u32) -> Result<Cell> {
-    returned(engine.borrow_mut().plain(op, Op::Clear))
+pub fn engine_clear(engine: EngineHandle, op: u32) -> Result<Cell> {
+    returned(engine.borrow_mut().plain(op, StoreOp::Clear))
 }
 
 /// Finishes what was asked for within `timeout` ms, then lets go of the store.
 #[napi(catch_unwind)]
-pub fn engine_close(engine: HeldEngine, op: u32, timeout: u32) -> Result<Cell> {
+pub fn engine_close(engine: EngineHandle, op: u32, timeout: u32) -> Result<Cell> {
     let deadline = Instant::now() + Duration::from_millis(u64::from(timeout));
     returned(engine.borrow_mut().close(op, deadline))
 }
 
 /// Hands over what was asked for since the last time: an operation that gave `undefined` may wait for this.
 #[napi(catch_unwind)]
-pub fn engine_flush(engine: HeldEngine) {
+pub fn engine_flush(engine: EngineHandle) {
     engine.borrow_mut().backend.flush();
 }
 
 /// Whether [`engine_expire`] has something to do though nobody waits for an operation.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn engine_has_background_work(engine: HeldEngine) -> bool {
+pub fn engine_has_background_work(engine: EngineHandle) -> bool {
     engine.borrow().has_background_work()
 }
 
 /// What the engine has done: the JSON text of `StoreStats`.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn engine_stats(engine: HeldEngine) -> String {
+pub fn engine_stats(engine: EngineHandle) -> String {
     engine.borrow().stats().to_string()
 }
 
@@ -377,12 +393,15 @@ pub fn engine_stats(engine: HeldEngine) -> String {
 /// the code and the message; or 0, the name of an event and its texts.
 #[napi(
     catch_unwind,
-    ts_args_type = "engine: HeldEngine, settle: (...flat: Array<Cell>) => void"
+    ts_args_type = "engine: EngineHandle, settle: (...flat: Array<Cell>) => void"
 )]
-pub fn engine_drain(engine: HeldEngine, settle: Function<Arguments<Cell>, ()>) -> napi::Result<()> {
+pub fn engine_drain(
+    engine: EngineHandle,
+    settle: Function<Arguments<Cell>, ()>,
+) -> napi::Result<()> {
     let drained = catch_unwind(AssertUnwindSafe(|| engine.borrow_mut().drain()));
     let (done, events) = drained.unwrap_or_else(|panic| {
-        engine.borrow_mut().distrust();
+        engine.borrow_mut().clear_cache();
         resume_unwind(panic)
     });
     let mut flat = Vec::with_capacity((2 * (done.len() + events.len())).min(AT_ONCE));
@@ -432,7 +451,7 @@ fn told(event: Event) -> Option<(f64, Cell)> {
 
 /// Fails what has waited for too long; drain afterwards.
 #[napi(catch_unwind)]
-pub fn engine_expire(engine: HeldEngine) {
+pub fn engine_expire(engine: EngineHandle) {
     let late = engine.borrow_mut().expire(Instant::now());
     if let Store::JavaScript(store) = &mut engine.borrow_mut().backend {
         store.give_up(&late);
@@ -443,7 +462,7 @@ pub fn engine_expire(engine: HeldEngine) {
 /// `null`.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn engine_calls(engine: HeldEngine) -> Vec<Cell> {
+pub fn engine_calls(engine: EngineHandle) -> Vec<Cell> {
     let Store::JavaScript(store) = &mut engine.borrow_mut().backend else {
         return Vec::new();
     };
@@ -462,12 +481,12 @@ pub fn engine_calls(engine: HeldEngine) -> Vec<Cell> {
 
 /// What a store written in JavaScript answered: an error's message, or the JSON text of a value, or nothing.
 #[napi(catch_unwind)]
-pub fn engine_answer(engine: HeldEngine, id: u32, error: Option<String>, text: Option<String>) {
+pub fn engine_answer(engine: EngineHandle, id: u32, error: Option<String>, text: Option<String>) {
     if let Store::JavaScript(store) = &mut engine.borrow_mut().backend {
         store.answer(
             id,
             error.map_or(Ok(text), |message| {
-                Err(Error::new(Kind::Store, message).in_doubt_write())
+                Err(Error::new(Kind::Store, message).maybe_done())
             }),
         );
     }

@@ -1,8 +1,9 @@
-//! Node's own event loop (libuv): has JavaScript called when a socket can be read or written.
+//! Watches sockets with the event loop of Node.js (libuv), which calls JavaScript when a socket can be read or
+//! written.
 //!
-//! With `crossing` and `direct`, which read arguments, the only unsafe code: libuv and Node-API know nothing of Rust's rules.
-//! Everything here stays on the thread it was made on, and a [`Poll`] is the only owner of its handle, whose memory is freed
-//! when libuv has closed it.
+//! The code is unsafe, because the compiler cannot check the rules of libuv and Node-API. All of it runs on the thread
+//! of the JavaScript environment. A [`Poll`] is the only owner of its handle, and libuv frees the memory of the handle
+//! when it has closed it.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -30,7 +31,7 @@ type Handle = *mut c_void;
 type OnPoll = unsafe extern "C" fn(Handle, c_int, c_int);
 type OnClose = unsafe extern "C" fn(Handle);
 
-/// The functions of libuv that are used, as the program that has loaded the addon has them.
+/// The functions of libuv, from the program that has loaded the addon.
 struct Uv {
     handle_size: unsafe extern "C" fn(c_int) -> usize,
     set_data: unsafe extern "C" fn(Handle, *mut c_void),
@@ -65,7 +66,7 @@ impl Uv {
     }
 }
 
-/// The event loop of one environment, with the function that is called when something can be done.
+/// The event loop of one JavaScript environment, with the function that it calls when a watched socket is ready.
 pub struct EventLoop {
     callee: Rc<Callee>,
 }
@@ -77,8 +78,10 @@ struct Callee {
 }
 
 impl EventLoop {
+    /// Watches call `function`, without arguments, on the environment's thread.
+    ///
     /// # Errors
-    /// When the program has no libuv.
+    /// `Unavailable` when the program has no libuv, or Node-API gives no reference to the function.
     pub fn new(env: &Env, function: &Function<(), ()>) -> Result<Self> {
         let failed = |why: &str| {
             Error::new(
@@ -96,27 +99,27 @@ impl EventLoop {
         })
     }
 
-    /// Watches a socket, which does not keep the process alive.
+    /// Watches a socket until the result is dropped. It does not keep the process alive.
     ///
     /// # Errors
-    /// When the system can't.
+    /// `Unavailable` when the environment is ending, or the operating system cannot watch the socket.
     pub fn watch(&self, socket: Socket) -> Result<Box<dyn Watch>> {
         let uv = self.callee.uv;
-        let failed = || Error::new(Kind::Unavailable, "the socket can't be watched");
-        let mut redis_key = ptr::null_mut();
+        let failed = || Error::new(Kind::Unavailable, "the event loop cannot watch the socket");
+        let mut uv_loop = ptr::null_mut();
         // SAFETY: `env` lives; see `Callee::call`.
-        unsafe { sys::napi_get_uv_event_loop(self.callee.env, &raw mut redis_key) };
-        if redis_key.is_null() {
+        unsafe { sys::napi_get_uv_event_loop(self.callee.env, &raw mut uv_loop) };
+        if uv_loop.is_null() {
             return Err(failed());
         }
-        // SAFETY: takes a number, gives one.
+        // SAFETY: the function takes a number and gives one.
         let size = unsafe { (uv.handle_size)(POLL) };
         let mut room = vec![0_u64; size.div_ceil(size_of::<u64>())].into_boxed_slice();
         let handle: Handle = room.as_mut_ptr().cast();
-        // SAFETY: the handle has the size that libuv wants, in a redis_key that doesn't move until libuv has closed it. Where it
-        // can't be initialized, libuv knows nothing of it.
+        // SAFETY: the handle has the size that libuv wants, and its memory does not move until libuv has closed it.
+        // Where libuv cannot initialize it, libuv keeps no reference to it.
         unsafe {
-            if (uv.poll_init)(redis_key, handle, socket) != 0 {
+            if (uv.poll_init)(uv_loop, handle, socket) != 0 {
                 return Err(failed());
             }
             let watched = Box::new(Watched {
@@ -135,12 +138,12 @@ impl EventLoop {
 }
 
 impl Callee {
-    /// Calls the function as the event loop calls one: ticks and microtasks come after it.
+    /// Calls the function as the event loop calls one: `process.nextTick` callbacks and microtasks run after it.
     fn call(&self) {
         let env = Env::from_raw(self.env);
         let (mut scope, mut global, mut result, mut thrown) = Default::default();
-        // SAFETY: `env` lives as long as handles are watched: they are closed with the engine that has them, at the latest
-        // when the environment ends. Where it can't run JavaScript any more, the calls fail.
+        // SAFETY: `env` lives as long as a handle is watched: the engine that owns the handles closes them at the
+        // latest when the environment ends. Where the environment cannot run JavaScript any more, the calls fail.
         unsafe {
             if sys::napi_open_handle_scope(self.env, &raw mut scope) != sys::Status::napi_ok {
                 return;
@@ -166,7 +169,7 @@ impl Callee {
     }
 }
 
-/// What the handle's data points to.
+/// What the data pointer of a handle points to.
 struct Watched {
     /// The `uv_poll_t`.
     _room: Box<[u64]>,
@@ -174,7 +177,7 @@ struct Watched {
     callee: Rc<Callee>,
 }
 
-/// A socket that is watched.
+/// A watched socket.
 struct Poll {
     handle: Handle,
     watched: NonNull<Watched>,
@@ -182,7 +185,7 @@ struct Poll {
 
 impl Poll {
     fn watched(&self) -> &Watched {
-        // SAFETY: it lives until the handle is closed, which only dropping this begins.
+        // SAFETY: libuv frees it when the handle is closed, and only the drop of this value closes the handle.
         unsafe { self.watched.as_ref() }
     }
 }
@@ -195,9 +198,9 @@ impl Watch for Poll {
     fn want_write(&self, wants: bool) {
         let events = if wants { READABLE | WRITABLE } else { READABLE };
         let start = self.watched().callee.uv.poll_start;
-        // SAFETY: the handle is initialized, and not closed.
+        // SAFETY: the handle is initialized and not closed.
         if unsafe { start(self.handle, events, on_poll) } != 0 {
-            // Whoever looks finds out what is wrong with the socket.
+            // The next read or write of the socket gives the error.
             self.watched().ready.set(Ready {
                 read: true,
                 write: true,
@@ -209,15 +212,15 @@ impl Watch for Poll {
 impl Drop for Poll {
     fn drop(&mut self) {
         let close = self.watched().callee.uv.close;
-        // SAFETY: the handle is initialized, and closed only here.
+        // SAFETY: the handle is initialized, and only this closes it.
         unsafe { close(self.handle, on_close) };
     }
 }
 
 unsafe extern "C" fn on_poll(handle: Handle, status: c_int, events: c_int) {
     let Ok(uv) = &*UV else { return };
-    // SAFETY: libuv calls this with a handle that is not closed: its data is there. No reference to that is kept while
-    // JavaScript runs, which may close the handle.
+    // SAFETY: libuv calls this with a handle that is not closed, so its data exists. The reference to the data ends
+    // before JavaScript runs, which may close the handle.
     let callee = unsafe {
         let watched = &*(uv.get_data)(handle).cast::<Watched>();
         let failed = status < 0;
@@ -233,6 +236,6 @@ unsafe extern "C" fn on_poll(handle: Handle, status: c_int, events: c_int) {
 
 unsafe extern "C" fn on_close(handle: Handle) {
     let Ok(uv) = &*UV else { return };
-    // SAFETY: the data was leaked when the handle was made, and libuv is done with both.
+    // SAFETY: `watch` leaked the data, and libuv does not use the handle or its data any more.
     drop(unsafe { Box::from_raw((uv.get_data)(handle).cast::<Watched>()) });
 }

@@ -1,48 +1,47 @@
-//! Functions on one session as this process knows it; JavaScript holds it.
+//! The functions on a record: one session as this process knows it. JavaScript passes the handle of the record.
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
 
 use napi_derive::napi;
 use uuid::Uuid;
 
-use super::crossing::Name;
-use super::{HeldRecord, Result, held, name_of, thrown};
+use super::conversions::{Name, Text};
+use super::{RecordHandle, Result, handle_of, name_of, patch_of, thrown};
 use crate::error::Error;
 use crate::rules::{self, Placeholder, Plan};
-use crate::session::{First, Record, State};
+use crate::session::{FirstSave, Record, State};
 
-/// A session that nobody has seen yet.
+/// The record of a new session, without keys.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn new_record() -> HeldRecord {
-    held(Rc::new(RefCell::new(Record::new(Uuid::new_v4()))))
+pub fn new_record() -> RecordHandle {
+    handle_of(Rc::new(RefCell::new(Record::new(Uuid::new_v4()))))
 }
 
-/// One of a session that has ended: it has no keys, and never will.
+/// The record of a session that has ended. It has no keys, and none can be added.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn ended_record() -> HeldRecord {
-    held(Rc::new(RefCell::new(Record {
+pub fn ended_record() -> RecordHandle {
+    handle_of(Rc::new(RefCell::new(Record {
         state: State::Removed,
         ..Record::new(Uuid::new_v4())
     })))
 }
 
-/// What stands in for a session with the key `id` that a message with `plan` needs, when the load has `failed` or
-/// found nothing (`rules::Placeholder`): it has that key. Nothing where it has ended ([`ended_record`]).
+/// The placeholder for the session with the key `id` that a message with `plan` needs, when the load has `failed` or found
+/// nothing (`rules::Placeholder`): a record with that key, or `null` if the session has ended ([`ended_record`]).
 #[napi(catch_unwind)]
-pub fn placeholder_record(plan: u32, failed: bool, id: Name) -> Result<Option<HeldRecord>> {
+pub fn placeholder_record(plan: u32, failed: bool, id: Name) -> Result<Option<RecordHandle>> {
     let name = name_of(id)?;
     let placeholder = rules::placeholder(Plan::from_bits_truncate(plan), failed);
-    let first = if placeholder == Placeholder::Adopting {
-        First::Joins
+    let first = if placeholder == Placeholder::Joining {
+        FirstSave::Joins
     } else {
-        First::Takes
+        FirstSave::Takes
     };
     let mut record = match placeholder {
-        Placeholder::New | Placeholder::Adopting => Record {
+        Placeholder::New | Placeholder::Joining => Record {
             first,
             ..Record::new(Uuid::new_v4())
         },
@@ -50,34 +49,34 @@ pub fn placeholder_record(plan: u32, failed: bool, id: Name) -> Result<Option<He
         Placeholder::Unknown => Record::unknown(Uuid::new_v4()),
     };
     record.add_key(&name, None);
-    Ok(Some(held(Rc::new(RefCell::new(record)))))
+    Ok(Some(handle_of(Rc::new(RefCell::new(record)))))
 }
 
-/// Who it is.
+/// Its uuid: `mks:session:` and a version 4 UUID.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_uuid(record: HeldRecord) -> String {
+pub fn record_uuid(record: RecordHandle) -> String {
     record.borrow().uuid.to_string()
 }
 
-/// The text when all that was asked for is done, for a data object to be made of it.
+/// The JSON text of its projected data, once all queued and pending saves are done: for a new data object.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_snapshot(record: HeldRecord) -> String {
-    record.borrow_mut().give()
+pub fn record_snapshot(record: RecordHandle) -> String {
+    record.borrow().projected.text().to_string()
 }
 
-/// The text last stored or loaded.
+/// The JSON text of the data last stored or loaded.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_text(record: HeldRecord) -> String {
-    record.borrow().text.to_string()
+pub fn record_text(record: RecordHandle) -> String {
+    record.borrow().stored_document.text().to_string()
 }
 
 /// The names of its keys.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_keys(record: HeldRecord) -> Vec<String> {
+pub fn record_keys(record: RecordHandle) -> Vec<String> {
     record
         .borrow()
         .keys
@@ -86,10 +85,10 @@ pub fn record_keys(record: HeldRecord) -> Vec<String> {
         .collect()
 }
 
-/// The JSON text of what is kept with a key, given by its name.
+/// The JSON text of the resource of the key `name`; `null` if there is none.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_resource(record: HeldRecord, name: String) -> Option<String> {
+pub fn record_resource(record: RecordHandle, name: String) -> Option<String> {
     record
         .borrow()
         .keys
@@ -98,9 +97,10 @@ pub fn record_resource(record: HeldRecord, name: String) -> Option<String> {
         .and_then(|key| key.resource.clone())
 }
 
-/// Adds a key, or gives the one there is another resource; it is stored with the next save.
+/// Adds a key, or replaces the resource of an existing one; the next save stores it. Throws `ERR_SESSION_GONE` if the
+/// session was removed.
 #[napi(catch_unwind)]
-pub fn record_add_key(record: HeldRecord, id: Name, resource: Option<String>) -> Result<()> {
+pub fn record_add_key(record: RecordHandle, id: Name, resource: Option<String>) -> Result<()> {
     let name = name_of(id)?;
     let mut record = record.borrow_mut();
     if record.state == State::Removed {
@@ -110,67 +110,75 @@ pub fn record_add_key(record: HeldRecord, id: Name, resource: Option<String>) ->
     Ok(())
 }
 
-/// Whether a save of `text` (absent: nobody has read the data) would write anything.
+/// Whether a save would write anything even if the data object has not changed.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_is_dirty(record: HeldRecord, text: Option<String>) -> bool {
-    record.borrow().is_dirty(text.as_deref())
+pub fn record_is_dirty(record: RecordHandle) -> bool {
+    record.borrow().is_dirty()
 }
 
-/// Whether a save of the text that JavaScript has given or got last would write nothing.
+/// The approximate length of the JSON text of its data, bytes.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_is_clean(record: HeldRecord) -> bool {
+pub fn record_length(record: RecordHandle) -> u32 {
+    u32::try_from(record.borrow().projected.len()).unwrap_or(u32::MAX)
+}
+
+/// Whether a save of an unchanged data object would write nothing, and no other save is queued or in flight.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn record_is_clean(record: RecordHandle) -> bool {
     record.borrow().is_clean()
 }
 
-/// Whether it is certain that the store has nothing else, so that a load by one of its keys would bring nothing.
+/// Whether the store has it, as far as this process knows.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_is_current(record: HeldRecord) -> bool {
-    record.borrow().is_current(Instant::now())
-}
-
-/// Whether it is in the store, as far as this process knows.
-#[napi(catch_unwind)]
-#[must_use]
-pub fn record_is_stored(record: HeldRecord) -> bool {
+pub fn record_is_stored(record: RecordHandle) -> bool {
     record.borrow().state == State::Stored
 }
 
 /// Whether it was removed or has expired.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_is_removed(record: HeldRecord) -> bool {
+pub fn record_is_removed(record: RecordHandle) -> bool {
     record.borrow().state == State::Removed
 }
 
-/// Takes over what a load brought for a session that is here already: `null` if it is another session, otherwise
-/// whether there is something to merge.
+/// Takes over `fresh`, the record of a load, for a live session: `null` if `fresh` is another session, otherwise whether
+/// there is something to merge.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_absorb(record: HeldRecord, fresh: HeldRecord) -> Option<bool> {
+pub fn record_absorb(record: RecordHandle, fresh: RecordHandle) -> Option<bool> {
     if Rc::ptr_eq(&record, &fresh) {
         return Some(false);
     }
     let (mut record, fresh) = (record.borrow_mut(), fresh.borrow());
     (record.uuid == fresh.uuid && record.state == State::Stored)
-        // What is pending is not stored yet.
-        .then(|| !fresh.ahead && record.absorb(fresh.stored()))
+        // A projected session is not stored yet.
+        .then(|| !fresh.is_projection && record.absorb(fresh.stored()))
 }
 
-/// Whether others have written what is not known here.
+/// Whether another process has written a version that this one has not loaded.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_is_behind(record: HeldRecord) -> bool {
+pub fn record_is_behind(record: RecordHandle) -> bool {
     record.borrow().is_behind()
 }
 
-/// Merges what a load has brought; `text` is that of the data object, absent while nobody has read it. Gives what is
-/// to be done to the object, as `{"set":{...},"removed":[...]}`, or `null`.
+/// Merges the document of a load. `set` and `removed` are the changes of the data object since its last patch, as for
+/// [`engine_save`](super::engine::engine_save). Gives the patch for the data object, as the JSON text of
+/// `{"set":{...},"removed":[...]}`, or `null` if there is none. Throws `ERR_SESSION_CORRUPT` if the document is no object.
 #[napi(catch_unwind)]
-pub fn record_merge(record: HeldRecord, text: Option<String>) -> Result<Option<String>> {
+pub fn record_merge(
+    record: RecordHandle,
+    set: Option<Text>,
+    removed: Option<Text>,
+) -> Result<Option<String>> {
+    let mine = patch_of(set, removed)?;
     let mut record = record.borrow_mut();
-    let merged = record.merge(text.as_deref());
-    merged.map_err(|why| thrown(Error::corrupt(&record.primary, why)))
+    match record.merge(&mine) {
+        Ok(patch) => Ok((!patch.is_empty()).then(|| patch.to_json())),
+        Err(why) => Err(thrown(Error::corrupt(&record.primary, why))),
+    }
 }

@@ -1,5 +1,6 @@
-//! Whether the store can be asked: a breaker that opens after repeated failures, and a pause for writes alone while the
-//! store takes none. From the first failure on the store is tried from time to time, until it answers.
+//! The circuit breaker (Nygard, *Release It!*): it opens after repeated failures. A second one stops writes alone, while
+//! the store is read-only or out of memory. From the first failure on the engine probes the store at growing intervals,
+//! until it answers.
 
 use std::time::{Duration, Instant};
 
@@ -8,19 +9,20 @@ use crate::error::{Error, Kind};
 /// How many failures in a row open the breaker.
 const FAILURES: u32 = 5;
 
-/// The first pause before the store is tried again; doubled with every attempt that fails.
+/// The first pause before a probe. It doubles with each probe that fails.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Why something is not asked for, and when it is tried again.
+/// Why operations are not sent, and when the next probe is due.
 #[derive(Debug)]
 struct Pause {
     error: Error,
     next: Instant,
     length: Duration,
-    trying: bool,
+    /// Whether a probe was sent and is not answered.
+    probing: bool,
 }
 
 impl Pause {
@@ -29,21 +31,21 @@ impl Pause {
             error,
             next: now + PAUSE,
             length: PAUSE,
-            trying: false,
+            probing: false,
         }
     }
 
-    fn again(&mut self, error: Error, now: Instant) {
+    fn extend(&mut self, error: Error, now: Instant) {
         self.error = error;
-        if self.trying {
+        if self.probing {
             self.length = LONGEST.min(self.length * 2);
-            self.trying = false;
+            self.probing = false;
         }
         self.next = now + self.length;
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        !self.trying && now >= self.next
+        !self.probing && now >= self.next
     }
 }
 
@@ -51,58 +53,60 @@ impl Pause {
 #[derive(Debug, Default)]
 pub struct Breaker {
     failures: u32,
+    /// Since the first of the failures.
     failing: Option<Pause>,
+    /// Since the store refused a write.
     refusing: Option<Pause>,
 }
 
 impl Breaker {
-    /// Why nothing is to be asked for.
+    /// Why no operation is sent: the error of an open breaker.
     #[must_use]
     pub fn down(&self) -> Option<Error> {
         let open = self.failing.as_ref().filter(|_| self.failures >= FAILURES);
         open.map(|pause| {
             let message = format!(
-                "the store is left alone for a while after repeated failures; the last one: {}",
+                "the circuit breaker is open after repeated failures of the store; the last one: {}",
                 pause.error.message
             );
             Error::new(Kind::Unavailable, message)
         })
     }
 
-    /// Why nothing is to be saved. Removals are asked for: they may be what makes room.
+    /// Why no save is sent. Removals are sent while the store only refuses writes: they may free its memory.
     #[must_use]
     pub fn refusal(&self) -> Option<Error> {
         self.down()
             .or_else(|| self.refusing.as_ref().map(|pause| pause.error.clone()))
     }
 
-    /// Whether the store is all right, as far as is known.
+    /// Whether the store has answered the last operation and takes writes, as far as the engine knows.
     #[must_use]
     pub fn is_well(&self) -> bool {
         self.failing.is_none() && self.refusing.is_none()
     }
 
-    /// Whether the store is to be tried now; who asks has to do it.
-    pub fn try_now(&mut self, now: Instant) -> bool {
+    /// Whether a probe of the store is due. After `true` the caller must send one.
+    pub fn probe(&mut self, now: Instant) -> bool {
         let due = self.failing.as_mut().filter(|pause| pause.is_due(now));
-        due.map(|pause| pause.trying = true).is_some()
+        due.map(|pause| pause.probing = true).is_some()
     }
 
-    /// Whether a write is to be tried now; who asks has to do it.
-    pub fn try_write_now(&mut self, now: Instant) -> bool {
+    /// Whether a write is due as a probe. After `true` the caller must send one.
+    pub fn probe_write(&mut self, now: Instant) -> bool {
         let due = self.refusing.as_mut().filter(|pause| pause.is_due(now));
-        self.failing.is_none() && due.map(|pause| pause.trying = true).is_some()
+        self.failing.is_none() && due.map(|pause| pause.probing = true).is_some()
     }
 
-    /// The store has answered; `wrote` if it has written something. Gives whether that closed the breaker.
+    /// The store has answered; with `wrote` it has written something. Gives whether that closed the breaker.
     pub fn succeeded(&mut self, wrote: bool) -> bool {
         let was_open = self.failures >= FAILURES;
         (self.failures, self.failing) = (0, None);
         if wrote {
             self.refusing = None;
         } else if let Some(pause) = &mut self.refusing {
-            // Whatever was tried has not shown that writes are taken: the next one is tried.
-            pause.trying = false;
+            // The probe has not shown that the store takes writes: the next write is a probe too.
+            pause.probing = false;
         }
         was_open
     }
@@ -117,7 +121,7 @@ impl Breaker {
             &mut self.failing
         };
         match pause {
-            Some(pause) => pause.again(error.clone(), now),
+            Some(pause) => pause.extend(error.clone(), now),
             None => *pause = Some(Pause::new(error.clone(), now)),
         }
         !refused && self.failures == FAILURES
@@ -143,8 +147,11 @@ mod tests {
             assert!(!breaker.failed(&unavailable(), now));
         }
         assert!(breaker.down().is_none());
-        assert!(breaker.failed(&unavailable(), now), "now it opens");
-        assert!(!breaker.failed(&unavailable(), now), "and tells that once");
+        assert!(breaker.failed(&unavailable(), now), "it opens");
+        assert!(
+            !breaker.failed(&unavailable(), now),
+            "and reports that once"
+        );
         assert!(
             breaker
                 .down()
@@ -154,30 +161,33 @@ mod tests {
     }
 
     #[test]
-    fn it_is_tried_once_at_a_time_with_growing_pauses() {
+    fn probes_are_sent_one_at_a_time_with_growing_pauses() {
         let (mut breaker, mut now) = (Breaker::default(), Instant::now());
         for _ in 0..FAILURES {
             breaker.failed(&unavailable(), now);
         }
-        assert!(!breaker.try_now(now));
+        assert!(!breaker.probe(now));
         let mut pause = PAUSE;
         for _ in 0..6 {
             now += pause;
-            assert!(breaker.try_now(now) && !breaker.try_now(now + LONGEST));
+            assert!(breaker.probe(now) && !breaker.probe(now + LONGEST));
             breaker.failed(&unavailable(), now);
             pause = LONGEST.min(pause * 2);
-            assert!(!breaker.try_now(now + pause / 2));
+            assert!(!breaker.probe(now + pause / 2));
         }
     }
 
     #[test]
-    fn a_store_that_takes_no_writes_is_still_read() {
+    fn a_store_that_refuses_writes_is_still_read() {
         let (mut breaker, now) = (Breaker::default(), Instant::now());
         assert!(!breaker.failed(&Error::new(Kind::Refused, "READONLY"), now));
         assert!(breaker.down().is_none() && breaker.refusal().is_some());
         breaker.succeeded(false);
-        assert!(breaker.refusal().is_some(), "a read says nothing of writes");
-        assert!(breaker.try_write_now(now + PAUSE));
+        assert!(
+            breaker.refusal().is_some(),
+            "a read does not show that it takes writes"
+        );
+        assert!(breaker.probe_write(now + PAUSE));
         breaker.succeeded(true);
         assert!(breaker.is_well());
     }

@@ -1,243 +1,157 @@
-//! What is on its way to the store: sent, answered, or waited for too long.
+//! What the store has been sent and has not answered.
 
-use std::collections::HashSet;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::operation::{Action, InDoubt, Operation, value_of};
-use super::{Closing, Completion, Engine, Value};
-use crate::error::{Error, Kind, Result};
-use crate::session::{Record, Written};
-use crate::store::{Backend, Event, Failed, Op, Reply, taken};
+use foldhash::HashMap;
 
-/// Something on its way to the store.
-pub struct Entry {
-    pub sent: Sent,
-    pub kind: &'static str,
-    pub weight: usize,
-    pub began: Instant,
-    /// When that was for the cache cache.
-    pub asked: u64,
-}
+use super::operation::Operation;
+use crate::session::Write;
 
-/// Whose it is: everything needed when the answer comes.
-pub enum Sent {
-    /// An operation on no session in particular.
+/// What a store operation is for: everything that is needed when its answer comes.
+pub enum Purpose {
+    /// An operation on no session in particular; its number.
     Plain(u32),
-    /// One that changes what is stored under names: this, or all of them.
+    /// One that changes what is stored under a name; without it under all names.
     Change(u32, Option<String>),
-    /// The operation that its queue waits for.
-    Queue {
+    /// The operation that its session's queue waits for.
+    Queued {
+        /// The queue.
         queue: Rc<str>,
+        /// The operation.
         operation: Operation,
-        written: Option<Box<Written>>,
-        /// Whether nobody knew what became of an attempt before this one.
-        again: bool,
+        /// What it writes.
+        write: Option<Rc<Write>>,
+        /// Whether an earlier attempt may have been done.
+        repeated: bool,
     },
-    /// A look at whether the store is back.
-    Trial,
-    /// The close, and who waits for it.
+    /// Asks whether the store is back.
+    Probe,
+    /// The close, with the numbers of the operations that wait for it.
     Close(Vec<u32>),
 }
 
-impl<B: Backend> Engine<B> {
-    /// Everything that was completed since the last call.
-    pub fn drain(&mut self) -> (Vec<Completion>, Vec<Event>) {
-        let now = self.now();
-        let answers = self.backend.take();
-        for event in answers.events {
-            match event {
-                Event::Tracking(is_told) => self.cache.told(is_told),
-                Event::Changed(names) if names.is_empty() => self.cache.clear(),
-                Event::Changed(names) => names.iter().for_each(|name| self.cache.invalidate(name)),
-                event => {
-                    if event == Event::Connect {
-                        self.recovered(false);
-                    }
-                    self.events.push(event);
-                }
-            }
+/// A store operation that is in flight.
+pub struct Entry {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Its kind, for the statistics.
+    pub kind: &'static str,
+    /// Bytes of the data that goes with it.
+    pub weight: usize,
+    /// When it was sent.
+    pub began: Instant,
+    /// The time of the near cache when it was sent.
+    pub cache_time: u64,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct InFlight {
+    last_ticket: u32,
+    entries: HashMap<u32, Entry>,
+    bytes: usize,
+}
+
+impl InFlight {
+    /// A ticket that no store operation has.
+    pub fn next_ticket(&mut self) -> u32 {
+        self.last_ticket = self.last_ticket.wrapping_add(1);
+        self.last_ticket
+    }
+
+    /// The ticket that was given last.
+    pub fn last_ticket(&self) -> u32 {
+        self.last_ticket
+    }
+
+    /// A store operation was sent.
+    pub fn add(&mut self, ticket: u32, entry: Entry) {
+        self.bytes += entry.weight;
+        self.entries.insert(ticket, entry);
+    }
+
+    /// The store has answered.
+    pub fn take(&mut self, ticket: u32) -> Option<Entry> {
+        let entry = self.entries.remove(&ticket)?;
+        self.bytes -= entry.weight;
+        Some(entry)
+    }
+
+    /// The queued operation with this ticket.
+    pub fn operation(&self, ticket: u32) -> Option<&Operation> {
+        match &self.entries.get(&ticket)?.purpose {
+            Purpose::Queued { operation, .. } => Some(operation),
+            _ => None,
         }
-        for (ticket, answer) in answers.replies {
-            let (reply, op) = match answer {
-                Ok(reply) => (Ok(reply), None),
-                Err(Failed { error, op }) => (Err(error), Some(op)),
+    }
+
+    /// The operations that wait for the close that is in flight.
+    pub fn closing(&mut self) -> Option<&mut Vec<u32>> {
+        let mut entries = self.entries.values_mut();
+        entries.find_map(|entry| match &mut entry.purpose {
+            Purpose::Close(ops) => Some(ops),
+            _ => None,
+        })
+    }
+
+    /// The tickets of what was sent longer ago than `timeout`.
+    pub fn late(&self, now: Instant, timeout: Duration) -> Vec<u32> {
+        let late = self.entries.iter();
+        let late = late.filter(|(_, entry)| entry.began + timeout <= now);
+        let mut tickets: Vec<u32> = late.map(|(ticket, _)| *ticket).collect();
+        tickets.sort_unstable();
+        tickets
+    }
+
+    /// Forgets everything, and gives it in the order in which it was sent.
+    pub fn abandon(&mut self) -> Vec<Entry> {
+        self.bytes = 0;
+        let mut entries: Vec<_> = std::mem::take(&mut self.entries).into_iter().collect();
+        entries.sort_unstable_by_key(|(ticket, _)| *ticket);
+        entries.into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    /// How many store operations are in flight.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of their data.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_flight_is_counted_and_late_in_the_order_of_its_tickets() {
+        let (mut in_flight, now) = (InFlight::default(), Instant::now());
+        for _ in 0..3 {
+            let ticket = in_flight.next_ticket();
+            let entry = Entry {
+                purpose: Purpose::Probe,
+                kind: "ping",
+                weight: 10,
+                began: now,
+                cache_time: 0,
             };
-            let Some(entry) = self.sent.remove(&ticket) else {
-                continue;
-            };
-            self.sent_bytes -= entry.weight;
-            self.stats.answered(entry.kind, now - entry.began);
-            if let Err(error) = &reply {
-                self.stats.failed(error);
-            }
-            let wrote = matches!(reply, Ok(Reply::Saved(_) | Reply::Removed { .. }));
-            self.heard(&reply, wrote);
-            if let Ok(Reply::Loaded(Some(found))) = &reply
-                && self.cache.is_on()
-            {
-                let record = Record::loaded((**found).clone());
-                self.cache
-                    .keep(record, entry.asked, found.renewal_due_in, now);
-            }
-            match entry.sent {
-                Sent::Plain(op) => self.finish(op, reply.map(value_of)),
-                Sent::Change(op, name) => {
-                    match name {
-                        Some(name) => self.cache.forget(&name),
-                        None => self.cache.clear(),
-                    }
-                    self.finish(op, reply.map(value_of));
-                }
-                Sent::Queue {
-                    queue,
-                    mut operation,
-                    mut written,
-                    again,
-                } => {
-                    let is_open = |error: &Error| error.will_pass() && (again || error.in_doubt);
-                    if let (Some(op), Err(error)) = (op, &reply)
-                        && is_open(error)
-                        && !matches!(operation.action, Action::Load { .. })
-                    {
-                        let written = written.take();
-                        operation.in_doubt = Some(Box::new(InDoubt { op: *op, written }));
-                    }
-                    self.settle(
-                        &queue,
-                        operation,
-                        written.as_deref(),
-                        reply,
-                        entry.asked,
-                        again,
-                    );
-                }
-                Sent::Trial => {}
-                Sent::Close(ops) => self.closed(ops, &reply.map(value_of)),
-            }
+            in_flight.add(ticket, entry);
         }
-        self.replay(now);
-        if self.sent.is_empty()
-            && self.pending.is_empty()
-            && let Some(Closing { ops, .. }) = self.closing.take()
-        {
-            self.submit_close(ops);
-        }
-        self.backend.flush();
-        (taken(&mut self.done), std::mem::take(&mut self.events))
-    }
-
-    /// What an answer says of the store.
-    pub(super) fn heard(&mut self, reply: &Result<Reply>, wrote: bool) {
-        match reply {
-            Err(error) if error.will_pass() => self.has_failed(error),
-            _ => self.recovered(wrote && reply.is_ok()),
-        }
-    }
-
-    pub(super) fn has_failed(&mut self, error: &Error) {
-        if self.breaker.failed(error, self.now()) {
-            self.events.push(Event::Breaker(true));
-        }
-    }
-
-    pub(super) fn recovered(&mut self, wrote: bool) {
-        if self.breaker.succeeded(wrote) {
-            self.events.push(Event::Breaker(false));
-        }
-    }
-
-    /// Fails the operations that have waited for longer than the deadline, and tries a store that has failed again.
-    /// Answers the tickets of those that are at the store, for a store that has no deadlines of its own.
-    pub fn expire(&mut self, now: Instant) -> Vec<u32> {
-        if let Some(closing) = self.closing.take_if(|closing| now >= closing.deadline) {
-            self.abandon();
-            self.submit_close(closing.ops);
-        }
-        if self.breaker.try_now(now) {
-            let ticket = self.ticket();
-            match self.backend.submit(ticket, Op::Ping) {
-                Some(reply) => self.heard(&reply, false),
-                None => self.send(ticket, Sent::Trial, "ping", 0),
-            }
-        }
-        self.replay(now);
-        let mut late = HashSet::new();
-        while let Some(&(at, op)) = self.deadlines.front() {
-            if self.outstanding.contains(&op) {
-                if at > now {
-                    break;
-                }
-                late.insert(op);
-            }
-            self.deadlines.pop_front();
-        }
-        if !late.is_empty() {
-            let waited = self.timeout.as_millis();
-            let message = format!("the store did not answer within {waited} ms");
-            let error = Error::new(Kind::Timeout, message);
-            let mut found = self.found_meanwhile(&late);
-            for op in late {
-                self.has_failed(&error);
-                self.finish(op, found.remove(&op).ok_or_else(|| error.clone()));
-            }
-        }
-        self.backend.flush();
-        let is_late = |entry: &Entry| entry.began + self.timeout <= now;
-        let late = self.sent.iter().filter(|(_, entry)| is_late(entry));
-        late.map(|(ticket, _)| *ticket).collect()
-    }
-
-    pub(super) fn ticket(&mut self) -> u32 {
-        self.tickets = self.tickets.wrapping_add(1);
-        self.tickets
-    }
-
-    pub(super) fn send(&mut self, ticket: u32, sent: Sent, kind: &'static str, weight: usize) {
-        let entry = Entry {
-            sent,
-            kind,
-            weight,
-            began: self.now(),
-            asked: self.cache.now(),
-        };
-        self.sent.insert(ticket, entry);
-        self.sent_bytes += weight;
-    }
-
-    /// Whether something of `weight` bytes may be sent. A single one may always: however big it is.
-    pub(super) fn room(&self, weight: usize) -> Result<()> {
-        // What is only read takes no place from what is pending, nor is it held up by it.
-        let pending = if weight == 0 { 0 } else { self.pending.len() };
-        let count = self.sent.len() + pending;
-        let bytes = self.sent_bytes + self.pending.bytes();
-        if count < self.limits.count
-            && (weight == 0 || count == 0 || bytes + weight <= self.limits.bytes)
-        {
-            return Ok(());
-        }
-        Err(Error::new(
-            Kind::Unavailable,
-            format!(
-                "{count} operations wait for the store, with {bytes} bytes: no more are taken (`maxQueue`, `maxQueueBytes`)"
-            ),
-        ))
-    }
-
-    pub(super) fn wait(&mut self, op: u32) {
-        while let Some((_, first)) = self.deadlines.front()
-            && !self.outstanding.contains(first)
-        {
-            self.deadlines.pop_front();
-        }
-        let at = self.now() + self.timeout;
-        self.outstanding.insert(op);
-        self.deadlines.push_back((at, op));
-    }
-
-    pub(super) fn finish(&mut self, op: u32, result: Result<Value>) {
-        if self.outstanding.remove(&op) {
-            self.done.push((op, result));
-        }
+        assert!(in_flight.take(2).is_some() && in_flight.take(2).is_none());
+        assert_eq!((in_flight.len(), in_flight.bytes()), (2, 20));
+        let timeout = Duration::from_secs(1);
+        assert!(in_flight.late(now, timeout).is_empty());
+        assert_eq!(in_flight.late(now + timeout, timeout), [1, 3]);
+        assert_eq!(in_flight.abandon().len(), 2);
+        assert!(in_flight.is_empty() && in_flight.bytes() == 0);
     }
 }

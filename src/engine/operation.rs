@@ -1,26 +1,24 @@
-//! What is done to a session, and what the store's answer does to the record; `prepare` has what the store is asked.
+//! One operation on a session: what it does, which session it is about, and which callers wait for it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::error::{Error, Kind, Result};
-use crate::session::Stored;
-use crate::session::{Record, State, Written, patched};
-use crate::store::{Op, Reply};
+use crate::session::{Change, Record, State};
+use crate::store::StoreOp;
 
-/// A session, shared by the caller and the operations on it.
+/// A session's record, shared by JavaScript and the operations on it.
 pub type Shared = Rc<RefCell<Record>>;
 
-/// What an operation gives when it succeeds.
+/// The result of an operation that has succeeded.
 #[derive(Debug, Clone)]
 pub enum Value {
-    /// Nothing to tell; for a load: there is no such session.
+    /// Nothing; for a load: there is no such session.
     Nothing,
     /// A session that was loaded.
     Session(Shared),
-    /// The session at hand is what the store has (`true`), or has to be merged with it first (`false`).
+    /// The record at hand is what the store has (`true`), or has to be merged with it first (`false`).
     Current(bool),
     /// A text.
     Text(String),
@@ -30,108 +28,89 @@ pub enum Value {
     Count(u64),
 }
 
-/// How much a save writes.
+/// What a save writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaveMode {
-    /// What has changed; a new session only if there is something in it.
+    /// What has changed; a new session only if it has data.
     Changes,
-    /// A new session even if it is empty, and the time to live of any.
+    /// A new session even if it is empty; of any session the time to live.
     Always,
-    /// As `Changes`, for the short time until a challenged request comes again.
+    /// As `Changes`, for the short time until a challenged request is repeated.
     ForRetry,
 }
 
-/// Something to be done to a session, in its turn.
+/// What an operation does.
 #[derive(Debug)]
 pub enum Action {
-    /// Look up who has a key.
+    /// Looks up which session has a key.
     Load {
         /// The key's name.
         name: Rc<str>,
-        /// Whether that the key leads nowhere says nothing of the session: it may have others.
-        lenient: bool,
+        /// Whether the record keeps the key even if the store does not have it: the session may have other keys.
+        keeps_key: bool,
     },
-    /// Save the data.
+    /// Saves the data.
     Save {
-        /// Its text before the changes.
-        base: Rc<str>,
-        /// Its text with them.
-        text: Rc<str>,
-        /// How much.
+        /// What has changed.
+        change: Change,
+        /// How much is written.
         mode: SaveMode,
         /// The time to live asked for, ms.
         ttl: Option<u64>,
-        /// Whether it is to fail if somebody else has stored something since this process last saw it.
+        /// Whether it fails where another process has stored something since this one last saw the session.
         if_unchanged: bool,
     },
-    /// Store a text that was made from what the store has, and only if it still has that.
+    /// Stores a change if the store still has what it was made from.
     CompareAndSet {
-        /// What it was made from.
-        base: Rc<str>,
-        /// The text.
-        text: Rc<str>,
+        /// What is stored.
+        change: Change,
         /// The time to live asked for, ms.
         ttl: Option<u64>,
-        /// Whether it has failed so often that it is to have its turn.
+        /// Whether it has failed so often that it asks for a write reservation.
         reserve: bool,
     },
-    /// Take a key away.
+    /// Removes a key.
     RemoveKey {
         /// The key's name.
         name: Rc<str>,
-        /// The data before and after the changes, to be saved if the session stays.
-        data: (Rc<str>, Rc<str>),
+        /// What has changed in the data, to be saved if the session stays.
+        change: Change,
         /// The time to live asked for, ms.
         ttl: Option<u64>,
     },
-    /// Remove the session.
+    /// Removes the session.
     Destroy,
 }
 
-impl Action {
-    /// Lets a removal take along what a save of the same record before it has changed.
-    pub fn precede(&mut self, save: &Self) {
-        if let (Self::RemoveKey { data, .. }, Self::Save { base, text, .. }) = (self, save) {
-            data.0 = patched(&data.0, text, base);
-        }
-    }
-}
-
-/// A action, whose, and who waits for it.
+/// See the module.
 pub struct Operation {
     /// The session; absent for a load that waits behind operations on one.
     pub record: Option<Shared>,
-    /// What to do.
+    /// What it does.
     pub action: Action,
-    /// The callers' numbers.
-    pub waiters: SmallVec<[u32; 2]>,
-    /// Set once an attempt was made of which nobody knows whether it was done.
-    pub in_doubt: Option<Box<InDoubt>>,
-}
-
-/// A write of which nobody knows whether it was done. It is repeated just as it was, with its number, before anything
-/// else of its session is done, until the store says what became of it.
-pub struct InDoubt {
-    /// What the store is asked.
-    pub op: Op,
-    /// What it is writing.
-    pub written: Option<Box<Written>>,
+    /// The numbers by which callers wait for it.
+    pub callers: SmallVec<[u32; 2]>,
+    /// Of an in-doubt write the store operation that was sent, to be repeated unchanged.
+    pub in_doubt: Option<Box<StoreOp>>,
+    /// Whether what it saves was passed on, because its caller was told that it has failed.
+    pub is_passed_on: bool,
 }
 
 impl Operation {
-    /// Something to be done to a session, for one caller.
+    /// An operation on a session, for one caller.
     #[must_use]
     pub fn new(record: Option<Shared>, action: Action, op: u32) -> Self {
         Self {
             record,
             action,
-            waiters: smallvec![op],
+            callers: smallvec![op],
             in_doubt: None,
+            is_passed_on: false,
         }
     }
 
-    /// Whether it is done later if the store can't do it now. What somebody waits to hear of is not, unless an attempt of
-    /// it may have been done.
+    /// Whether the write-behind queue takes it if the store can't do it now. What its caller has to know the result of is
+    /// not, unless an attempt of it may have been done.
     #[must_use]
     pub fn can_be_pending(&self) -> bool {
         match &self.action {
@@ -143,20 +122,19 @@ impl Operation {
         }
     }
 
-    /// Bytes it holds.
+    /// Bytes that it takes.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let text = match &self.action {
-            Action::Save { base, text, .. } | Action::CompareAndSet { base, text, .. } => {
-                base.len() + text.len()
-            }
-            Action::RemoveKey { data, .. } => data.0.len() + data.1.len(),
+        let data = match &self.action {
+            Action::Save { change, .. }
+            | Action::CompareAndSet { change, .. }
+            | Action::RemoveKey { change, .. } => change.weight(),
             Action::Load { .. } | Action::Destroy => 0,
         };
-        size_of::<Self>() + text
+        size_of::<Self>() + data
     }
 
-    /// Whether it is about this session.
+    /// Whether it is about the session `uuid`.
     #[must_use]
     pub fn is_of(&self, uuid: &str) -> bool {
         self.record
@@ -164,12 +142,26 @@ impl Operation {
             .is_some_and(|mine| *mine.borrow().uuid == *uuid)
     }
 
-    /// The data before and after what it saves.
+    /// Whether it was asked for by way of this record.
     #[must_use]
-    pub fn changes(&self) -> Option<(&Rc<str>, &Rc<str>)> {
+    pub fn is_by(&self, record: &Shared) -> bool {
+        self.record
+            .as_ref()
+            .is_some_and(|mine| Rc::ptr_eq(mine, record))
+    }
+
+    /// What it saves of the data object.
+    #[must_use]
+    pub fn change(&self) -> Option<&Change> {
         match &self.action {
-            Action::Save { base, text, .. } => Some((base, text)),
-            Action::RemoveKey { data, .. } => Some((&data.0, &data.1)),
+            Action::Save { change, .. } | Action::RemoveKey { change, .. } => Some(change),
+            Action::Load { .. } | Action::CompareAndSet { .. } | Action::Destroy => None,
+        }
+    }
+
+    fn change_mut(&mut self) -> Option<&mut Change> {
+        match &mut self.action {
+            Action::Save { change, .. } | Action::RemoveKey { change, .. } => Some(change),
             Action::Load { .. } | Action::CompareAndSet { .. } | Action::Destroy => None,
         }
     }
@@ -177,39 +169,45 @@ impl Operation {
     /// Whether it will save that in the end, as far as is known.
     #[must_use]
     pub fn will_save(&self) -> bool {
-        self.in_doubt.is_none() || self.can_be_pending()
+        !self.is_passed_on
     }
 
-    /// It has ended, `done` or not, where the operations that wait of its record may take the opposite for granted: the next
-    /// of them saves what it has not, and not what it has.
-    pub fn pass_on<'a>(&self, done: bool, later: impl IntoIterator<Item = &'a mut Self>) {
-        let (Some(mine), Some((base, text))) = (&self.record, self.changes()) else {
+    /// It will not be done, or its caller has been told so: the next of the operations `later` by the same record saves what
+    /// it does not, otherwise the next save of the record.
+    pub fn fail<'a>(&mut self, later: impl IntoIterator<Item = &'a mut Self>) {
+        let (Some(record), Some(change)) = (&self.record, self.change()) else {
             return;
         };
-        let is_next = |operation: &&mut Self| {
-            let theirs = operation.record.as_ref();
-            operation.changes().is_some() && theirs.is_some_and(|theirs| Rc::ptr_eq(theirs, mine))
+        if self.is_passed_on {
+            return;
+        }
+        match next_by(record, later) {
+            Some(next) => next.prepend(change),
+            None => record.borrow_mut().not_saved(&change.patch),
+        }
+        self.is_passed_on = true;
+    }
+
+    /// It was done: where its caller has been told otherwise, what comes later does not save it again.
+    pub fn succeed<'a>(&self, later: impl IntoIterator<Item = &'a mut Self>) {
+        let (Some(record), Some(change), true) = (&self.record, self.change(), self.is_passed_on)
+        else {
+            return;
         };
-        let next = later
-            .into_iter()
-            .find(is_next)
-            .map(|operation| &mut operation.action);
-        if let Some(
-            Action::Save { base: before, .. }
-            | Action::RemoveKey {
-                data: (before, _), ..
-            },
-        ) = next
-        {
-            *before = if done {
-                patched(before, base, text)
-            } else {
-                patched(before, text, base)
-            };
+        if let Some(next) = next_by(record, later) {
+            next.subtract(&change.patch);
+        }
+        record.borrow_mut().saved_after_all(&change.patch);
+    }
+
+    /// A removal takes along what a save of the same record before it has changed.
+    pub fn precede(&mut self, save: &Self) {
+        if let (Some(change), Some(earlier)) = (self.change_mut(), save.change()) {
+            change.prepend(earlier);
         }
     }
 
-    /// Whether it takes the key `name` away.
+    /// Whether it removes the key `name`.
     #[must_use]
     pub fn removes(&self, name: &str) -> bool {
         match &self.action {
@@ -221,135 +219,53 @@ impl Operation {
             _ => false,
         }
     }
+
+    /// Whether what it is about is the placeholder of a session that could not be loaded.
+    #[must_use]
+    pub fn is_of_placeholder(&self) -> bool {
+        let state = self.record.as_ref().map(|record| record.borrow().state);
+        state == Some(State::Unknown)
+    }
 }
 
-/// Merges a save into one that waits already; gives back what has to wait by itself.
+/// What the first of some operations by `record` saves.
+fn next_by<'a>(
+    record: &Shared,
+    operations: impl IntoIterator<Item = &'a mut Operation>,
+) -> Option<&'a mut Change> {
+    let mut operations = operations.into_iter();
+    let next = operations.find(|next| next.change().is_some() && next.is_by(record))?;
+    next.change_mut()
+}
+
+/// Merges a save into one that is queued before it; gives back what has to be queued by itself.
 pub fn coalesce(last: Option<&mut Operation>, mut operation: Operation) -> Option<Operation> {
     let Some(last) = last.filter(|last| last.in_doubt.is_none()) else {
         return Some(operation);
     };
     let same = matches!((&last.record, &operation.record), (Some(a), Some(b)) if Rc::ptr_eq(a, b));
     let Action::Save {
-        text,
+        change,
         mode,
         ttl,
         if_unchanged: false,
-        ..
     } = &mut last.action
     else {
         return Some(operation);
     };
     match &operation.action {
-        // Not where a load has been merged between the two: the changes of others would go out as ours.
+        // Not where a load was merged between the two: the later one is based on more than the earlier one leads to.
         Action::Save {
-            base,
-            text: newer,
-            mode: now,
-            ttl: newer_ttl,
+            change: later,
+            mode: later_mode,
+            ttl: later_ttl,
             if_unchanged: false,
-        } if same && mode == now && Rc::ptr_eq(base, text) => {
-            *text = Rc::clone(newer);
-            *ttl = *newer_ttl;
-            last.waiters.append(&mut operation.waiters);
+        } if same && mode == later_mode && later.base.is_same(&change.result) => {
+            change.append(later);
+            *ttl = *later_ttl;
+            last.callers.append(&mut operation.callers);
             None
         }
         _ => Some(operation),
-    }
-}
-
-/// What a reply means for the record of a operation, and for those who wait for it, if that is `heard` by anybody.
-pub fn apply(
-    operation: &Operation,
-    written: Option<&Written>,
-    reply: Result<Reply>,
-    heard: bool,
-) -> Result<Value> {
-    let Some(shared) = &operation.record else {
-        return reply.map(value_of);
-    };
-    let mut record = shared.borrow_mut();
-    match reply {
-        Ok(Reply::Saved(saved)) if matches!(operation.action, Action::CompareAndSet { .. }) => {
-            match written {
-                Some(written) if heard => record.compared_and_set(written, saved),
-                Some(written) => record.compared_and_set_unheard(written, saved),
-                None => {}
-            }
-            Ok(Value::Current(false))
-        }
-        Ok(Reply::Conflict(newer)) => {
-            record.absorb(*newer);
-            Err(Error::conflict(&record.uuid))
-        }
-        Ok(Reply::Saved(saved)) => {
-            if let Some(written) = written {
-                record.saved(written, saved);
-            }
-            Ok(Value::Nothing)
-        }
-        Ok(Reply::Removed { left, version }) => {
-            if let Action::RemoveKey { name, .. } = &operation.action {
-                record.drop_key(name);
-            }
-            if left == 0 {
-                record.state = State::Removed;
-            } else {
-                if let Some(written) = written {
-                    record.confirm(written, version);
-                }
-                record.counted(version);
-            }
-            Ok(Value::Count(left))
-        }
-        Ok(Reply::Loaded(found)) => Ok(found_again(&mut record, &operation.action, found)),
-        Ok(other) => Ok(value_of(other)),
-        Err(error) => {
-            if error.kind == Kind::Gone {
-                record.state = State::Removed;
-            }
-            // A JavaScript store may fail half way through.
-            if error.in_doubt {
-                record.doubt();
-            }
-            Err(error)
-        }
-    }
-}
-
-/// What a load means for a session that this process has already.
-fn found_again(record: &mut Record, action: &Action, found: Option<Box<Stored>>) -> Value {
-    match found {
-        Some(stored) if *stored.uuid == *record.uuid => Value::Current(!record.absorb(*stored)),
-        Some(other) => Value::Session(Rc::new(RefCell::new(Record::loaded(*other)))),
-        None => {
-            // This key is gone. Others may still lead to the session, also some that this process has not heard of: whether
-            // it has ended the next write finds out.
-            if let Action::Load {
-                name,
-                lenient: false,
-            } = action
-            {
-                record.keys.retain(|key| key.name != *name || !key.stored);
-            }
-            Value::Nothing
-        }
-    }
-}
-
-/// What a reply gives to the one who asked.
-pub fn value_of(reply: Reply) -> Value {
-    match reply {
-        Reply::Loaded(Some(stored)) => {
-            Value::Session(Rc::new(RefCell::new(Record::loaded(*stored))))
-        }
-        Reply::Text(Some(text)) => Value::Text(text),
-        Reply::Texts(texts) => Value::Texts(texts),
-        Reply::Count(count) => Value::Count(count),
-        Reply::Removed { left, .. } => Value::Count(left),
-        Reply::Loaded(None)
-        | Reply::Text(None)
-        | Reply::Saved(_)
-        | Reply::Conflict(_)
-        | Reply::Done => Value::Nothing,
     }
 }

@@ -1,91 +1,71 @@
-//! A [`Action`] becomes an operation of the store, for the record as it is when its turn comes.
+//! The store operation of an [`Operation`], for the record as it is when its turn comes.
 
 use std::rc::Rc;
 
 use super::operation::{Action, Operation, SaveMode, Value};
 use crate::error::{Error, Kind, Result};
 use crate::rules::RETRY_SECONDS;
-use crate::session::fields;
-use crate::session::{Destroy, RemoveKey};
-use crate::session::{Record, State, Written};
-use crate::store::Op;
+use crate::session::{Change, Destroy, Record, RemoveKey, State, Write};
+use crate::store::StoreOp;
 
-/// What a operation comes to.
+/// What an operation comes to.
 pub enum Prepared {
-    /// There is nothing to ask the store for.
+    /// The store need not be asked.
     Done(Value),
-    /// This is to be asked, and that is what a save is writing.
-    Send(Op, Option<Box<Written>>),
+    /// The store is sent this.
+    Send(StoreOp),
 }
 
-/// What a operation means for its record as it is now; `default_ttl` in ms, `sequence` is that of the operation.
+/// What an operation means for its record as it is now; `default_ttl` in ms, `sequence` is the number of the write.
 pub fn prepare(operation: &Operation, default_ttl: Option<u64>, sequence: u64) -> Result<Prepared> {
+    if let Action::Load { name, .. } = &operation.action {
+        let name = Rc::clone(name);
+        return Ok(Prepared::Send(StoreOp::Load { name }));
+    }
     let Some(shared) = &operation.record else {
-        return Ok(match &operation.action {
-            Action::Load { name, .. } => Prepared::Send(
-                Op::Load {
-                    name: Rc::clone(name),
-                },
-                None,
-            ),
-            _ => Prepared::Done(Value::Nothing),
-        });
+        return Ok(Prepared::Done(Value::Nothing));
     };
     let mut record = shared.borrow_mut();
+    let record = &mut *record;
+    let ttl = |ttl: &Option<u64>| ttl.or(default_ttl);
     match &operation.action {
-        Action::Load { name, .. } => Ok(Prepared::Send(
-            Op::Load {
-                name: Rc::clone(name),
-            },
-            None,
-        )),
         Action::Save {
-            base,
-            text,
+            change,
             mode,
-            ttl,
+            ttl: asked,
             if_unchanged,
         } => {
-            let ttl = ttl.or(default_ttl);
-            let mut save = prepare_save(&mut record, (base, text), *mode, ttl, sequence);
-            if let Ok(Prepared::Send(Op::Update(update), _)) = &mut save
+            let mut save = prepare_save(record, change, *mode, ttl(asked), sequence);
+            if let Ok(Prepared::Send(StoreOp::Update(update))) = &mut save
                 && *if_unchanged
             {
-                update.basis = Some(Box::new(record.basis(false)));
+                update.expected = Some(Box::new(record.expected(false)));
             }
             save
         }
         Action::CompareAndSet {
-            base,
-            text,
-            ttl,
+            change,
+            ttl: asked,
             reserve,
-        } => prepare_compare_and_set(
-            &record,
-            (base, text),
-            ttl.or(default_ttl),
-            *reserve,
-            sequence,
-        ),
-        Action::RemoveKey { name, data, ttl } => Ok(prepare_removal(
-            &mut record,
+        } => prepare_compare_and_set(record, change, ttl(asked), *reserve, sequence),
+        Action::RemoveKey {
             name,
-            data,
-            ttl.or(default_ttl),
-            sequence,
-        )),
+            change,
+            ttl: asked,
+        } => Ok(prepare_removal(record, name, change, ttl(asked), sequence)),
         Action::Destroy if record.may_be_stored() => {
             let destroy = Destroy {
                 uuid: Rc::clone(&record.uuid),
                 primary: Rc::clone(&record.primary),
                 known: record.keys.iter().map(|key| Rc::clone(&key.name)).collect(),
             };
-            Ok(Prepared::Send(Op::Destroy(destroy), None))
+            Ok(Prepared::Send(StoreOp::Destroy(destroy)))
         }
         Action::Destroy => {
             record.state = State::Removed;
             Ok(Prepared::Done(Value::Nothing))
         }
+        Action::Load { .. } => Ok(Prepared::Done(Value::Nothing)),
     }
 }
 
@@ -103,12 +83,11 @@ pub fn unwritable(record: &Record) -> Option<Error> {
 
 fn prepare_save(
     record: &mut Record,
-    (base, text): (&Rc<str>, &Rc<str>),
+    change: &Change,
     mode: SaveMode,
     ttl: Option<u64>,
     sequence: u64,
 ) -> Result<Prepared> {
-    let dirty = base != text || record.is_dirty(None);
     let ttl = match mode {
         SaveMode::ForRetry => {
             let short = u64::from(RETRY_SECONDS) * 1000;
@@ -116,47 +95,42 @@ fn prepare_save(
         }
         SaveMode::Changes | SaveMode::Always => ttl,
     };
-    let written = |keys| {
-        Box::new(Written {
-            base: Rc::clone(base),
-            text: Rc::clone(text),
-            keys,
-            ttl,
-        })
-    };
     let always = mode == SaveMode::Always;
-    let untouched = !always && base == text;
-    let empty = **text == *fields::EMPTY && record.keys.iter().all(|key| key.resource.is_none());
     if let Some(error) = unwritable(record) {
-        return if untouched {
+        return if change.patch.is_empty() && !always {
             Ok(Prepared::Done(Value::Nothing))
         } else {
             Err(error)
         };
     }
-    match record.state {
-        State::New | State::Uncertain if empty && !always => Ok(Prepared::Done(Value::Nothing)),
-        State::New | State::Uncertain if record.keys.is_empty() => Err(Error::new(
+    if record.state == State::Stored {
+        if change.patch.is_empty() && !record.is_dirty() && !always {
+            return Ok(Prepared::Done(Value::Nothing));
+        }
+        let write = record.write(change.clone(), ttl, false);
+        return Ok(Prepared::Send(StoreOp::Update(
+            record.update(write, sequence),
+        )));
+    }
+    let has_resource = record.keys.iter().any(|key| key.resource.is_some());
+    if !always && !has_resource && change.result.is_empty() {
+        return Ok(Prepared::Done(Value::Nothing));
+    }
+    if record.keys.is_empty() {
+        return Err(Error::new(
             Kind::Argument,
             "a session without keys can't be found again: add one with set(id)",
-        )),
-        State::New | State::Uncertain => {
-            let create = record.create(text, ttl, sequence);
-            let written = written(create.keys.clone());
-            Ok(Prepared::Send(Op::Create(create), Some(written)))
-        }
-        _ if !dirty && !always => Ok(Prepared::Done(Value::Nothing)),
-        _ => {
-            let update = record.update(base, text, ttl, sequence);
-            let written = written(update.added.clone());
-            Ok(Prepared::Send(Op::Update(update), Some(written)))
-        }
+        ));
     }
+    let write = record.write(change.clone(), ttl, true);
+    Ok(Prepared::Send(StoreOp::Create(
+        record.create(write, sequence),
+    )))
 }
 
 fn prepare_compare_and_set(
     record: &Record,
-    (base, text): (&Rc<str>, &Rc<str>),
+    change: &Change,
     ttl: Option<u64>,
     reserve: bool,
     sequence: u64,
@@ -170,30 +144,24 @@ fn prepare_compare_and_set(
             ));
         }
         // Saved or loaded since.
-        State::Stored if record.text != *base || record.incoming.is_some() => {
+        State::Stored if record.stored_document != change.base || record.incoming.is_some() => {
             return Err(Error::conflict(&record.uuid));
         }
         State::Stored => {}
     }
-    let mut update = record.update(base, text, ttl, sequence);
-    update.basis = Some(Box::new(record.basis(reserve)));
-    let written = Box::new(Written {
-        base: Rc::clone(base),
-        text: Rc::clone(text),
-        keys: update.added.clone(),
-        ttl,
-    });
-    Ok(Prepared::Send(Op::Update(update), Some(written)))
+    let mut update = record.update(record.write(change.clone(), ttl, false), sequence);
+    update.expected = Some(Box::new(record.expected(reserve)));
+    Ok(Prepared::Send(StoreOp::Update(update)))
 }
 
 fn prepare_removal(
     record: &mut Record,
     name: &Rc<str>,
-    (base, text): &(Rc<str>, Rc<str>),
+    change: &Change,
     ttl: Option<u64>,
     sequence: u64,
 ) -> Prepared {
-    let stored = record.may_be_stored();
+    let is_stored = record.may_be_stored();
     match record.state {
         State::Removed => return Prepared::Done(Value::Count(0)),
         State::New => {
@@ -205,21 +173,20 @@ fn prepare_removal(
         }
         State::Uncertain | State::Stored | State::Unknown => {}
     }
-    let changed = stored && base != text;
     let remove = RemoveKey {
-        of: stored.then(|| (Rc::clone(&record.uuid), Rc::clone(&record.primary))),
+        of: is_stored.then(|| (Rc::clone(&record.uuid), Rc::clone(&record.primary))),
         name: Rc::clone(name),
-        data: changed.then(|| (Rc::clone(base), Rc::clone(text))),
+        write: (is_stored && !change.patch.is_empty()).then(|| removal_write(change, ttl)),
         ttl,
-        sequence: if stored { sequence } else { 0 },
+        sequence: if is_stored { sequence } else { 0 },
     };
-    let written = changed.then(|| {
-        Box::new(Written {
-            base: Rc::clone(base),
-            text: Rc::clone(text),
-            keys: Vec::new(),
-            ttl,
-        })
-    });
-    Prepared::Send(Op::RemoveKey(remove), written)
+    Prepared::Send(StoreOp::RemoveKey(remove))
+}
+
+fn removal_write(change: &Change, ttl: Option<u64>) -> Rc<Write> {
+    Rc::new(Write {
+        change: change.clone(),
+        keys: Vec::new(),
+        ttl,
+    })
 }

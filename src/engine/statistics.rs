@@ -1,4 +1,4 @@
-//! What an engine has done: how long operations took at the store, and which failed.
+//! The statistics of an engine: how long operations took at the store, and how many failed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,33 +7,33 @@ use serde_json::{Map, Value, json};
 
 use crate::error::Error;
 
-/// How many times are told apart: each up to twice the one before, the first up to 1 µs.
-const STEPS: usize = 32;
+/// The buckets of the histogram: the first counts times up to 1 µs, each further one up to twice the bound before it.
+const BUCKETS: usize = 32;
 
 #[derive(Default)]
 struct Times {
     count: u64,
     total: Duration,
-    steps: [u32; STEPS],
+    buckets: [u32; BUCKETS],
 }
 
 impl Times {
     fn add(&mut self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let step = (u64::BITS - micros.leading_zeros()) as usize;
+        let bucket = (u64::BITS - micros.leading_zeros()) as usize;
         self.count += 1;
         self.total += took;
-        self.steps[step.min(STEPS - 1)] += 1;
+        self.buckets[bucket.min(BUCKETS - 1)] += 1;
     }
 
-    /// Below this were `part` of all, ms: to the next power of two.
+    /// The time that the share `part` (0 to 1) of all operations stayed below, ms, rounded up to a power of two of µs.
     #[allow(clippy::cast_precision_loss)] // a count of operations stays below 2^53
     fn below(&self, part: f64) -> f64 {
         let mut left = self.count as f64 * part;
-        for (step, count) in self.steps.iter().enumerate() {
+        for (bucket, count) in self.buckets.iter().enumerate() {
             left -= f64::from(*count);
             if left <= 0.0 {
-                return (1_u64 << step) as f64 / 1000.0;
+                return (1_u64 << bucket) as f64 / 1000.0;
             }
         }
         0.0
@@ -64,7 +64,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// An operation of a kind has been answered after this time.
+    /// The store has answered an operation of a kind after this time.
     pub fn answered(&mut self, kind: &'static str, took: Duration) {
         self.times.entry(kind).or_default().add(took);
     }
@@ -74,7 +74,8 @@ impl Statistics {
         *self.failures.entry(error.kind.code()).or_default() += 1;
     }
 
-    /// `latencies`: for each kind of operation the count, mean, p50 and p99 in ms; `failures`: for each code how many.
+    /// `latencies`: for each kind of operation `count`, and `mean`, `p50` and `p99` in ms; `failures`: a count for each
+    /// error code.
     #[must_use]
     pub fn json(&self) -> Map<String, Value> {
         let latencies: Map<String, Value> = self
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_to_the_next_power_of_two() {
+    fn percentiles_are_rounded_up_to_a_power_of_two() {
         let mut times = Times::default();
         for millis in [1, 1, 1, 100] {
             times.add(Duration::from_millis(millis));

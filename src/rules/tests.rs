@@ -185,8 +185,11 @@ fn a_leg_of_the_application_stays_only_when_it_is_accepted() {
     assert_eq!(on_event(Event::Answered, sent, 183), Finish::Nothing);
     for status in [200, 202] {
         assert_eq!(on_event(Event::Answered, sent, status), Finish::SaveDialog);
-        let held = sent | Facts::HELD;
-        assert_eq!(on_event(Event::Answered, held, status), Finish::SaveChanges);
+        let retained = sent | Facts::RETAINED;
+        assert_eq!(
+            on_event(Event::Answered, retained, status),
+            Finish::SaveChanges
+        );
         let shared = sent | Facts::PENDING;
         assert_eq!(on_event(Event::Answered, shared, status), Finish::Nothing);
     }
@@ -198,12 +201,12 @@ fn a_leg_of_the_application_stays_only_when_it_is_accepted() {
 }
 
 #[test]
-fn a_dialog_that_is_over_takes_its_key_along() {
+fn the_end_of_a_dialog_removes_its_key() {
     assert_eq!(on_event(Event::Ended, Facts::empty(), 0), Finish::Remove);
 }
 
 #[test]
-fn events_have_the_numbers_of_the_javascript_side() {
+fn an_event_is_found_by_its_number() {
     for (number, event) in [
         (0, Event::Canceled),
         (1, Event::NotSent),
@@ -216,19 +219,19 @@ fn events_have_the_numbers_of_the_javascript_side() {
 }
 
 #[test]
-fn what_stands_in_for_a_session_that_is_not_there() {
+fn the_placeholder_for_a_session_that_could_not_be_loaded_or_does_not_exist() {
     let begins = plan("INVITE", NETWORK | Facts::AUTHORIZED, 0);
     let inside = plan("INFO", DIALOG, 0);
     let outside = plan("REGISTER", NETWORK, 0);
     let found =
         [begins, inside, outside].map(|plan| (placeholder(plan, false), placeholder(plan, true)));
-    assert_eq!(found[0], (Placeholder::New, Placeholder::Adopting));
+    assert_eq!(found[0], (Placeholder::New, Placeholder::Joining));
     assert_eq!(found[1], (Placeholder::Ended, Placeholder::Unknown));
-    assert_eq!(found[2], (Placeholder::Adopting, Placeholder::Unknown));
+    assert_eq!(found[2], (Placeholder::Joining, Placeholder::Unknown));
 }
 
 #[test]
-fn what_begins_may_be_rejected_and_what_ends_never() {
+fn a_message_that_begins_a_dialog_may_be_rejected_and_one_that_ends_it_never() {
     let refusal = |method, facts| may_reject(method, plan(method, facts, 0));
     for method in ["INVITE", "SUBSCRIBE", "REGISTER", "OPTIONS"] {
         assert_eq!(refusal(method, NETWORK), Refusal::ByPolicy, "{method}");
@@ -243,7 +246,7 @@ fn what_begins_may_be_rejected_and_what_ends_never() {
 }
 
 #[test]
-fn a_request_with_a_session_is_passed_on_untouched() {
+fn a_request_that_has_a_session_needs_no_plan() {
     assert_eq!(plan("INVITE", NETWORK | Facts::ATTACHED, 0), Plan::empty());
     assert_eq!(plan("BYE", DIALOG | Facts::ATTACHED, 0), Plan::empty());
 }

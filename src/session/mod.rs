@@ -1,16 +1,22 @@
-//! One session, without any store: its record, the patches that change it, and what is written of it. Pure: no clock, no
+//! One session, without a store: its record, the patches that change it, and the writes that store it. Pure: no clock, no
 //! randomness, no input or output.
 //!
-//! - `record` is one session as this process knows it;
-//! - `stored` is what a store has of a session, and what it is asked to write;
-//! - `writes` turns it into what a store is asked to write, and takes the reply in;
-//! - `fields` splits JSON text into top-level properties, compares, merges and joins them.
+//! - `patch`: a change of some properties; `document`: the data at one moment; `fields` splits, compares and joins their
+//!   texts;
+//! - `record`: one session as this process knows it;
+//! - `stored`: the session that a store gives, and the writes that it gets; `writes` makes the writes of a record, and
+//!   updates the record when the store has done them.
 
+mod document;
 pub mod fields;
+mod patch;
 mod record;
 mod stored;
 mod writes;
 
-pub use record::*;
-pub use stored::*;
-pub use writes::Written;
+pub use document::Document;
+pub use patch::Patch;
+pub use record::{FirstSave, KEY_PREFIX, Key, Record, State, UUID_PREFIX, Validity};
+pub use stored::{
+    Change, Create, Destroy, Expected, NamedKey, RemoveKey, Saved, Stored, Update, Write,
+};

@@ -1,84 +1,80 @@
 use super::*;
-use crate::session::{Saved, Written};
+use crate::session::{Saved, Write};
 
 fn stored(text: &str, keys: &[&str]) -> Stored {
     Stored {
         uuid: format!("{UUID_PREFIX}1"),
         primary: "mks:a".into(),
         keys: keys.iter().map(|name| ((*name).into(), None)).collect(),
-        text: text.into(),
+        document: text.into(),
         version: 0,
         renewal_due: false,
         renewal_due_in: None,
     }
 }
 
-fn written(base: &str, text: &str, keys: Vec<(Rc<str>, Option<String>)>) -> Written {
-    let (base, text) = (base.into(), text.into());
-    Written {
-        base,
-        text,
-        keys,
-        ttl: None,
-    }
+/// The write of a save of a data object that has become `text`.
+fn save(record: &mut Record, text: &str) -> Rc<Write> {
+    let patch = Patch::between(&record.projected.text(), text).expect("objects");
+    let change = record.take(&patch);
+    record.write(change, None, record.state == State::New)
 }
 
 #[test]
-fn a_new_one_has_a_uuid_of_its_own_and_nothing_else() {
+fn a_new_session_has_its_own_uuid_and_no_data() {
     let (one, two) = (
         Record::new(uuid::Uuid::new_v4()),
         Record::new(uuid::Uuid::new_v4()),
     );
     assert_ne!(one.uuid, two.uuid);
     assert!(one.uuid.starts_with(UUID_PREFIX));
-    assert!(!one.is_dirty(Some("{}")));
-    assert!(one.is_dirty(Some(r#"{"a":1}"#)));
+    assert!(!one.is_dirty() && one.projected.is_empty());
 }
 
 #[test]
 fn a_key_is_dirty_until_it_is_stored() {
     let mut record = Record::new(uuid::Uuid::new_v4());
     record.add_key("mks:a", None);
-    assert!(record.is_dirty(None));
-    let create = record.create(&"{}".into(), None, 1);
-    assert_eq!((&*create.primary, create.keys.len()), ("mks:a", 1));
-    record.saved(&written("{}", "{}", create.keys), Saved::default());
-    assert!(!record.is_dirty(None));
+    assert!(record.is_dirty());
+    let write = save(&mut record, "{}");
+    let create = record.create(Rc::clone(&write), 1);
+    assert_eq!((&*create.primary, write.keys.len()), ("mks:a", 1));
+    record.saved(&write, Saved::default());
+    assert!(!record.is_dirty());
     record.add_key("mks:a", Some("1".into()));
-    assert!(record.is_dirty(None), "another resource is a change");
+    assert!(record.is_dirty(), "another resource is a change");
 }
 
 #[test]
 fn a_resource_that_changed_while_it_was_being_stored_stays_dirty() {
     let mut record = Record::new(uuid::Uuid::new_v4());
     record.add_key("mks:a", Some("1".into()));
-    let create = record.create(&"{}".into(), None, 1);
+    let write = save(&mut record, "{}");
     record.add_key("mks:a", Some("2".into()));
-    record.saved(&written("{}", "{}", create.keys), Saved::default());
-    assert!(record.is_dirty(None));
+    record.saved(&write, Saved::default());
+    assert!(record.is_dirty());
 }
 
 #[test]
-fn what_a_load_brings_is_merged_into_what_is_here() {
+fn a_loaded_document_is_merged_into_the_record() {
     let mut record = Record::loaded(stored(r#"{"a":1,"b":1}"#, &["mks:a"]));
     record.add_key("mks:mine", None);
     assert!(record.absorb(stored(r#"{"a":2,"c":3}"#, &["mks:a", "mks:b"])));
     assert_eq!(record.keys.len(), 3);
-    let patch = record.merge(Some(r#"{"a":1,"b":7}"#)).expect("objects");
-    assert_eq!(
-        patch.as_deref(),
-        Some(r#"{"set":{"a":2,"c":3},"removed":[]}"#)
-    );
-    assert_eq!(&*record.text, r#"{"a":2,"c":3}"#);
+    let mine = Patch::setting(r#"{"b":7}"#);
+    let patch = record.merge(&mine).expect("objects");
+    assert_eq!(patch.to_json(), r#"{"set":{"a":2,"c":3},"removed":[]}"#);
+    assert_eq!(&*record.stored_document.text(), r#"{"a":2,"c":3}"#);
 }
 
 #[test]
-fn nothing_to_merge_where_nobody_has_read_or_nothing_differs() {
+fn a_merge_without_changes_in_this_process_leaves_the_record_clean() {
     let mut record = Record::loaded(stored(r#"{"a":1}"#, &["mks:a"]));
     assert!(!record.absorb(stored(r#"{"a":1}"#, &["mks:a"])));
     assert!(record.absorb(stored(r#"{"a":2}"#, &["mks:a"])));
-    assert_eq!(record.merge(None).expect("objects"), None);
-    assert_eq!(&*record.text, r#"{"a":2}"#);
+    record.merge(&Patch::default()).expect("objects");
+    assert!(record.is_clean());
+    assert_eq!(&*record.stored_document.text(), r#"{"a":2}"#);
 }
 
 #[test]
@@ -87,7 +83,7 @@ fn an_older_load_does_not_undo_a_newer_save() {
         version: 1,
         ..stored(r#"{"a":1}"#, &["mks:a"])
     });
-    let two = written(r#"{"a":1}"#, r#"{"a":2}"#, Vec::new());
+    let two = save(&mut record, r#"{"a":2}"#);
     record.saved(
         &two,
         Saved {
@@ -99,27 +95,36 @@ fn an_older_load_does_not_undo_a_newer_save() {
         version: 1,
         ..stored(r#"{"a":1}"#, &["mks:a"])
     }));
-    assert_eq!(&*record.text, r#"{"a":2}"#);
+    assert_eq!(&*record.stored_document.text(), r#"{"a":2}"#);
 }
 
 #[test]
-fn what_a_load_brings_during_a_save_is_not_forgotten() {
+fn a_document_loaded_during_a_save_is_merged_with_it() {
     let mut record = Record::loaded(stored(r#"{"x":0,"y":0}"#, &["mks:a"]));
-    let (base, text) = record.take(Some(r#"{"x":0,"y":1}"#.into()));
+    let write = save(&mut record, r#"{"x":0,"y":1}"#);
     record.absorb(stored(r#"{"x":1,"y":0}"#, &["mks:a"]));
-    let patch = record.merge(Some(r#"{"x":0,"y":1}"#)).expect("objects");
-    assert_eq!(patch.as_deref(), Some(r#"{"set":{"x":1},"removed":[]}"#));
-    let keys = Vec::new();
-    let written = Written {
-        base,
-        text,
-        keys,
-        ttl: None,
-    };
-    record.saved(&written, Saved::default());
-    assert_eq!(&*record.text, r#"{"x":1,"y":1}"#);
+    let patch = record.merge(&Patch::default()).expect("objects");
+    assert_eq!(patch, Patch::setting(r#"{"x":1}"#), "y was changed here");
+    record.saved(&write, Saved::default());
+    assert_eq!(&*record.stored_document.text(), r#"{"x":1,"y":1}"#);
+    assert_eq!(record.projected, record.stored_document);
     assert!(
-        !record.is_dirty(Some(r#"{"x":1,"y":1}"#)),
-        "nothing of others goes out as ours"
+        !record.is_dirty(),
+        "the next save does not repeat the changes of other processes"
     );
+}
+
+#[test]
+fn the_next_save_writes_the_changes_of_a_failed_one() {
+    let mut record = Record::loaded(stored(r#"{"a":1,"b":1}"#, &["mks:a"]));
+    let failed = record.take(&Patch::setting(r#"{"a":2}"#));
+    record.not_saved(&failed.patch);
+    record.review(std::iter::empty());
+    assert!(record.is_dirty() && !record.is_clean());
+    record.absorb(stored(r#"{"a":3,"b":3}"#, &["mks:a"]));
+    let patch = record.merge(&Patch::default()).expect("objects");
+    assert_eq!(patch, Patch::setting(r#"{"b":3}"#), "a was changed here");
+    let next = record.take(&Patch::setting(r#"{"c":1}"#));
+    assert_eq!(&*next.result.text(), r#"{"a":2,"b":3,"c":1}"#);
+    assert_eq!(next.patch, Patch::setting(r#"{"a":2,"c":1}"#));
 }

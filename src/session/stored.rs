@@ -1,125 +1,186 @@
-//! What a store is asked to write of a session, and what it has of one.
+//! The writes that a store gets for a session, and the session that it gives.
 
 use std::rc::Rc;
 
+use super::document::Document;
 use super::fields::quoted;
+use super::patch::Patch;
 
-/// A session to be stored for the first time.
+/// The name of a key, and the JSON text of its resource.
+pub type NamedKey = (Rc<str>, Option<String>);
+
+/// A change of a session's data, from one document to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The data before the change.
+    pub base: Document,
+    /// The change.
+    pub patch: Patch,
+    /// The data after it.
+    pub result: Document,
+}
+
+impl Change {
+    /// The change that applies `patch` to `base`.
+    #[must_use]
+    pub fn new(base: Document, patch: Patch) -> Self {
+        let result = base.apply(&patch);
+        Self {
+            base,
+            patch,
+            result,
+        }
+    }
+
+    /// The bytes of its texts.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.base.len() + self.patch.len()
+    }
+
+    /// Adds a change that comes after this one.
+    pub fn append(&mut self, later: &Self) {
+        self.patch = self.patch.then(&later.patch);
+        self.result = later.result.clone();
+    }
+
+    /// Adds a change that came before this one.
+    pub fn prepend(&mut self, earlier: &Self) {
+        let is_next = self.base.is_same(&earlier.result);
+        self.base = earlier.base.clone();
+        self.patch = earlier.patch.then(&self.patch);
+        if !is_next {
+            self.result = self.base.apply(&self.patch);
+        }
+    }
+
+    /// Removes an earlier change that this one repeats, because the store has done it after all.
+    pub fn subtract(&mut self, done: &Patch) {
+        self.base = self.base.apply(done);
+        self.patch = self.patch.without(done);
+        self.result = self.base.apply(&self.patch);
+    }
+}
+
+/// What a save or a removal writes of a session. The store gets it; the engine updates the record from it when the store
+/// has done it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The data.
+    pub change: Change,
+    /// The keys that are new, or have another resource.
+    pub keys: Vec<NamedKey>,
+    /// The TTL, ms from the write on; absent for none.
+    pub ttl: Option<u64>,
+}
+
+/// The first save of a session: all of its data (the result of [`Write::change`]) and all of its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Create {
-    /// Who it is.
+    /// Its identity.
     pub uuid: Rc<str>,
-    /// The name to store it under.
+    /// Its primary key.
     pub primary: Rc<str>,
-    /// Its data.
-    pub text: Rc<str>,
-    /// Its keys, each with the JSON text of its resource.
-    pub keys: Vec<(Rc<str>, Option<String>)>,
-    /// Whether a session that has the primary's key already takes the data over. Otherwise it loses that key: a new
-    /// dialog has begun under the same Call-ID.
-    pub join_existing: bool,
-    /// Its time to live, ms.
-    pub ttl: Option<u64>,
-    /// Its sequence.
+    /// What is written.
+    pub write: Rc<Write>,
+    /// Whether a session that has the primary key already gets the data. Otherwise it loses that key: a new dialog has begun
+    /// with the same Call-ID.
+    pub join: bool,
+    /// The sequence number of the write.
     pub sequence: u64,
-    /// Whether `primary` is not that of its first key, because another session lives there.
+    /// Whether `primary` is not its first key, because another session is stored there.
     pub displaced: bool,
 }
 
-/// A difference to be stored.
+/// A later save of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
-    /// Who it is.
+    /// The session's identity.
     pub uuid: Rc<str>,
-    /// Where it is stored.
+    /// Its primary key.
     pub primary: Rc<str>,
-    /// Its data as it was before the changes.
-    pub base: Rc<str>,
-    /// Its data now.
-    pub text: Rc<str>,
-    /// The keys it had.
+    /// What is written.
+    pub write: Rc<Write>,
+    /// The names of the keys that the store has.
     pub known: Vec<Rc<str>>,
-    /// The keys that are new, or have another resource.
-    pub added: Vec<(Rc<str>, Option<String>)>,
-    /// Its time to live, ms, from now on.
-    pub ttl: Option<u64>,
-    /// What the store must have for the write to be done; otherwise it answers [`Reply::Conflict`].
-    pub basis: Option<Box<Basis>>,
-    /// Its sequence.
+    /// The condition of a compare-and-set: if the store has something else, it does not write, and answers with a conflict.
+    pub expected: Option<Box<Expected>>,
+    /// The sequence number of the write; 0 for none.
     pub sequence: u64,
-    /// Whether it may have been done before, for a store that does not count.
-    pub again: bool,
+    /// Whether it repeats an in-doubt write, for a store that keeps no sequence numbers.
+    pub repeated: bool,
 }
 
-/// What is stored, as this process knows it.
+/// The stored session as this process knows it: the condition of a compare-and-set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Basis {
-    /// The version; 0 where the store does not count.
+pub struct Expected {
+    /// The version; 0 if the store does not count versions.
     pub version: u64,
     /// The data.
-    pub text: Rc<str>,
-    /// Whether the writer has lost so often that it is to have the next turn.
+    pub document: Document,
+    /// Whether the writer asks for a write reservation if it loses: it has lost often.
     pub reserve: bool,
 }
 
-/// A key to be taken away.
+/// The removal of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoveKey {
-    /// Whose, and where that session is stored; absent when it could not be loaded: then whoever has the key.
+    /// The identity of the session and its primary key; absent if the engine could not load it: then the store removes the
+    /// key from the session that has it.
     pub of: Option<(Rc<str>, Rc<str>)>,
     /// The key's name.
     pub name: Rc<str>,
-    /// Data as last stored and as it is now, to be saved if the session stays.
-    pub data: Option<(Rc<str>, Rc<str>)>,
-    /// The time to live of what stays, ms.
+    /// What is written if the session has keys left.
+    pub write: Option<Rc<Write>>,
+    /// The TTL of the session if it has keys left, ms.
     pub ttl: Option<u64>,
-    /// Its sequence; none where it is not known whose key it is.
+    /// The sequence number of the write; 0 if the session is not known.
     pub sequence: u64,
 }
 
-/// A session to be removed.
+/// The removal of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destroy {
-    /// Who it is.
+    /// Its identity.
     pub uuid: Rc<str>,
-    /// Where it is stored.
+    /// Its primary key.
     pub primary: Rc<str>,
-    /// The keys it is known to have.
+    /// The names of the keys that this process knows.
     pub known: Vec<Rc<str>>,
 }
 
-/// A session as a store has it.
+/// A session as a store gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// Who it is.
+    /// Its identity.
     pub uuid: String,
-    /// The name it is stored under.
+    /// Its primary key.
     pub primary: Rc<str>,
-    /// Its keys, each with the JSON text of its resource.
-    pub keys: Vec<(Rc<str>, Option<String>)>,
-    /// Its data: the text of a JSON object.
-    pub text: String,
-    /// How often it was written; 0 where the store does not count.
+    /// Its keys.
+    pub keys: Vec<NamedKey>,
+    /// Its data.
+    pub document: Document,
+    /// The version: how often it was written; 0 if the store does not count versions.
     pub version: u64,
-    /// Whether more than half of its time to live has passed, so that it should be written again.
+    /// Whether more than half of its TTL has passed, so that the next save must renew it.
     pub renewal_due: bool,
-    /// ms until then; nothing where it is not known, or never.
+    /// ms until then; absent if the store does not say it, or the session has no TTL.
     pub renewal_due_in: Option<u64>,
 }
 
-/// What a store says of a session it has written.
+/// The reply of a store to a save.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Saved {
-    /// The version written; 0 where the store does not count.
+    /// The version written; 0 if the store does not count versions.
     pub version: u64,
-    /// Where the session was stored, if not where it should have been.
+    /// The primary key, if it is another one than the write named.
     pub primary: Option<Rc<str>>,
-    /// Who took the data over, if not the session itself ([`Create::join_existing`]).
+    /// The identity of the session that got the data, if the save joined one ([`Create::join`]).
     pub uuid: Option<String>,
 }
 
 impl Stored {
-    /// The text that `get` gives for a session: `{"keys":{"mks:<id>":resource,...},"session":{...}}`.
+    /// The JSON text that `store.get` gives for a session: `{"keys":{"mks:<id>":resource,...},"session":{...}}`.
     #[must_use]
     pub fn envelope(&self) -> String {
         let keys: Vec<String> = self
@@ -132,7 +193,7 @@ impl Stored {
         format!(
             "{{\"keys\":{{{}}},\"session\":{}}}",
             keys.join(","),
-            self.text
+            self.document.text()
         )
     }
 }

@@ -1,90 +1,67 @@
-//! What is written of a session, and what the store has done of it.
+//! The writes of a record, and what the store's reply means for it.
 
 use std::rc::Rc;
 
-use super::record::{First, Key, Record, State, patched};
-use super::stored::{Basis, Create, Saved, Update};
-
-/// What a save is writing.
-#[derive(Debug)]
-pub struct Written {
-    /// The data before the changes.
-    pub base: Rc<str>,
-    /// The data with them.
-    pub text: Rc<str>,
-    /// The keys that go along, with their resources.
-    pub keys: Vec<(Rc<str>, Option<String>)>,
-    /// The time to live, ms.
-    pub ttl: Option<u64>,
-}
+use super::record::{FirstSave, Key, Record, State};
+use super::stored::{Change, Create, Expected, NamedKey, Saved, Update, Write};
 
 impl Record {
-    /// The first save of this session.
+    /// The write of a save with `change`: with all keys for a first save, otherwise with those that the store does not have.
+    /// `ttl` is in ms.
     #[must_use]
-    pub fn create(&mut self, text: &Rc<str>, ttl: Option<u64>, sequence: u64) -> Create {
+    pub fn write(&self, change: Change, ttl: Option<u64>, is_first: bool) -> Rc<Write> {
+        let keys = self.keys.iter().filter(|key| is_first || !key.stored);
+        let keys: Vec<NamedKey> = keys
+            .map(|key| (Rc::clone(&key.name), key.resource.clone()))
+            .collect();
+        Rc::new(Write { change, keys, ttl })
+    }
+
+    /// The first save of this session. Its first key becomes the primary key.
+    #[must_use]
+    pub fn create(&mut self, write: Rc<Write>, sequence: u64) -> Create {
         self.primary = self
             .keys
             .first()
             .map_or_else(|| Rc::clone(&self.uuid), |key| Rc::clone(&key.name));
         Create {
-            join_existing: self.first == First::Joins,
+            join: self.first == FirstSave::Joins,
             uuid: Rc::clone(&self.uuid),
             primary: Rc::clone(&self.primary),
-            text: Rc::clone(text),
-            keys: self
-                .keys
-                .iter()
-                .map(|key| (Rc::clone(&key.name), key.resource.clone()))
-                .collect(),
-            ttl,
+            write,
             sequence,
             displaced: false,
         }
     }
 
-    /// A later save of this session: the changes from `base` to `text`.
+    /// A later save of this session.
     #[must_use]
-    pub fn update(
-        &self,
-        base: &Rc<str>,
-        text: &Rc<str>,
-        ttl: Option<u64>,
-        sequence: u64,
-    ) -> Update {
+    pub fn update(&self, write: Rc<Write>, sequence: u64) -> Update {
         Update {
             uuid: Rc::clone(&self.uuid),
             primary: Rc::clone(&self.primary),
-            base: Rc::clone(base),
-            text: Rc::clone(text),
+            write,
             known: self.known(),
-            added: self
-                .keys
-                .iter()
-                .filter(|key| !key.stored)
-                .map(|key| (Rc::clone(&key.name), key.resource.clone()))
-                .collect(),
-            ttl,
-            basis: None,
+            expected: None,
             sequence,
-            again: false,
+            repeated: false,
         }
     }
 
-    /// It is not known what became of a save, and it is not tried any more.
-    pub fn doubt(&mut self) {
+    /// A first save was in doubt, and the engine does not repeat it any more.
+    pub fn mark_uncertain(&mut self) {
         if self.state == State::New {
             self.state = State::Uncertain;
         }
     }
 
-    /// What the store has as far as this process knows, for a write that is to be done only then. One that `reserve` gets
-    /// its turn.
+    /// The condition of a compare-and-set: the store has what this process knows.
     #[must_use]
-    pub fn basis(&self, reserve: bool) -> Basis {
-        Basis {
+    pub fn expected(&self, reserve: bool) -> Expected {
+        Expected {
             reserve,
             version: self.version,
-            text: Rc::clone(&self.text),
+            document: self.stored_document.clone(),
         }
     }
 
@@ -98,41 +75,41 @@ impl Record {
             .collect()
     }
 
-    /// The store has done what was written.
-    pub fn saved(&mut self, written: &Written, saved: Saved) {
-        self.confirm(written, saved.version);
+    /// The store has done a save.
+    pub fn saved(&mut self, write: &Write, saved: Saved) {
+        self.confirm(&write.change, saved.version);
         if saved.uuid.is_none() {
             self.counted(saved.version);
         }
-        self.acknowledge(written, saved);
+        self.acknowledge(write, saved);
     }
 
-    /// The store has what was written, which is not in the data object yet: [`Record::merge`] brings it there.
-    pub fn compared_and_set(&mut self, written: &Written, saved: Saved) {
+    /// The store has done a compare-and-set. The data object does not have its change yet: [`Record::merge`] adds it.
+    pub fn compared_and_set(&mut self, write: &Write, saved: Saved) {
         let version = saved.version;
         let overtaken = self.has_seen(version);
         let exact = version == self.newest + 1 && self.version == self.newest;
-        self.acknowledge(written, saved);
+        self.acknowledge(write, saved);
         if !overtaken {
             let version = if exact { version } else { self.version };
-            self.incoming = Some((Rc::clone(&written.text), version));
+            self.incoming = Some((write.change.result.clone(), version));
         }
     }
 
-    /// The store has what was written, and nobody is there any more to bring it into the data object: here it is as if
-    /// somebody else had written it, and comes with the next load.
-    pub fn compared_and_set_unheard(&mut self, written: &Written, saved: Saved) {
-        self.acknowledge(written, saved);
+    /// The store has done a compare-and-set whose caller has got an error already. The record treats it as a write of
+    /// another process, which the next load brings.
+    pub fn compared_and_set_unheard(&mut self, write: &Write, saved: Saved) {
+        self.acknowledge(write, saved);
     }
 
-    /// Whether a load has brought what is stored with this version, or later.
+    /// Whether a reply has shown this version or a later one.
     fn has_seen(&self, version: u64) -> bool {
         version > 0 && version <= self.newest
     }
 
-    /// The store has written this version for us.
+    /// The store has written this version for this process.
     pub fn counted(&mut self, version: u64) {
-        // More than one further means that somebody else has written what is not in `text`.
+        // A larger step means that another process has written a version that this one does not know.
         if version == self.newest + 1 {
             match &mut self.incoming {
                 Some((_, known)) if *known == self.newest => *known = version,
@@ -143,7 +120,7 @@ impl Record {
         self.newest = self.newest.max(version);
     }
 
-    fn acknowledge(&mut self, written: &Written, saved: Saved) {
+    fn acknowledge(&mut self, write: &Write, saved: Saved) {
         self.newest = self.newest.max(saved.version);
         self.state = State::Stored;
         self.renewal_due = false;
@@ -153,7 +130,7 @@ impl Record {
         if let Some(uuid) = saved.uuid {
             self.uuid = uuid.into();
         }
-        for (name, resource) in &written.keys {
+        for (name, resource) in &write.keys {
             let known = |key: &&mut Key| key.name == *name && key.resource == *resource;
             if let Some(key) = self.keys.iter_mut().find(known) {
                 key.stored = true;
@@ -161,24 +138,21 @@ impl Record {
         }
     }
 
-    /// The store has the changes that were written, on top of what a load has brought meanwhile, unless that had them
-    /// already.
-    pub fn confirm(&mut self, written: &Written, version: u64) {
+    /// The store has done a change: applies it to the confirmed document, unless a load has brought it already.
+    pub fn confirm(&mut self, change: &Change, version: u64) {
         if self.has_seen(version) {
             return;
         }
-        self.text = patched(&self.text, &written.base, &written.text);
-        if let Some((text, _)) = &mut self.incoming {
-            *text = patched(text, &written.base, &written.text);
-        }
-    }
-
-    /// Something was not done: what the store will have is what it has confirmed, with what still waits to be saved,
-    /// each from its text before the changes to that with them. The rest goes with the next save.
-    pub fn review<'a>(&mut self, waiting: impl Iterator<Item = (&'a Rc<str>, &'a Rc<str>)>) {
-        self.view = Rc::clone(&self.text);
-        for (base, text) in waiting.filter(|(base, text)| base != text) {
-            self.view = patched(&self.view, base, text);
+        let is_last = self.projected.is_same(&change.result);
+        self.stored_document = if self.stored_document.is_same(&change.base) {
+            change.result.clone()
+        } else {
+            self.stored_document.apply(&change.patch)
+        };
+        if let Some((document, _)) = &mut self.incoming {
+            *document = document.apply(&change.patch);
+        } else if is_last {
+            self.projected = self.stored_document.clone();
         }
     }
 }

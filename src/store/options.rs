@@ -1,5 +1,6 @@
-//! The options of a store, as JavaScript hands them over: the text of a JSON object. Each is taken by name and type;
-//! what nobody has taken is unknown. An error names the option, what it should be and what it was.
+//! Reads the options of a store, which JavaScript passes as the text of a JSON object. A store takes each option by
+//! name and type; an option that it has not taken is unknown. An error names the option, what it must be and what it
+//! was.
 
 use std::time::Duration;
 
@@ -7,7 +8,13 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind, Result};
 
-/// Options that wait to be taken.
+/// The longest timeout that an option may ask for, ms: a day.
+pub const MAX_TIMEOUT: u64 = 86_400_000;
+
+/// The longest TTL that an option may ask for, seconds: about 100 years.
+pub const MAX_TTL_SECONDS: f64 = 3.2e9;
+
+/// Options that were not taken yet.
 pub struct Options {
     owner: &'static str,
     given: Map<String, Value>,
@@ -15,10 +22,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads `text`; `owner` is who the options are for, in messages.
+    /// Reads `text`. Messages begin with `owner`: the class, or the option, that the options are for.
     ///
     /// # Errors
-    /// When `text` is not a JSON object.
+    /// `Option` when `text` is not a JSON object.
     pub fn new(owner: &'static str, text: &str) -> Result<Self> {
         match serde_json::from_str(text) {
             Ok(Value::Object(given)) => Ok(Self {
@@ -49,24 +56,24 @@ impl Options {
         }
     }
 
-    /// An error that says whose options these are.
+    /// An error of the kind `Option` that names the owner of the options.
     #[must_use]
     pub fn error(&self, message: impl std::fmt::Display) -> Error {
         Error::new(Kind::Option, format!("{}: {message}", self.owner))
     }
 
-    /// A text.
+    /// A string.
     ///
     /// # Errors
-    /// When it is something else.
+    /// `Option` when it is something else.
     pub fn text(&mut self, name: &'static str) -> Result<Option<String>> {
         self.take(name, "a string", |value| value.as_str().map(str::to_owned))
     }
 
-    /// A text with something in it.
+    /// A string that is not empty.
     ///
     /// # Errors
-    /// When it is something else.
+    /// `Option` when it is something else.
     pub fn filled(&mut self, name: &'static str) -> Result<Option<String>> {
         self.take(name, "a string that is not empty", |value| {
             value
@@ -76,10 +83,10 @@ impl Options {
         })
     }
 
-    /// A whole number within bounds. A string of digits will do, as from the environment.
+    /// A whole number from `from` to `to`, or a string of its digits (as environment variables have it).
     ///
     /// # Errors
-    /// When it is something else.
+    /// `Option` when it is something else.
     pub fn whole(&mut self, name: &'static str, from: u64, to: u64) -> Result<Option<u64>> {
         self.take(
             name,
@@ -93,20 +100,20 @@ impl Options {
         )
     }
 
-    /// Milliseconds.
+    /// A duration, given in ms: from 1 ms to one day; `default`, in ms, where it is not given.
     ///
     /// # Errors
-    /// When it is not a whole number from 1 to a day.
+    /// `Option` when it is something else.
     pub fn millis(&mut self, name: &'static str, default: u64) -> Result<Duration> {
         Ok(Duration::from_millis(
-            self.whole(name, 1, 86_400_000)?.unwrap_or(default),
+            self.whole(name, 1, MAX_TIMEOUT)?.unwrap_or(default),
         ))
     }
 
-    /// Seconds greater than 0, as milliseconds.
+    /// A number of seconds greater than 0, or a string of it, as ms, rounded up.
     ///
     /// # Errors
-    /// When it is something else.
+    /// `Option` when it is something else.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within the bounds that are checked
     pub fn seconds(&mut self, name: &'static str) -> Result<Option<u64>> {
         self.take(
@@ -116,15 +123,17 @@ impl Options {
                 let seconds = value
                     .as_f64()
                     .or_else(|| value.as_str().and_then(|text| text.parse().ok()))?;
-                (seconds > 0.0 && seconds <= 3.2e9).then_some((seconds * 1000.0).ceil() as u64)
+                (seconds > 0.0 && seconds <= MAX_TTL_SECONDS)
+                    .then_some((seconds * 1000.0).ceil() as u64)
             },
         )
     }
 
-    /// Options of their own: an object; `false` for nothing. As empty ones where they are not given, or `true`.
+    /// An option that is an object of options of its own: `None` for `false`; without options for `true` and where it
+    /// is not given. Their messages begin with `owner`.
     ///
     /// # Errors
-    /// When it is something else.
+    /// `Option` when it is something else.
     pub fn nested(&mut self, name: &'static str, owner: &'static str) -> Result<Option<Self>> {
         let given = self.take(name, "true, false or an object", |value| match value {
             Value::Bool(false) => Some(None),
@@ -140,10 +149,10 @@ impl Options {
         }))
     }
 
-    /// Checks that nothing is left.
+    /// Checks that every option was taken.
     ///
     /// # Errors
-    /// When an option was given that nobody has taken.
+    /// `Option` when one was not: it is unknown.
     pub fn finish(self) -> Result<()> {
         match self.given.keys().next() {
             None => Ok(()),
@@ -166,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_option_and_what_it_should_be() {
+    fn an_error_names_the_option_and_what_it_must_be() {
         let error = options(r#"{"port":"x"}"#)
             .whole("port", 1, 65_535)
             .expect_err("no number");
@@ -185,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_takes_is_unknown() {
+    fn an_option_that_is_not_taken_is_unknown() {
         let mut given = options(r#"{"port":1,"hots":"x"}"#);
         given.whole("port", 1, 2).expect("a port");
         let error = given.finish().expect_err("unknown");

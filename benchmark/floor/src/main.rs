@@ -1,5 +1,5 @@
-//! The floor: the commands of a call, one after the other as the module sends them, for many calls at once over one
-//! multiplexed connection of redis-rs, on one thread.
+//! The floor: sends the commands of a call one after the other, as the module does, for many calls at once, over one
+//! multiplexed connection of redis-rs on one thread.
 //!
 //! `floor <port> <calls at once> <ms> <commands>`: `commands` is JSON text, an array of arrays of words, in which U+0001
 //! stands for the Call-ID and U+0002 for the number of the uuid. Prints one line of JSON.
@@ -17,13 +17,13 @@ use tokio::task::LocalSet;
 type Commands = Vec<Vec<String>>;
 type Failure = Box<dyn Error>;
 
-/// What the calls of a run have in common.
+/// The state that the calls of a run share.
 struct Run {
     commands: Commands,
     begun: Instant,
     length: Duration,
     next: Cell<u64>,
-    /// how long each call took, in ms
+    /// duration of each call, in ms
     latencies: RefCell<Vec<f64>>,
 }
 

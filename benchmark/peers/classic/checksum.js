@@ -1,5 +1,5 @@
 'use strict';
-// How the classic module saw changes: a 16-bit checksum (CRC-16/CCITT) over the JSON text of the whole session.
+// How the classic module detects changes: a 16-bit checksum (CRC-16/CCITT) over the JSON text of the whole session.
 
 const TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
   let crc = byte << 8;
@@ -7,7 +7,7 @@ const TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
   return crc;
 });
 
-// functions are left out, as they are not stored
+// functions are left out, because they are not stored
 const storable = (key, value) => (typeof value === 'function' ? undefined : value);
 
 function checksum(value) {

@@ -15,7 +15,7 @@ const on = (open) => async (server, host) => {
   return { middleware: middleware(store, host), put, close: () => store.close() };
 };
 
-// `loses`: a changed session whose 16 bits happen to be those of the unchanged one is not saved
+// `loses`: a changed session that has the checksum of the unchanged one is not saved
 const traits = { redis: true, legs: true, loses: true };
 
 module.exports = {

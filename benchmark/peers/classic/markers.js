@@ -1,6 +1,6 @@
 'use strict';
-// How the classic module kept classes: a walk over the whole tree that writes a marker for each instance of a registered
-// class, and one that makes instances of what has a marker.
+// How the classic module stores instances: one walk over the tree writes a marker for each instance of a registered class,
+// another makes instances of the objects with a marker.
 
 const MARKER = '__class__';
 const classes = [Date];

@@ -1,6 +1,6 @@
 'use strict';
-// The middleware of the classic module: a new session is stored before the handler runs, a known one is loaded; changes
-// are saved before the final response leaves, a BYE takes the key out.
+// The middleware of the classic module: it stores a new session before the handler runs, loads an existing one, saves changes
+// before the final response is sent, and removes the key at a BYE.
 
 const ClassicSession = require('./session');
 
@@ -30,7 +30,7 @@ function beforeSend(res, first) {
   };
 }
 
-// an outgoing INVITE that carries a session gives it one more key
+// an outgoing INVITE with a session adds a key to it
 function shareOnSend(host) {
   const { prototype } = host.SipRequest;
   const { send } = prototype;

@@ -8,7 +8,7 @@ const { marked, unmarked } = require('./markers');
 
 const nameOf = (id) => `mks:${id}`;
 
-// Calls back when `count` callbacks have been; the first error wins.
+// Calls back after `count` calls, with the first error.
 function all(count, callback) {
   let failed = null;
   return (err) => {
@@ -22,7 +22,7 @@ class ClassicSession {
     this.store = store;
     this.uuid = uuid;
     this.keys = keys;
-    // what app.siprequest(uri, {session}) finds the session by
+    // app.siprequest(uri, {session}) finds the session by it
     this.session = Object.defineProperty(session, 'mks', { value: this, enumerable: false });
     this.saved = new Set(Object.keys(keys));
     this.checksum = undefined;
@@ -54,7 +54,7 @@ class ClassicSession {
     this.store.set(this.uuid, marked(this.content), done);
   }
 
-  // Removes a key, and the session with its last one.
+  // Removes a key, and with the last one the session.
   del(id, callback) {
     const name = nameOf(id);
     delete this.keys[name];

@@ -1,5 +1,5 @@
 'use strict';
-// The classic module's store, get/set/destroy of JSON text with a time to live, on node-redis and on ioredis.
+// The classic module's store, get/set/destroy of JSON text with a TTL, on node-redis and on ioredis.
 
 const PREFIX = 'sess:';
 const TTL = 86400;

@@ -1,22 +1,28 @@
-mod cache;
+mod near_cache;
 mod pending_writes;
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::*;
+use crate::error::{Error, Kind, Result};
+use crate::session::{Patch, State};
 use crate::session::{Saved, Stored};
-use crate::store::{Answers, Failed, Reply};
+use crate::store::{Answers, Backend, Event, Failed, Reply, StoreOp};
 
-/// A store that answers when the test says so.
+/// A store that replies when the test says so.
 #[derive(Default)]
 struct Slow {
-    asked: VecDeque<(u32, Op)>,
+    /// The operations that the engine has sent, without a reply yet.
+    sent: VecDeque<(u32, StoreOp)>,
     answers: Vec<(u32, std::result::Result<Reply, Failed>)>,
 }
 
 impl Backend for Slow {
-    fn submit(&mut self, ticket: u32, op: Op) -> Option<Result<Reply>> {
-        self.asked.push_back((ticket, op));
+    fn submit(&mut self, ticket: u32, op: StoreOp) -> Option<Result<Reply>> {
+        self.sent.push_back((ticket, op));
         None
     }
 
@@ -65,13 +71,13 @@ impl From<Error> for Answer {
     }
 }
 
-/// What the store is asked next; answers it with `reply`.
-fn serve(engine: &mut Engine<Slow>, reply: impl Into<Answer>) -> Op {
+/// The next operation that the engine has sent; replies to it with `reply`.
+fn serve(engine: &mut Engine<Slow>, reply: impl Into<Answer>) -> StoreOp {
     let (ticket, op) = engine
         .backend
-        .asked
+        .sent
         .pop_front()
-        .expect("the store is asked something");
+        .expect("the engine has sent an operation");
     let op = Box::new(op);
     let answer = reply.into().0.map_err(|error| Failed {
         error,
@@ -92,7 +98,7 @@ fn wrote(version: u64) -> Reply {
     })
 }
 
-/// The last key was taken away.
+/// The reply to the removal of the last key.
 fn removed() -> Reply {
     Reply::Removed {
         left: 0,
@@ -100,27 +106,58 @@ fn removed() -> Reply {
     }
 }
 
-/// Others have stored something else of a session.
+/// The reply to a compare-and-set after another process has stored `text`.
 fn conflict(record: &Shared, text: &str) -> Reply {
     Reply::Conflict(Box::new(Stored {
-        text: text.into(),
+        document: text.into(),
         version: 2,
         ..record.borrow().stored()
     }))
 }
 
-fn save(engine: &mut Engine<Slow>, op: u32, record: &Shared, text: &str) -> Option<Result<Value>> {
-    engine.save(
-        op,
-        record,
-        Some(text.into()),
-        SaveMode::Changes,
-        None,
-        false,
-    )
+/// The patch of a data object that has become `text`.
+fn patch_to(record: &Shared, text: &str) -> Patch {
+    let record = record.borrow();
+    let given = record.projected.apply(&record.unsaved);
+    Patch::between(&given.text(), text).expect("objects")
 }
 
-/// The sequences of what was completed, each with whether it succeeded.
+fn save(engine: &mut Engine<Slow>, op: u32, record: &Shared, text: &str) -> Option<Result<Value>> {
+    let patch = patch_to(record, text);
+    engine.save(op, record, &patch, SaveMode::Changes, None, false)
+}
+
+fn save_if_unchanged(engine: &mut Engine<Slow>, op: u32, record: &Shared, text: &str) {
+    let patch = patch_to(record, text);
+    engine.save(op, record, &patch, SaveMode::Changes, None, true);
+}
+
+/// A save of a data object that has not changed.
+fn save_unchanged(
+    engine: &mut Engine<Slow>,
+    op: u32,
+    record: &Shared,
+    mode: SaveMode,
+) -> Option<Result<Value>> {
+    engine.save(op, record, &Patch::default(), mode, None, false)
+}
+
+fn compare_and_set(engine: &mut Engine<Slow>, op: u32, record: &Shared, text: &str) {
+    let stored = record.borrow().stored_document.text();
+    let patch = Patch::between(&stored, text).expect("objects");
+    engine.compare_and_set(op, record, &patch, None, false);
+}
+
+fn remove_key(
+    engine: &mut Engine<Slow>,
+    op: u32,
+    record: &Shared,
+    name: &str,
+) -> Option<Result<Value>> {
+    engine.remove_key(op, record, name, &Patch::default(), None)
+}
+
+/// The numbers of the operations that the engine has completed, each with whether it succeeded.
 fn done(engine: &mut Engine<Slow>) -> HashMap<u32, bool> {
     engine
         .drain()
@@ -131,10 +168,10 @@ fn done(engine: &mut Engine<Slow>) -> HashMap<u32, bool> {
 }
 
 fn reset() -> Error {
-    Error::new(Kind::Unavailable, "reset").in_doubt_write()
+    Error::new(Kind::Unavailable, "reset").maybe_done()
 }
 
-/// A session that is stored.
+/// A session that the store has.
 fn stored_session(engine: &mut Engine<Slow>, text: &str) -> Shared {
     let record = session("mks:a");
     save(engine, 1, &record, text);
@@ -143,10 +180,10 @@ fn stored_session(engine: &mut Engine<Slow>, text: &str) -> Shared {
     record
 }
 
-/// Time passes until the store is tried again, which is back.
-fn try_again(engine: &mut Engine<Slow>) {
+/// Lets time pass until the engine probes the store, which answers.
+fn probe(engine: &mut Engine<Slow>) {
     engine.expire(Instant::now() + TIMEOUT / 2);
-    assert!(matches!(serve(engine, Reply::Done), Op::Ping));
+    assert!(matches!(serve(engine, Reply::Done), StoreOp::Ping));
     done(engine);
 }
 
@@ -155,33 +192,39 @@ fn unavailable() -> Error {
 }
 
 #[test]
-fn saves_of_one_session_go_one_after_the_other_and_those_that_wait_go_together() {
+fn saves_of_one_session_are_sent_one_at_a_time_and_queued_ones_together() {
     let (mut engine, record) = (engine(), session("mks:a"));
     for op in 1..=4 {
         assert!(save(&mut engine, op, &record, &format!(r#"{{"n":{op}}}"#)).is_none());
     }
-    assert_eq!(engine.backend.asked.len(), 1);
-    let Op::Create(first) = serve(&mut engine, saved()) else {
+    assert_eq!(engine.backend.sent.len(), 1);
+    let StoreOp::Create(first) = serve(&mut engine, saved()) else {
         panic!("a new session is created")
     };
-    assert_eq!(&*first.text, r#"{"n":1}"#);
+    assert_eq!(&*first.write.change.result.text(), r#"{"n":1}"#);
     assert_eq!(done(&mut engine), HashMap::from([(1, true)]));
-    let Op::Update(second) = serve(&mut engine, saved()) else {
+    let StoreOp::Update(second) = serve(&mut engine, saved()) else {
         panic!("then it is updated")
     };
-    assert_eq!((&*second.base, &*second.text), (r#"{"n":1}"#, r#"{"n":4}"#));
+    assert_eq!(
+        (
+            &*second.write.change.base.text(),
+            &*second.write.change.result.text()
+        ),
+        (r#"{"n":1}"#, r#"{"n":4}"#)
+    );
     assert_eq!(
         done(&mut engine),
         HashMap::from([(2, true), (3, true), (4, true)])
     );
-    assert_eq!(engine.pending(), 0);
+    assert_eq!(engine.in_flight(), 0);
 }
 
 #[test]
 fn an_unchanged_session_is_not_written() {
     let (mut engine, record) = (engine(), session("mks:a"));
     save(&mut engine, 1, &record, r#"{"n":1}"#);
-    // While the first save is on its way nobody knows yet that this one has nothing to do.
+    // While the first save is in flight, the engine does not know yet that this one has nothing to write.
     assert!(save(&mut engine, 2, &record, r#"{"n":1}"#).is_none());
     serve(&mut engine, saved());
     assert_eq!(done(&mut engine), HashMap::from([(1, true), (2, true)]));
@@ -189,44 +232,43 @@ fn an_unchanged_session_is_not_written() {
         save(&mut engine, 3, &record, r#"{"n":1}"#),
         Some(Ok(Value::Nothing))
     ));
-    assert!(engine.backend.asked.is_empty());
+    assert!(engine.backend.sent.is_empty());
 }
 
 #[test]
-fn a_save_after_the_removal_is_refused_and_asks_nothing() {
+fn a_save_after_the_removal_is_refused_without_a_store_operation() {
     let (mut engine, record) = (engine(), session("mks:a"));
     save(&mut engine, 1, &record, r#"{"n":1}"#);
-    engine.remove_key(2, &record, "mks:a", None, None);
+    remove_key(&mut engine, 2, &record, "mks:a");
     save(&mut engine, 3, &record, r#"{"n":2}"#);
     serve(&mut engine, saved());
     done(&mut engine);
-    assert!(matches!(serve(&mut engine, removed()), Op::RemoveKey(_)));
+    assert!(matches!(
+        serve(&mut engine, removed()),
+        StoreOp::RemoveKey(_)
+    ));
     assert_eq!(done(&mut engine), HashMap::from([(2, true), (3, false)]));
-    assert!(engine.backend.asked.is_empty());
+    assert!(engine.backend.sent.is_empty());
 }
 
 #[test]
-fn a_load_by_any_key_waits_for_what_is_under_way() {
+fn a_load_by_any_key_waits_for_the_operation_in_flight() {
     let (mut engine, record) = (engine(), session("mks:a"));
     record.borrow_mut().add_key("mks:b", None);
     save(&mut engine, 1, &record, r#"{"n":1}"#);
     assert!(engine.load(2, "mks:b", None, false).is_none());
-    assert_eq!(
-        engine.backend.asked.len(),
-        1,
-        "the load is not at the store yet"
-    );
+    assert_eq!(engine.backend.sent.len(), 1, "the load is not sent yet");
     serve(&mut engine, saved());
     done(&mut engine);
     assert!(
-        matches!(serve(&mut engine, Reply::Loaded(None)), Op::Load { name } if *name == *"mks:b")
+        matches!(serve(&mut engine, Reply::Loaded(None)), StoreOp::Load { name } if *name == *"mks:b")
     );
     assert_eq!(done(&mut engine), HashMap::from([(2, true)]));
-    assert!(engine.queues.is_empty() && engine.queue_by_name.is_empty());
+    assert!(engine.queues.is_empty());
 }
 
 #[test]
-fn a_session_that_is_new_here_needs_no_load() {
+fn a_new_session_of_this_process_needs_no_load() {
     let (mut engine, record) = (engine(), session("mks:a"));
     assert!(matches!(
         engine.load(1, "mks:a", Some(&record), false),
@@ -239,7 +281,7 @@ fn a_load_for_a_live_session_says_whether_there_is_something_to_merge() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"n":1}"#);
     let stored = |text: &str, version| Stored {
-        text: text.into(),
+        document: text.into(),
         version,
         ..record.borrow().stored()
     };
@@ -258,7 +300,7 @@ fn a_load_for_a_live_session_says_whether_there_is_something_to_merge() {
 }
 
 #[test]
-fn who_has_waited_too_long_is_told_once_and_the_lane_goes_on() {
+fn a_caller_gets_one_timeout_and_the_session_queue_goes_on() {
     let (mut engine, record) = (engine(), session("mks:a"));
     save(&mut engine, 1, &record, r#"{"n":1}"#);
     let late = engine.expire(Instant::now() + 2 * TIMEOUT);
@@ -268,17 +310,17 @@ fn who_has_waited_too_long_is_told_once_and_the_lane_goes_on() {
     serve(&mut engine, saved());
     assert!(
         done(&mut engine).is_empty(),
-        "the late answer is for the queue only"
+        "the late reply completes no operation again"
     );
     assert!(
-        matches!(serve(&mut engine, saved()), Op::Update(_)),
-        "it knows that the session is stored"
+        matches!(serve(&mut engine, saved()), StoreOp::Update(_)),
+        "the engine knows that the session is stored"
     );
     assert_eq!(done(&mut engine), HashMap::from([(2, true)]));
 }
 
 #[test]
-fn a_failure_that_nobody_waits_for_is_told_as_an_event() {
+fn a_failure_after_the_deadline_becomes_an_event() {
     let (mut engine, record) = (engine(), session("mks:a"));
     save(&mut engine, 1, &record, r#"{"n":1}"#);
     engine.expire(Instant::now() + 2 * TIMEOUT);
@@ -287,28 +329,34 @@ fn a_failure_that_nobody_waits_for_is_told_as_an_event() {
 }
 
 #[test]
-fn a_conditional_save_brings_what_others_have_stored() {
+fn a_conflict_brings_the_document_of_another_process() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"n":1}"#);
     let newer = conflict(&record, r#"{"n":1,"m":2}"#);
-    engine.compare_and_set(2, &record, r#"{"n":2}"#.into(), None, false);
-    let asked = serve(&mut engine, newer);
+    compare_and_set(&mut engine, 2, &record, r#"{"n":2}"#);
+    let sent = serve(&mut engine, newer);
     assert!(
-        matches!(asked, Op::Update(update) if update.basis.as_ref().is_some_and(|basis| basis.version == 1))
+        matches!(sent, StoreOp::Update(update) if update.expected.as_ref().is_some_and(|expected| expected.version == 1))
     );
     assert_eq!(done(&mut engine), HashMap::from([(2, false)]));
-    record.borrow_mut().merge(None).expect("objects");
+    record
+        .borrow_mut()
+        .merge(&Patch::default())
+        .expect("objects");
     assert_eq!(
-        (&*record.borrow().text, record.borrow().version),
+        (
+            &*record.borrow().stored_document.text(),
+            record.borrow().version
+        ),
         (r#"{"n":1,"m":2}"#, 2)
     );
 }
 
 #[test]
-fn what_was_never_stored_is_removed_without_the_store() {
+fn a_session_that_was_never_stored_is_removed_without_a_store_operation() {
     let (mut engine, record) = (engine(), session("mks:a"));
     assert!(matches!(
-        engine.remove_key(1, &record, "mks:a", None, None),
+        remove_key(&mut engine, 1, &record, "mks:a"),
         Some(Ok(Value::Count(0)))
     ));
     assert!(
@@ -320,23 +368,21 @@ fn what_was_never_stored_is_removed_without_the_store() {
 fn an_empty_new_session_is_stored_only_when_its_dialog_begins() {
     let (mut engine, record) = (engine(), session("mks:a"));
     assert!(matches!(
-        engine.save(1, &record, None, SaveMode::Changes, None, false),
+        save_unchanged(&mut engine, 1, &record, SaveMode::Changes),
         Some(Ok(_))
     ));
     assert!(matches!(
-        engine.save(2, &record, None, SaveMode::ForRetry, None, false),
+        save_unchanged(&mut engine, 2, &record, SaveMode::ForRetry),
         Some(Ok(_))
     ));
+    assert!(save_unchanged(&mut engine, 3, &record, SaveMode::Always).is_none());
     assert!(
-        engine
-            .save(3, &record, None, SaveMode::Always, None, false)
-            .is_none()
+        matches!(serve(&mut engine, saved()), StoreOp::Create(create) if create.write.ttl == Some(1000))
     );
-    assert!(matches!(serve(&mut engine, saved()), Op::Create(create) if create.ttl == Some(1000)));
 }
 
 #[test]
-fn a_close_waits_for_what_was_asked_for_and_refuses_the_rest() {
+fn a_close_waits_for_accepted_operations_and_refuses_later_ones() {
     let (mut engine, record) = (engine(), session("mks:a"));
     save(&mut engine, 1, &record, r#"{"n":1}"#);
     save(&mut engine, 2, &record, r#"{"n":2}"#);
@@ -348,32 +394,37 @@ fn a_close_waits_for_what_was_asked_for_and_refuses_the_rest() {
     assert_eq!(done(&mut engine), HashMap::from([(1, true)]));
     serve(&mut engine, saved());
     assert_eq!(done(&mut engine), HashMap::from([(2, true)]));
-    assert!(matches!(serve(&mut engine, Reply::Done), Op::Close));
+    assert!(matches!(serve(&mut engine, Reply::Done), StoreOp::Close));
     assert_eq!(done(&mut engine), HashMap::from([(3, true)]));
 }
 
 #[test]
-fn what_a_save_that_failed_would_have_stored_goes_with_the_next_one_and_nothing_twice() {
+fn the_next_save_writes_the_changes_of_a_failed_one_and_nothing_twice() {
     let (mut engine, record) = (engine(), session("mks:a"));
     save(&mut engine, 1, &record, "{}");
-    engine.save(2, &record, None, SaveMode::Always, None, false);
+    save_unchanged(&mut engine, 2, &record, SaveMode::Always);
     serve(&mut engine, saved());
     done(&mut engine);
-    // a conditional one fails while another waits
-    let guarded = Some(r#"{"d":1}"#.into());
-    engine.save(3, &record, guarded, SaveMode::Changes, None, true);
+    // A conditional save fails while another one is queued.
+    save_if_unchanged(&mut engine, 3, &record, r#"{"d":1}"#);
     save(&mut engine, 4, &record, r#"{"d":1,"e":1}"#);
     let newer = conflict(&record, r#"{"o":1}"#);
     serve(&mut engine, newer);
     assert_eq!(done(&mut engine), HashMap::from([(3, false)]));
-    let Op::Update(waiting) = serve(&mut engine, saved()) else {
-        panic!("the one that waited")
+    let StoreOp::Update(queued) = serve(&mut engine, saved()) else {
+        panic!("the queued save")
     };
-    assert_eq!((&*waiting.base, &*waiting.text), ("{}", r#"{"d":1,"e":1}"#));
+    assert_eq!(
+        (
+            &*queued.write.change.base.text(),
+            &*queued.write.change.result.text()
+        ),
+        ("{}", r#"{"d":1,"e":1}"#)
+    );
     done(&mut engine);
-    assert_eq!(&*record.borrow().view, r#"{"d":1,"e":1}"#);
+    assert_eq!(&*record.borrow().projected.text(), r#"{"d":1,"e":1}"#);
     save(&mut engine, 5, &record, r#"{"d":1,"e":1}"#);
-    assert!(engine.backend.asked.is_empty(), "nothing twice");
+    assert!(engine.backend.sent.is_empty(), "nothing twice");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the store could not take, or may have taken.
+//! Pending writes, which the store could not take, and in-doubt writes, which it may have done.
 
 use super::*;
 
@@ -11,16 +11,16 @@ fn pending_session(engine: &mut Engine<Slow>, why: Error) -> Shared {
     record
 }
 
-/// What a request finds of it while the store is away.
-fn found_ahead(engine: &mut Engine<Slow>) -> Shared {
+/// The projected session that a load gives while the store is unavailable.
+fn load_projected(engine: &mut Engine<Slow>) -> Shared {
     let Some(Ok(Value::Session(found))) = engine.load(2, "mks:a", None, false) else {
-        panic!("it is found without the store");
+        panic!("the engine has the projected session");
     };
     found
 }
 
 #[test]
-fn a_save_in_doubt_is_repeated_as_it_was_before_anything_else() {
+fn an_in_doubt_save_is_repeated_unchanged_before_later_writes() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"n":1}"#);
     save(&mut engine, 2, &record, r#"{"n":2}"#);
@@ -28,34 +28,43 @@ fn a_save_in_doubt_is_repeated_as_it_was_before_anything_else() {
     assert_eq!(done(&mut engine), HashMap::from([(2, false)]));
     save(&mut engine, 3, &record, r#"{"n":3}"#);
     save(&mut engine, 4, &record, r#"{"n":4}"#);
-    try_again(&mut engine);
-    // Not sent: that it may have been done before stays so.
+    probe(&mut engine);
+    // This repetition was not sent, but the first attempt stays in doubt.
     assert_eq!(serve(&mut engine, unavailable()), first);
     done(&mut engine);
-    try_again(&mut engine);
+    probe(&mut engine);
     assert_eq!(serve(&mut engine, wrote(2)), first);
     done(&mut engine);
-    let Op::Update(next) = serve(&mut engine, wrote(3)) else {
-        panic!("then what came after it")
+    let StoreOp::Update(next) = serve(&mut engine, wrote(3)) else {
+        panic!("then the later saves")
     };
-    assert_eq!((&*next.base, &*next.text), (r#"{"n":2}"#, r#"{"n":4}"#));
-    assert!(matches!(first, Op::Update(first) if first.sequence < next.sequence));
+    assert_eq!(
+        (
+            &*next.write.change.base.text(),
+            &*next.write.change.result.text()
+        ),
+        (r#"{"n":2}"#, r#"{"n":4}"#)
+    );
+    assert!(matches!(first, StoreOp::Update(first) if first.sequence < next.sequence));
     done(&mut engine);
-    assert!(engine.backend.asked.is_empty() && engine.queues.is_empty());
+    assert!(engine.backend.sent.is_empty() && engine.queues.is_empty());
 }
 
 #[test]
-fn a_conditional_save_in_doubt_is_done_at_most_once_and_its_end_is_not_told() {
+fn an_in_doubt_conditional_save_is_done_at_most_once_and_its_end_is_not_reported() {
     for ends_well in [true, false] {
         let mut engine = engine();
         let record = stored_session(&mut engine, r#"{"a":1}"#);
-        let text = Some(r#"{"a":1,"d":1}"#.into());
-        engine.save(2, &record, text, SaveMode::Changes, None, true);
+        save_if_unchanged(&mut engine, 2, &record, r#"{"a":1,"d":1}"#);
         let first = serve(&mut engine, reset());
         assert_eq!(done(&mut engine), HashMap::from([(2, false)]));
-        assert_eq!(&*record.borrow().view, r#"{"a":1}"#, "it may not be done");
+        assert_eq!(
+            &*record.borrow().projected.text(),
+            r#"{"a":1}"#,
+            "the store may not have done it"
+        );
         assert_eq!(engine.pending.len(), 1);
-        // The next one waits for it, though nobody is pending anything.
+        // The next save waits for its reply.
         save(&mut engine, 3, &record, r#"{"a":1,"d":1,"e":1}"#);
         let answer = if ends_well {
             wrote(2)
@@ -63,64 +72,68 @@ fn a_conditional_save_in_doubt_is_done_at_most_once_and_its_end_is_not_told() {
             conflict(&record, r#"{"a":1,"o":1}"#)
         };
         assert_eq!(serve(&mut engine, answer), first);
-        assert!(engine.drain().1.is_empty(), "nothing is told");
+        assert!(engine.drain().1.is_empty(), "no event");
         assert!(
-            matches!(serve(&mut engine, wrote(3)), Op::Update(next) if &*next.text == r#"{"a":1,"d":1,"e":1}"#)
+            matches!(serve(&mut engine, wrote(3)), StoreOp::Update(next) if &*next.write.change.result.text() == r#"{"a":1,"d":1,"e":1}"#)
         );
         assert_eq!(done(&mut engine), HashMap::from([(3, true)]));
-        record.borrow_mut().merge(None).expect("objects");
+        record
+            .borrow_mut()
+            .merge(&Patch::default())
+            .expect("objects");
         let text = if ends_well {
             r#"{"a":1,"d":1,"e":1}"#
         } else {
             r#"{"a":1,"o":1,"d":1,"e":1}"#
         };
-        assert_eq!(&*record.borrow().text, text);
+        assert_eq!(&*record.borrow().stored_document.text(), text);
     }
 }
 
 #[test]
-fn a_swap_in_doubt_that_was_done_is_to_this_process_as_if_others_had_written_it() {
+fn an_in_doubt_compare_and_set_that_was_done_counts_as_a_write_of_another_process() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"n":1}"#);
-    engine.compare_and_set(2, &record, r#"{"n":2}"#.into(), None, false);
+    compare_and_set(&mut engine, 2, &record, r#"{"n":2}"#);
     let first = serve(&mut engine, reset());
     done(&mut engine);
-    try_again(&mut engine);
+    probe(&mut engine);
     assert_eq!(serve(&mut engine, wrote(2)), first);
     done(&mut engine);
-    assert_eq!(&*record.borrow().view, r#"{"n":1}"#);
-    engine.compare_and_set(3, &record, r#"{"n":2}"#.into(), None, false);
+    assert_eq!(&*record.borrow().projected.text(), r#"{"n":1}"#);
+    compare_and_set(&mut engine, 3, &record, r#"{"n":2}"#);
     assert!(
-        matches!(serve(&mut engine, wrote(3)), Op::Update(update) if update.basis.as_ref().is_some_and(|basis| basis.version == 1)),
-        "which is a conflict"
+        matches!(serve(&mut engine, wrote(3)), StoreOp::Update(update) if update.expected.as_ref().is_some_and(|expected| expected.version == 1)),
+        "the store will answer with a conflict"
     );
 }
 
 #[test]
-fn what_ends_while_a_save_is_in_doubt_keeps_that_and_takes_the_rest_along() {
+fn a_removal_behind_an_in_doubt_save_takes_over_the_later_saves() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"n":1}"#);
     save(&mut engine, 2, &record, r#"{"n":2}"#);
     let first = serve(&mut engine, reset());
     done(&mut engine);
     save(&mut engine, 3, &record, r#"{"n":3}"#);
-    engine.remove_key(4, &record, "mks:a", None, None);
-    try_again(&mut engine);
+    remove_key(&mut engine, 4, &record, "mks:a");
+    probe(&mut engine);
     assert_eq!(serve(&mut engine, wrote(2)), first);
     done(&mut engine);
     let left = Reply::Removed {
         left: 1,
         version: 3,
     };
-    let Op::RemoveKey(removal) = serve(&mut engine, left) else {
+    let StoreOp::RemoveKey(removal) = serve(&mut engine, left) else {
         panic!("then the removal")
     };
-    let (base, text) = removal.data.expect("with what was saved after it");
-    assert_eq!((&*base, &*text), (r#"{"n":2}"#, r#"{"n":3}"#));
+    let write = removal.write.expect("with the later save");
+    let (base, result) = (write.change.base.text(), write.change.result.text());
+    assert_eq!((&*base, &*result), (r#"{"n":2}"#, r#"{"n":3}"#));
 }
 
 #[test]
-fn a_session_that_another_object_of_it_has_given_a_key_does_not_end_with_the_keys_of_one() {
+fn a_session_stays_while_another_record_of_it_has_added_a_key() {
     let mut engine = engine();
     let one = stored_session(&mut engine, r#"{"n":1}"#);
     let other = Rc::new(RefCell::new(one.borrow().clone()));
@@ -129,47 +142,47 @@ fn a_session_that_another_object_of_it_has_given_a_key_does_not_end_with_the_key
     done(&mut engine);
     one.borrow_mut().add_key("mks:b", None);
     save(&mut engine, 3, &one, r#"{"n":3}"#);
-    engine.remove_key(4, &other, "mks:a", None, None);
-    try_again(&mut engine);
+    remove_key(&mut engine, 4, &other, "mks:a");
+    probe(&mut engine);
     assert!(
-        matches!(serve(&mut engine, wrote(2)), Op::Update(update) if &*update.text == r#"{"n":3}"# && update.added.len() == 1)
+        matches!(serve(&mut engine, wrote(2)), StoreOp::Update(update) if &*update.write.change.result.text() == r#"{"n":3}"# && update.write.keys.len() == 1)
     );
 }
 
 #[test]
-fn a_save_after_removals_that_are_owed_is_done_and_adds_no_key_that_they_remove() {
+fn a_save_after_pending_removals_is_done_and_adds_no_key_that_they_remove() {
     let mut engine = engine();
     let one = stored_session(&mut engine, r#"{"n":1}"#);
     save(&mut engine, 2, &one, r#"{"n":2}"#);
     serve(&mut engine, unavailable());
     one.borrow_mut().add_key("mks:b", None);
     done(&mut engine);
-    let other = Rc::new(RefCell::new(one.borrow().ahead()));
+    let other = Rc::new(RefCell::new(one.borrow().projection()));
     for (op, key) in [(3, "mks:a"), (4, "mks:b")] {
-        engine.remove_key(op, &other, key, None, None);
+        remove_key(&mut engine, op, &other, key);
     }
-    // Another process may have given it a key.
+    // Another process may have added a key, so the save is queued too.
     assert!(
         matches!(save(&mut engine, 5, &one, r#"{"n":3}"#), Some(Err(error)) if error.kind == Kind::Unavailable)
     );
-    try_again(&mut engine);
-    // What it has changed goes before the removals, which are those of another object.
+    probe(&mut engine);
+    // Its changes are written before the removals, which come from another record.
     assert!(
-        matches!(serve(&mut engine, wrote(2)), Op::Update(update) if update.added.len() == 1 && &*update.text == r#"{"n":2}"#)
+        matches!(serve(&mut engine, wrote(2)), StoreOp::Update(update) if update.write.keys.len() == 1 && &*update.write.change.result.text() == r#"{"n":2}"#)
     );
     done(&mut engine);
     for left in [2, 1] {
         let removed = Reply::Removed { left, version: 3 };
-        assert!(matches!(serve(&mut engine, removed), Op::RemoveKey(_)));
+        assert!(matches!(serve(&mut engine, removed), StoreOp::RemoveKey(_)));
         done(&mut engine);
     }
     assert!(
-        matches!(serve(&mut engine, wrote(4)), Op::Update(update) if update.added.is_empty() && &*update.text == r#"{"n":3}"#)
+        matches!(serve(&mut engine, wrote(4)), StoreOp::Update(update) if update.write.keys.is_empty() && &*update.write.change.result.text() == r#"{"n":3}"#)
     );
 }
 
 #[test]
-fn a_key_that_leads_nowhere_is_not_the_end_of_a_session_that_may_have_others() {
+fn a_key_that_is_not_found_does_not_end_a_session_with_other_keys() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"n":1}"#);
     record.borrow_mut().add_key("mks:b", None);
@@ -187,7 +200,7 @@ fn a_key_that_leads_nowhere_is_not_the_end_of_a_session_that_may_have_others() {
 }
 
 #[test]
-fn a_load_for_a_live_session_does_not_make_what_is_owed_stored() {
+fn a_load_for_a_live_session_does_not_take_pending_writes_for_stored() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"n":1}"#);
     save(&mut engine, 2, &record, r#"{"n":2}"#);
@@ -203,41 +216,44 @@ fn a_load_for_a_live_session_does_not_make_what_is_owed_stored() {
 }
 
 #[test]
-fn what_was_put_into_a_stand_in_is_not_said_to_be_kept() {
+fn a_save_of_an_unknown_placeholder_fails() {
     let mut engine = engine();
     let mut placeholder = crate::session::Record::unknown(uuid::Uuid::new_v4());
     placeholder.add_key("mks:a", None);
     let placeholder = Rc::new(RefCell::new(placeholder));
-    engine.remove_key(1, &placeholder, "mks:a", None, None);
+    remove_key(&mut engine, 1, &placeholder, "mks:a");
     serve(&mut engine, unavailable());
     done(&mut engine);
-    let told = save(&mut engine, 2, &placeholder, r#"{"n":1}"#);
+    let result = save(&mut engine, 2, &placeholder, r#"{"n":1}"#);
     assert!(
-        matches!(&told, Some(Err(error)) if error.message.contains("can't be saved")),
-        "{told:?}"
+        matches!(&result, Some(Err(error)) if error.message.contains("can't be saved")),
+        "{result:?}"
     );
     assert!(matches!(
-        engine.save(3, &placeholder, None, SaveMode::Changes, None, false),
+        save_unchanged(&mut engine, 3, &placeholder, SaveMode::Changes),
         Some(Ok(Value::Nothing))
     ));
-    try_again(&mut engine);
+    probe(&mut engine);
     assert!(
-        matches!(serve(&mut engine, removed()), Op::RemoveKey(remove) if remove.of.is_none() && remove.sequence == 0)
+        matches!(serve(&mut engine, removed()), StoreOp::RemoveKey(remove) if remove.of.is_none() && remove.sequence == 0)
     );
     done(&mut engine);
     assert!(engine.queues.is_empty());
 }
 
 #[test]
-fn an_owed_save_of_a_session_that_an_owed_removal_has_ended_is_told_of() {
+fn a_pending_save_behind_the_removal_of_its_session_is_reported() {
     let mut engine = engine();
     let record = stored_session(&mut engine, r#"{"n":1}"#);
-    engine.remove_key(2, &record, "mks:a", None, None);
+    remove_key(&mut engine, 2, &record, "mks:a");
     serve(&mut engine, unavailable());
     done(&mut engine);
     save(&mut engine, 3, &record, r#"{"n":2}"#);
-    try_again(&mut engine);
-    assert!(matches!(serve(&mut engine, removed()), Op::RemoveKey(_)));
+    probe(&mut engine);
+    assert!(matches!(
+        serve(&mut engine, removed()),
+        StoreOp::RemoveKey(_)
+    ));
     let events = engine.drain().1;
     assert!(
         matches!(events.as_slice(), [Event::Error(error)] if error.kind == Kind::Gone),
@@ -246,26 +262,27 @@ fn an_owed_save_of_a_session_that_an_owed_removal_has_ended_is_told_of() {
 }
 
 #[test]
-fn after_a_save_in_doubt_the_key_is_still_removed_from_the_store() {
+fn after_an_in_doubt_save_the_key_is_still_removed_from_the_store() {
     let (mut engine, record) = (engine(), session("mks:a"));
     save(&mut engine, 1, &record, r#"{"n":1}"#);
     let first = serve(&mut engine, reset());
     assert_eq!(done(&mut engine), HashMap::from([(1, false)]));
-    engine.remove_key(2, &record, "mks:a", None, None);
-    try_again(&mut engine);
+    remove_key(&mut engine, 2, &record, "mks:a");
+    probe(&mut engine);
     assert_eq!(serve(&mut engine, saved()), first);
     done(&mut engine);
-    assert!(matches!(serve(&mut engine, removed()), Op::RemoveKey(_)));
+    assert!(matches!(
+        serve(&mut engine, removed()),
+        StoreOp::RemoveKey(_)
+    ));
     done(&mut engine);
     assert!(
-        engine.backend.asked.is_empty()
-            && engine.queues.is_empty()
-            && !engine.has_background_work()
+        engine.backend.sent.is_empty() && engine.queues.is_empty() && !engine.has_background_work()
     );
 }
 
 #[test]
-fn what_could_not_be_saved_is_saved_when_the_store_is_back_with_all_that_came_after() {
+fn a_replayed_save_includes_the_later_saves_of_its_session() {
     let (mut engine, record) = (engine(), session("mks:a"));
     save(&mut engine, 1, &record, r#"{"n":1}"#);
     save(&mut engine, 2, &record, r#"{"n":2}"#);
@@ -275,40 +292,40 @@ fn what_could_not_be_saved_is_saved_when_the_store_is_back_with_all_that_came_af
         save(&mut engine, 3, &record, r#"{"n":3}"#),
         Some(Err(_))
     ));
-    assert!(engine.has_background_work() && engine.backend.asked.is_empty());
-    try_again(&mut engine);
+    assert!(engine.has_background_work() && engine.backend.sent.is_empty());
+    probe(&mut engine);
     assert!(
-        matches!(serve(&mut engine, saved()), Op::Create(create) if &*create.text == r#"{"n":3}"#)
+        matches!(serve(&mut engine, saved()), StoreOp::Create(create) if &*create.write.change.result.text() == r#"{"n":3}"#)
     );
     done(&mut engine);
-    assert!(engine.backend.asked.is_empty() && engine.queues.is_empty());
+    assert!(engine.backend.sent.is_empty() && engine.queues.is_empty());
     assert_eq!(record.borrow().state, State::Stored);
 }
 
 #[test]
-fn a_request_finds_what_is_owed_of_its_session() {
+fn a_load_finds_the_projected_session() {
     let mut engine = engine();
     let _record = pending_session(&mut engine, unavailable());
-    let found = found_ahead(&mut engine);
-    assert_eq!(&*found.borrow().view, r#"{"n":1}"#);
+    let found = load_projected(&mut engine);
+    assert_eq!(&*found.borrow().projected.text(), r#"{"n":1}"#);
     save(&mut engine, 3, &found, r#"{"n":1,"m":2}"#);
-    try_again(&mut engine);
+    probe(&mut engine);
     assert!(
-        matches!(serve(&mut engine, saved()), Op::Create(create) if &*create.text == r#"{"n":1}"#)
+        matches!(serve(&mut engine, saved()), StoreOp::Create(create) if &*create.write.change.result.text() == r#"{"n":1}"#)
     );
     done(&mut engine);
     assert!(
-        matches!(serve(&mut engine, saved()), Op::Update(update) if &*update.text == r#"{"n":1,"m":2}"#)
+        matches!(serve(&mut engine, saved()), StoreOp::Update(update) if &*update.write.change.result.text() == r#"{"n":1,"m":2}"#)
     );
 }
 
 #[test]
-fn a_session_made_and_removed_while_the_store_is_away_costs_nothing() {
+fn a_session_made_and_removed_while_the_store_is_unavailable_leaves_no_pending_write() {
     let mut engine = engine();
     let record = pending_session(&mut engine, unavailable());
-    let found = found_ahead(&mut engine);
+    let found = load_projected(&mut engine);
     assert!(matches!(
-        engine.remove_key(3, &found, "mks:a", None, None),
+        remove_key(&mut engine, 3, &found, "mks:a"),
         Some(Ok(Value::Count(0)))
     ));
     assert!(engine.queues.is_empty() && engine.pending.is_empty() && engine.pending.bytes() == 0);
@@ -316,7 +333,7 @@ fn a_session_made_and_removed_while_the_store_is_away_costs_nothing() {
 }
 
 #[test]
-fn what_is_too_much_is_given_up_and_told_of() {
+fn pending_writes_beyond_the_limit_are_given_up_with_one_event_each() {
     let limits = Limits {
         count: 2,
         bytes: 1 << 20,
@@ -330,12 +347,12 @@ fn what_is_too_much_is_given_up_and_told_of() {
             done(&mut engine);
         }
         for failure in 0..5 {
-            engine.has_failed(&Error::new(Kind::Unavailable, failure.to_string()));
+            engine.store_has_failed(&Error::new(Kind::Unavailable, failure.to_string()));
         }
     }
     let events = engine.drain().1;
-    let told = |event: &&Event| matches!(event, Event::Error(error) if error.kind == Kind::GivenUp && error.message.contains("mks:1"));
-    assert_eq!(events.iter().filter(told).count(), 1, "{events:?}");
+    let reports_it = |event: &&Event| matches!(event, Event::Error(error) if error.kind == Kind::GivenUp && error.message.contains("mks:1"));
+    assert_eq!(events.iter().filter(reports_it).count(), 1, "{events:?}");
     assert_eq!(engine.pending.len(), 2);
 }
 
@@ -354,7 +371,7 @@ fn a_close_gives_up_at_its_deadline() {
 }
 
 #[test]
-fn what_is_owed_beyond_the_limit_of_the_store_does_not_turn_in_a_circle() {
+fn saves_beyond_the_limit_of_the_queue_are_each_sent_once() {
     let limits = Limits {
         count: 10,
         bytes: 1 << 20,
@@ -369,7 +386,7 @@ fn what_is_owed_beyond_the_limit_of_the_store_does_not_turn_in_a_circle() {
         );
     }
     let mut served = 0;
-    while !engine.backend.asked.is_empty() {
+    while !engine.backend.sent.is_empty() {
         serve(&mut engine, saved());
         engine.drain();
         served += 1;
@@ -378,17 +395,19 @@ fn what_is_owed_beyond_the_limit_of_the_store_does_not_turn_in_a_circle() {
         (served, engine.pending.len(), engine.pending.bytes()),
         (15, 0, 0)
     );
-    assert_eq!(engine.sent_bytes, 0);
+    assert_eq!(engine.in_flight.bytes(), 0);
 }
 
 #[test]
-fn after_a_first_save_in_doubt_that_was_given_up_the_key_is_still_removed_from_the_store() {
+fn after_a_given_up_in_doubt_first_save_the_key_is_still_removed_from_the_store() {
     let mut engine = engine();
     let record = pending_session(&mut engine, reset());
-    let queue = engine.queue(&record.borrow());
+    let queue = engine.queues.of(&record.borrow());
     engine.give_up(&queue, "enough");
     assert_eq!(record.borrow().state, State::Uncertain);
     assert!(engine.queues.is_empty() && engine.pending.is_empty());
-    engine.remove_key(2, &record, "mks:a", None, None);
-    assert!(matches!(serve(&mut engine, saved()), Op::RemoveKey(remove) if remove.of.is_some()));
+    remove_key(&mut engine, 2, &record, "mks:a");
+    assert!(
+        matches!(serve(&mut engine, saved()), StoreOp::RemoveKey(remove) if remove.of.is_some())
+    );
 }

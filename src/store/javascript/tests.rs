@@ -1,4 +1,5 @@
 use super::*;
+use crate::session::{Change, Create, Document, Patch, RemoveKey, Update, Write};
 
 /// Answers every call from a map, as a JavaScript store would.
 fn serve(
@@ -27,10 +28,12 @@ fn create() -> Create {
     Create {
         uuid: "mks:session:1".into(),
         primary: "mks:a".into(),
-        text: r#"{"x":1}"#.into(),
-        keys: vec![("mks:a".into(), None), ("mks:b".into(), Some("[1]".into()))],
-        join_existing: false,
-        ttl: None,
+        write: Rc::new(Write {
+            change: Change::new(Document::default(), Patch::setting(r#"{"x":1}"#)),
+            keys: vec![("mks:a".into(), None), ("mks:b".into(), Some("[1]".into()))],
+            ttl: None,
+        }),
+        join: false,
         sequence: 1,
         displaced: false,
     }
@@ -39,7 +42,7 @@ fn create() -> Create {
 #[test]
 fn two_kinds_of_entry_and_none_is_left() {
     let (mut store, mut entries) = (JavaScriptStore::new(), HashMap::new());
-    assert!(store.submit(1, Op::Create(create())).is_none());
+    assert!(store.submit(1, StoreOp::Create(create())).is_none());
     assert!(matches!(
         serve(&mut store, &mut entries).as_slice(),
         [(1, Ok(Reply::Saved(_)))]
@@ -52,10 +55,10 @@ fn two_kinds_of_entry_and_none_is_left() {
     for (ticket, name, left) in [(2, "mks:a", 1), (3, "mks:b", 0)] {
         store.submit(
             ticket,
-            Op::RemoveKey(RemoveKey {
+            StoreOp::RemoveKey(RemoveKey {
                 of: None,
                 name: name.into(),
-                data: None,
+                write: None,
                 ttl: None,
                 sequence: 0,
             }),
@@ -77,7 +80,7 @@ fn what_is_no_session_is_an_error_that_says_where() {
     entries.insert("mks:session:1".to_owned(), r#"{"cookie":{}}"#.to_owned());
     store.submit(
         1,
-        Op::Load {
+        StoreOp::Load {
             name: "mks:a".into(),
         },
     );
@@ -94,7 +97,7 @@ fn an_operation_that_was_given_up_ignores_a_late_answer() {
     let mut store = JavaScriptStore::new();
     store.submit(
         7,
-        Op::Load {
+        StoreOp::Load {
             name: "mks:a".into(),
         },
     );
@@ -115,16 +118,20 @@ fn a_save_that_is_asked_for_again_undoes_nothing_newer() {
     let update = Update {
         uuid: "mks:session:1".into(),
         primary: "mks:session:1".into(),
-        base: r#"{"x":1,"y":1,"z":1}"#.into(),
-        text: r#"{"x":2,"y":2}"#.into(),
+        write: Rc::new(Write {
+            change: Change::new(
+                Document::from(r#"{"x":1,"y":1,"z":1}"#),
+                Patch::parse(Some(r#"{"x":2,"y":2}"#.into()), Some(r#"["z"]"#)).expect("a patch"),
+            ),
+            keys: Vec::new(),
+            ttl: None,
+        }),
         known: vec!["mks:a".into()],
-        added: Vec::new(),
-        ttl: None,
-        basis: None,
+        expected: None,
         sequence: 2,
-        again: false,
+        repeated: false,
     };
-    store.submit(1, Op::Update(update));
+    store.submit(1, StoreOp::Update(update));
     let _unanswered = store.calls();
     store.give_up(&[1]);
     let Some((1, Err(failed))) = store.take().replies.pop() else {

@@ -1,29 +1,29 @@
-//! The keys of a session. Most have one, the name the session lives under, and nothing kept with it: that takes no
-//! memory of its own.
+//! The keys of a session in the memory store. Most sessions have the primary key only, without a resource: then the list
+//! takes no memory.
 
 use std::rc::Rc;
 
-/// A name a session is found by.
+/// A key: a name that a session is found by.
 pub struct Key {
     /// The name.
     pub name: Rc<str>,
-    /// The JSON text of what the application keeps with it.
+    /// The JSON text of the resource.
     pub resource: Option<Box<str>>,
 }
 
-/// See the module. What is asked of them comes with the name of their session's primary.
+/// See the module. The methods get the primary key of the session, which [`Keys::Primary`] does not store.
 pub enum Keys {
-    /// The primary, with no resource.
-    Home,
-    /// Anything else.
+    /// Only the primary key, without a resource.
+    Primary,
+    /// Any other list of keys.
     Listed(Box<[Key]>),
 }
 
 impl Keys {
-    /// These keys.
+    /// The list of `keys`.
     pub fn new(primary: &str, keys: Vec<Key>) -> Self {
         match keys.as_slice() {
-            [key] if *key.name == *primary && key.resource.is_none() => Self::Home,
+            [key] if *key.name == *primary && key.resource.is_none() => Self::Primary,
             _ => Self::Listed(keys.into()),
         }
     }
@@ -34,7 +34,7 @@ impl Keys {
         primary: &'a str,
     ) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
         let (own, listed) = match self {
-            Self::Home => (Some((primary, None)), [].as_slice()),
+            Self::Primary => (Some((primary, None)), [].as_slice()),
             Self::Listed(keys) => (None, &**keys),
         };
         let listed = listed
@@ -48,18 +48,18 @@ impl Keys {
         self.iter(primary).any(|(key, _)| key == name)
     }
 
-    /// How many there are.
+    /// The number of keys.
     pub fn len(&self) -> usize {
         match self {
-            Self::Home => 1,
+            Self::Primary => 1,
             Self::Listed(keys) => keys.len(),
         }
     }
 
-    /// Adds a key at the end, in place of the one of that name.
+    /// Adds a key at the end, and removes the one of that name.
     pub fn put(&mut self, primary: &Rc<str>, key: Key) {
-        let known = match std::mem::replace(self, Self::Home) {
-            Self::Home => vec![Key {
+        let known = match std::mem::replace(self, Self::Primary) {
+            Self::Primary => vec![Key {
                 name: Rc::clone(primary),
                 resource: None,
             }],
@@ -71,11 +71,11 @@ impl Keys {
         *self = Self::new(primary, keys);
     }
 
-    /// Takes a key away.
+    /// Removes the key `name`.
     pub fn remove(&mut self, primary: &str, name: &str) {
-        match std::mem::replace(self, Self::Home) {
-            Self::Home if primary != name => {}
-            Self::Home => *self = Self::Listed(Box::default()),
+        match std::mem::replace(self, Self::Primary) {
+            Self::Primary if primary != name => {}
+            Self::Primary => *self = Self::Listed(Box::default()),
             Self::Listed(keys) => {
                 let mut keys = keys.into_vec();
                 keys.retain(|key| *key.name != *name);

@@ -7,6 +7,7 @@
 //! There may be millions: `text` and `keys` keep what a session has in few bytes, `entries` has the order and the
 //! deadlines.
 
+mod data;
 mod entries;
 mod keys;
 mod text;
@@ -15,16 +16,16 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Instant;
 
-use entries::{Body, Entries, Session};
+use data::Data;
+use entries::{Body, Entries, Session, Version};
 use foldhash::HashMap;
 use keys::{Key, Keys};
 use uuid::Uuid;
 
-use super::{Answers, Backend, Event, Op, Reply};
+use super::{Answers, Backend, Event, Reply, StoreOp};
 use crate::error::{Error, Result};
-use crate::session::UUID_PREFIX;
-use crate::session::fields;
 use crate::session::{Create, Destroy, RemoveKey, Saved, Stored, Update};
+use crate::session::{Record, State, UUID_PREFIX};
 
 /// See the module.
 pub struct MemoryStore {
@@ -53,15 +54,15 @@ impl MemoryStore {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn perform(&mut self, op: Op) -> Result<Reply> {
+    fn perform(&mut self, op: StoreOp) -> Result<Reply> {
         let now = self.now();
         self.expire(now);
         match op {
-            Op::Load { name } => Ok(Reply::Loaded(self.load(&name, now).map(Box::new))),
-            Op::Create(create) => self.create(&create, now).map(Reply::Saved),
-            Op::Update(update) => self.update_if(&update, now),
-            Op::RemoveKey(remove) => self.remove_key(&remove),
-            Op::Destroy(Destroy { uuid, primary, .. }) => {
+            StoreOp::Load { name } => Ok(Reply::Loaded(self.load(&name, now).map(Box::new))),
+            StoreOp::Create(create) => self.create(&create, now).map(Reply::Saved),
+            StoreOp::Update(update) => self.update_if(&update, now),
+            StoreOp::RemoveKey(remove) => self.remove_key(&remove),
+            StoreOp::Destroy(Destroy { uuid, primary, .. }) => {
                 if self.session(&primary, &uuid).is_some() {
                     self.remove(&primary);
                 }
@@ -70,7 +71,7 @@ impl MemoryStore {
                     version: 0,
                 })
             }
-            Op::Get { name } => {
+            StoreOp::Get { name } => {
                 let primary = self
                     .pointers
                     .get(name.as_str())
@@ -80,36 +81,36 @@ impl MemoryStore {
                     entry.map(|entry| text_of(primary, &entry.body)),
                 ))
             }
-            Op::Set { name, text, ttl } => {
+            StoreOp::Set { name, text, ttl } => {
                 self.remove(&name);
                 self.pointers.remove(name.as_str());
                 let body = Body::Value(text.as_str().into());
                 self.insert(name.as_str().into(), body, ttl, now);
                 Ok(Reply::Done)
             }
-            Op::Delete { name } => {
+            StoreOp::Delete { name } => {
                 self.remove(&self.primary_of(&name));
                 Ok(Reply::Done)
             }
-            Op::Touch { name, ttl } => {
+            StoreOp::Touch { name, ttl } => {
                 self.entries.touch(&self.primary_of(&name), ttl, now);
                 Ok(Reply::Done)
             }
-            Op::All => Ok(Reply::Texts(
+            StoreOp::All => Ok(Reply::Texts(
                 self.entries
                     .iter()
                     .map(|(name, body)| text_of(name, body))
                     .collect(),
             )),
-            Op::Ids => Ok(Reply::Texts(
+            StoreOp::Ids => Ok(Reply::Texts(
                 self.entries
                     .iter()
                     .map(|(name, _)| name.to_string())
                     .collect(),
             )),
-            Op::Length => Ok(Reply::Count(self.entries.len() as u64)),
-            Op::Ping => Ok(Reply::Done),
-            Op::Clear | Op::Close => {
+            StoreOp::Length => Ok(Reply::Count(self.entries.len() as u64)),
+            StoreOp::Ping => Ok(Reply::Done),
+            StoreOp::Clear | StoreOp::Close => {
                 self.entries.clear();
                 self.pointers.clear();
                 Ok(Reply::Done)
@@ -141,7 +142,7 @@ impl MemoryStore {
 
     fn create(&mut self, create: &Create, now: u64) -> Result<Saved> {
         let uuid = parse_uuid(&create.uuid);
-        let mut primary: Rc<str> = (&*create.primary).into();
+        let mut primary = Rc::clone(&create.primary);
         let mut saved = Saved {
             version: 1,
             ..Saved::default()
@@ -150,8 +151,8 @@ impl MemoryStore {
             Some(Body::Value(_)) => return Err(Error::corrupt(&primary, "it is a plain value")),
             Some(Body::Session(resident)) if resident.uuid != uuid => {
                 let has_key = resident.keys.has(&primary, &primary);
-                if create.join_existing && has_key {
-                    return self.join_existing(create, now);
+                if create.join && has_key {
+                    return self.join(create, now);
                 }
                 if resident.keys.len() > usize::from(has_key) {
                     primary = format!("{primary}#{}", create.uuid).into();
@@ -162,22 +163,23 @@ impl MemoryStore {
         }
         self.remove(&primary);
         let keys = create
+            .write
             .keys
             .iter()
             .map(|(name, resource)| self.claim(name, resource.as_ref(), &primary))
             .collect();
         let session = Session {
             uuid,
-            version: 1,
-            text: (&*create.text).into(),
+            version: Version::FIRST,
+            data: Data::new(&create.write.change.result),
             keys: Keys::new(&primary, keys),
         };
-        self.insert(primary, Body::Session(session), create.ttl, now);
+        self.insert(primary, Body::Session(session), create.write.ttl, now);
         Ok(saved)
     }
 
     /// Puts the data of a new session into the one that has its key already.
-    fn join_existing(&mut self, create: &Create, now: u64) -> Result<Saved> {
+    fn join(&mut self, create: &Create, now: u64) -> Result<Saved> {
         let Some(Body::Session(resident)) = self.entries.peek(&create.primary) else {
             return Err(Error::gone(&create.uuid));
         };
@@ -185,14 +187,11 @@ impl MemoryStore {
         let update = Update {
             uuid: uuid.as_str().into(),
             primary: Rc::clone(&create.primary),
-            base: fields::EMPTY.into(),
-            text: Rc::clone(&create.text),
+            write: Rc::clone(&create.write),
             known: vec![Rc::clone(&create.primary)],
-            added: create.keys.clone(),
-            ttl: create.ttl,
-            basis: None,
+            expected: None,
             sequence: 0,
-            again: false,
+            repeated: false,
         };
         self.update(&update, now).map(|saved| Saved {
             uuid: Some(uuid),
@@ -201,9 +200,9 @@ impl MemoryStore {
     }
 
     fn update_if(&mut self, update: &Update, now: u64) -> Result<Reply> {
-        if let Some(basis) = &update.basis
+        if let Some(expected) = &update.expected
             && let Some((primary, session)) = self.session(&update.primary, &update.uuid)
-            && session.version != basis.version
+            && session.version.get() != expected.version
         {
             let newer = stored(primary, session, false);
             return Ok(Reply::Conflict(Box::new(newer)));
@@ -215,27 +214,16 @@ impl MemoryStore {
         let Some((primary, session)) = self.session(&update.primary, &update.uuid) else {
             return Err(Error::gone(&update.uuid));
         };
-        if session.text == *update.base {
-            session.text = (&*update.text).into();
-        } else {
-            let unreadable = |why| Error::corrupt(&update.primary, why);
-            let stored = session.text.join();
-            let base = fields::split(&update.base).map_err(unreadable)?;
-            let now = fields::split(&update.text).map_err(unreadable)?;
-            let changes = fields::diff(&base, &now);
-            let merged = fields::apply(&fields::split(&stored).map_err(unreadable)?, &changes);
-            session.text = merged.as_str().into();
-        }
-        session.version += 1;
-        let version = session.version;
+        session.data.apply(&update.write.change);
+        let version = session.version.raise();
         let primary = Rc::clone(primary);
-        for (name, resource) in &update.added {
+        for (name, resource) in &update.write.keys {
             let key = self.claim(name, resource.as_ref(), &primary);
             if let Some(session) = self.entries.peek_session(&primary) {
                 session.keys.put(&primary, key);
             }
         }
-        self.entries.touch(&primary, update.ttl, now);
+        self.entries.touch(&primary, update.write.ttl, now);
         Ok(Saved {
             version,
             ..Saved::default()
@@ -288,25 +276,21 @@ impl MemoryStore {
             None => self.primary_of(&remove.name),
         };
         let left = self.drop_key(&primary, &remove.name);
-        let version = if let (Some((uuid, primary)), Some((base, text)), true) =
-            (&remove.of, &remove.data, left > 0)
+        let version = if let (Some((uuid, primary)), Some(write), true) =
+            (&remove.of, &remove.write, left > 0)
         {
             let update = Update {
                 uuid: Rc::clone(uuid),
                 primary: Rc::clone(primary),
-                base: Rc::clone(base),
-                text: Rc::clone(text),
+                write: Rc::clone(write),
                 known: Vec::new(),
-                added: Vec::new(),
-                ttl: remove.ttl,
-                basis: None,
+                expected: None,
                 sequence: 0,
-                again: false,
+                repeated: false,
             };
             self.update(&update, self.now())?.version
         } else if let Some(session) = self.entries.peek_session(&primary) {
-            session.version += 1;
-            session.version
+            session.version.raise()
         } else {
             0
         };
@@ -354,7 +338,26 @@ impl MemoryStore {
 }
 
 impl Backend for MemoryStore {
-    fn submit(&mut self, _ticket: u32, op: Op) -> Option<Result<Reply>> {
+    fn is_current(&mut self, record: &Record) -> bool {
+        let now = self.now();
+        self.expire(now);
+        let is_settled = record.state == State::Stored && record.incoming.is_none();
+        let Some(entry) = self.entries.get(&record.primary).filter(|_| is_settled) else {
+            return false;
+        };
+        let Body::Session(session) = &entry.body else {
+            return false;
+        };
+        // A key that another session takes away does not raise the version.
+        let has_keys =
+            record.keys.iter().all(|key| key.stored) && record.keys.len() == session.keys.len();
+        has_keys
+            && session.version.get() == record.version
+            && session.uuid == parse_uuid(&record.uuid)
+            && !entry.is_renewal_due(now)
+    }
+
+    fn submit(&mut self, _ticket: u32, op: StoreOp) -> Option<Result<Reply>> {
         Some(self.perform(op))
     }
 
@@ -381,8 +384,8 @@ fn stored(primary: &str, session: &Session, renewal_due: bool) -> Stored {
             .iter(primary)
             .map(|(name, resource)| (name.into(), resource.map(str::to_owned)))
             .collect(),
-        text: session.text.join(),
-        version: session.version,
+        document: session.data.document(),
+        version: session.version.get(),
         renewal_due,
         renewal_due_in: None,
     }

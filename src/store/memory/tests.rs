@@ -1,25 +1,28 @@
 use super::entries::Entry;
 use super::*;
+use crate::session::{Change, Document, Patch, Write};
 
 fn uuid() -> Rc<str> {
     crate::session::Record::new(uuid::Uuid::new_v4()).uuid
 }
 
-fn create(uuid: &Rc<str>, keys: &[&str], text: &str, ttl: Option<u64>) -> Op {
-    Op::Create(Create {
+fn create(uuid: &Rc<str>, keys: &[&str], text: &str, ttl: Option<u64>) -> StoreOp {
+    StoreOp::Create(Create {
         uuid: Rc::clone(uuid),
         primary: keys[0].into(),
-        text: text.into(),
-        keys: keys.iter().map(|key| ((*key).into(), None)).collect(),
-        join_existing: false,
-        ttl,
+        write: Rc::new(Write {
+            change: Change::new(Document::default(), Patch::setting(text)),
+            keys: keys.iter().map(|key| ((*key).into(), None)).collect(),
+            ttl,
+        }),
+        join: false,
         sequence: 1,
         displaced: false,
     })
 }
 
 fn load(store: &mut MemoryStore, name: &str) -> Option<Stored> {
-    match store.perform(Op::Load { name: name.into() }) {
+    match store.perform(StoreOp::Load { name: name.into() }) {
         Ok(Reply::Loaded(found)) => found.map(|found| *found),
         other => panic!("{other:?}"),
     }
@@ -27,10 +30,10 @@ fn load(store: &mut MemoryStore, name: &str) -> Option<Stored> {
 
 fn remove(store: &mut MemoryStore, of: Option<(&Rc<str>, &str)>, name: &str) -> u64 {
     let of = of.map(|(uuid, primary)| (Rc::clone(uuid), primary.into()));
-    match store.perform(Op::RemoveKey(RemoveKey {
+    match store.perform(StoreOp::RemoveKey(RemoveKey {
         of,
         name: name.into(),
-        data: None,
+        write: None,
         ttl: None,
         sequence: 0,
     })) {
@@ -44,7 +47,7 @@ fn is_empty(store: &MemoryStore) -> bool {
 }
 
 #[test]
-fn every_key_finds_the_session_and_the_last_one_removes_it() {
+fn every_key_finds_the_session_and_removal_of_the_last_one_removes_it() {
     for last in ["mks:a", "mks:b"] {
         let (mut store, id) = (MemoryStore::new(None), uuid());
         store
@@ -64,7 +67,7 @@ fn every_key_finds_the_session_and_the_last_one_removes_it() {
 }
 
 #[test]
-fn what_is_kept_with_a_key_stays_with_it() {
+fn a_resource_stays_with_its_key() {
     let (mut store, id) = (MemoryStore::new(None), uuid());
     store
         .perform(create(&id, &["mks:a"], "{}", None))
@@ -73,20 +76,21 @@ fn what_is_kept_with_a_key_stays_with_it() {
         let update = Update {
             uuid: Rc::clone(&id),
             primary: "mks:a".into(),
-            base: "{}".into(),
-            text: "{}".into(),
+            write: Rc::new(Write {
+                change: Change::new(Document::default(), Patch::default()),
+                keys: vec![(name.into(), resource.map(str::to_owned))],
+                ttl: None,
+            }),
             known: Vec::new(),
-            added: vec![(name.into(), resource.map(str::to_owned))],
-            ttl: None,
-            basis: None,
+            expected: None,
             sequence: 0,
-            again: false,
+            repeated: false,
         };
-        store.perform(Op::Update(update)).expect("stored");
+        store.perform(StoreOp::Update(update)).expect("stored");
         let found = load(&mut store, "mks:a").expect("found").keys;
         let keys = found
             .iter()
-            .map(|(name, kept)| format!("{name}={}", kept.as_deref().unwrap_or_default()));
+            .map(|(name, resource)| format!("{name}={}", resource.as_deref().unwrap_or_default()));
         keys.collect::<Vec<_>>().join(" ")
     };
     assert_eq!(put("mks:a", None), "mks:a=");
@@ -101,7 +105,7 @@ fn what_is_kept_with_a_key_stays_with_it() {
 }
 
 #[test]
-fn a_deadline_that_was_moved_holds() {
+fn an_entry_expires_at_its_moved_deadline() {
     let (mut store, id) = (MemoryStore::new(None), uuid());
     store
         .perform(create(&id, &["mks:a"], "{}", Some(100)))
@@ -115,7 +119,7 @@ fn a_deadline_that_was_moved_holds() {
 }
 
 #[test]
-fn a_removed_session_is_not_brought_back() {
+fn an_update_does_not_create_a_removed_session_again() {
     let (mut store, id) = (MemoryStore::new(None), uuid());
     store
         .perform(create(&id, &["mks:a"], "{}", None))
@@ -124,22 +128,23 @@ fn a_removed_session_is_not_brought_back() {
     let update = Update {
         uuid: Rc::clone(&id),
         primary: "mks:a".into(),
-        base: "{}".into(),
-        text: r#"{"x":1}"#.into(),
+        write: Rc::new(Write {
+            change: Change::new(Document::default(), Patch::setting(r#"{"x":1}"#)),
+            keys: vec![("mks:b".into(), None)],
+            ttl: None,
+        }),
         known: vec!["mks:a".into()],
-        added: vec![("mks:b".into(), None)],
-        ttl: None,
-        basis: None,
+        expected: None,
         sequence: 2,
-        again: false,
+        repeated: false,
     };
-    let error = store.perform(Op::Update(update)).expect_err("gone");
+    let error = store.perform(StoreOp::Update(update)).expect_err("gone");
     assert_eq!(error.kind, crate::error::Kind::Gone);
     assert!(is_empty(&store));
 }
 
 #[test]
-fn a_new_dialog_takes_its_call_id_over_and_leaves_the_other_leg_alone() {
+fn a_new_dialog_takes_its_call_id_and_the_old_session_keeps_its_other_key() {
     let (mut store, old, new) = (MemoryStore::new(None), uuid(), uuid());
     store
         .perform(create(&old, &["mks:a", "mks:b"], r#"{"old":1}"#, None))
@@ -151,37 +156,45 @@ fn a_new_dialog_takes_its_call_id_over_and_leaves_the_other_leg_alone() {
         load(&mut store, "mks:a").expect("new"),
         load(&mut store, "mks:b").expect("old"),
     );
-    assert_eq!((a.uuid.as_str(), a.text.as_str()), (&*new, r#"{"new":1}"#));
-    assert_eq!((b.uuid.as_str(), b.text.as_str()), (&*old, r#"{"old":1}"#));
+    assert_eq!(
+        (a.uuid.as_str(), &*a.document.text()),
+        (&*new, r#"{"new":1}"#)
+    );
+    assert_eq!(
+        (b.uuid.as_str(), &*b.document.text()),
+        (&*old, r#"{"old":1}"#)
+    );
     assert_eq!(remove(&mut store, Some((&new, &a.primary)), "mks:a"), 0);
     assert_eq!(remove(&mut store, Some((&old, &b.primary)), "mks:b"), 0);
     assert!(is_empty(&store));
 }
 
 #[test]
-fn a_session_outside_dialogs_adopts_what_is_there() {
+fn a_first_save_that_joins_gives_its_data_to_the_stored_session() {
     let (mut store, old, new) = (MemoryStore::new(None), uuid(), uuid());
     store
         .perform(create(&old, &["mks:a"], r#"{"old":1}"#, None))
         .expect("stored");
-    let Op::Create(second) = create(&new, &["mks:a"], r#"{"new":1}"#, None) else {
+    let StoreOp::Create(second) = create(&new, &["mks:a"], r#"{"new":1}"#, None) else {
         unreachable!()
     };
-    let Ok(Reply::Saved(saved)) = store.perform(Op::Create(Create {
-        join_existing: true,
+    let Ok(Reply::Saved(saved)) = store.perform(StoreOp::Create(Create {
+        join: true,
         ..second
     })) else {
         panic!("not saved")
     };
     assert_eq!(saved.uuid.as_deref(), Some(&*old));
     assert_eq!(
-        load(&mut store, "mks:a").map(|found| found.text).as_deref(),
+        load(&mut store, "mks:a")
+            .map(|found| found.document.text())
+            .as_deref(),
         Some(r#"{"old":1,"new":1}"#)
     );
 }
 
 #[test]
-fn what_has_expired_is_gone_with_its_keys() {
+fn an_expired_session_is_removed_with_its_keys() {
     let (mut store, id) = (MemoryStore::new(None), uuid());
     store
         .perform(create(&id, &["mks:a", "mks:b"], "{}", Some(0)))
@@ -197,7 +210,7 @@ fn an_entry_with_its_name_and_links_fits_its_block() {
 }
 
 #[test]
-fn beyond_max_the_one_used_longest_ago_is_dropped_and_told_of() {
+fn beyond_max_the_least_recently_used_session_is_evicted_with_an_event() {
     let mut store = MemoryStore::new(NonZeroUsize::new(2));
     for key in ["mks:a", "mks:b"] {
         store

@@ -1,10 +1,10 @@
-//! A text that is kept for long, in two pieces.
+//! A stored text in two pieces, to save memory.
 //!
-//! Between a power of two and the next the allocator has blocks of four sizes, so a text in one piece wastes up to a
-//! fifth of its block: 1,037 bytes take 1,280. The first piece fills its block, the second one is what is left.
+//! The allocator has four block sizes between two powers of two, so a text in one piece wastes up to a fifth of its
+//! block: 1,037 bytes take 1,280. The first piece fills its block exactly, and the second one is short.
 
-/// Below this, two pieces save nothing.
-const WORTH_IT: usize = 256;
+/// The longest text that stays in one piece, bytes: two pieces would save nothing.
+const ONE_PIECE: usize = 256;
 
 /// See the module.
 pub struct Text {
@@ -35,9 +35,9 @@ impl PartialEq<str> for Text {
     }
 }
 
-/// Where the largest block that `text` can fill ends, or the character before that.
+/// The length of the first piece: the largest block that `text` can fill, down to the start of a character.
 fn cut(text: &str) -> usize {
-    if text.len() <= WORTH_IT {
+    if text.len() <= ONE_PIECE {
         return text.len();
     }
     let step = text.len().next_power_of_two() / 8;

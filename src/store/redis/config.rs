@@ -8,26 +8,26 @@ use crate::engine::{Limits, Size};
 use crate::error::Result;
 use crate::store::options::Options;
 
-/// Where Redis is, and how to talk to it.
+/// The options, with defaults filled in.
 #[derive(Debug)]
 pub struct Config {
-    /// Address, user, database.
+    /// Address, user, password and database.
     pub address: ConnectionInfo,
-    /// What every key in Redis begins with.
+    /// What every Redis key begins with.
     pub prefix: String,
-    /// How many connections.
+    /// The number of connections.
     pub pool_size: usize,
-    /// What connecting may take.
+    /// The longest time for establishing a connection, with its handshake.
     pub connect_timeout: Duration,
-    /// What a command may take.
+    /// The longest time from a command to its reply.
     pub command_timeout: Duration,
-    /// For `CLIENT SETNAME`.
+    /// The name for `CLIENT SETNAME`: printable ASCII without spaces.
     pub name: Option<String>,
-    /// The time to live of what is saved without one of its own, ms.
+    /// The TTL of what is saved without one of its own, ms.
     pub ttl: Option<u64>,
-    /// How much may wait for Redis.
+    /// The limits of the write-behind queue.
     pub limits: Limits,
-    /// The near cache, if there is one.
+    /// The limits of the near cache; `None` without one.
     pub cache: Option<Size>,
 }
 
@@ -36,14 +36,15 @@ const CACHE: Size = Size {
     ttl: Duration::from_secs(60),
 };
 
-/// A day, as other session stores have it: long enough for any call, short enough for what is left of a lost one.
+/// One day, in ms, as other session stores have it: longer than any call, and short enough for sessions whose BYE is
+/// lost.
 pub const DEFAULT_TTL: u64 = 86_400_000;
 
 impl Config {
     /// Reads the options; see `RedisStoreOptions` in `index.d.ts`.
     ///
     /// # Errors
-    /// When an option is unknown or can't be used.
+    /// `Option` when an option is unknown or has a value that cannot be used.
     pub fn new(options: &str) -> Result<Self> {
         let mut options = Options::new("RedisStore", options)?;
         let address = address(&mut options)?;
@@ -105,12 +106,12 @@ fn address(options: &mut Options) -> Result<ConnectionInfo> {
     let (pass, password) = (options.text("pass")?, options.text("password")?);
     let db = options.whole("db", 0, i64::MAX as u64)?;
 
-    let redis_keys = [
+    let addresses = [
         url.is_some(),
         host.is_some() || port.is_some(),
         socket.is_some(),
     ];
-    if redis_keys.iter().filter(|given| **given).count() > 1 {
+    if addresses.iter().filter(|given| **given).count() > 1 {
         return Err(options.error("give either `url`, or `host` and `port`, or `socket`"));
     }
     if pass.is_some() && password.is_some() {
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_classic_set_of_options() {
+    fn options_that_connect_redis_has_too() {
         let given =
             r#"{"host":"10.0.0.1","port":6380,"prefix":"","ttl":60,"db":3,"pass":"secret"}"#;
         let config = Config::new(given).expect("good options");
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_and_what_is_given_besides() {
+    fn a_url_with_other_options() {
         let config =
             Config::new(r#"{"url":"redis://u:p@[::1]:7000/2","db":5}"#).expect("good options");
         assert_eq!(config.address.redis_settings().username(), Some("u"));

@@ -1,258 +1,175 @@
-//! A connection that is made: commands out, replies in, on the thread of JavaScript and without waiting.
+//! An established connection: commands out, replies in, on JavaScript's thread and without waiting.
 
 use std::collections::VecDeque;
-use std::io::{self, BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
-#[cfg(windows)]
-use std::os::windows::io::AsRawSocket;
-#[cfg(unix)]
-use std::os::{fd::AsRawFd, unix::net::UnixStream};
+use std::io::{self, ErrorKind, Write as _};
 use std::time::{Duration, Instant};
 
-use redis::{Cmd, Parser, PushKind, RedisError, Value};
+use redis::{Cmd, PushKind, RedisError, Value};
 
-use super::executor::Answer;
+use super::errors::Response;
+use super::reply::ReplyReader;
+use super::socket::{Ready, Stream, Watch};
+use crate::store::executor::Responder;
 
-/// A socket as the system calls it.
-#[cfg(unix)]
-pub type Socket = std::os::fd::RawFd;
-/// A socket as the system calls it.
-#[cfg(windows)]
-pub type Socket = std::os::windows::io::RawSocket;
+/// Up to this size, in bytes, a buffer for commands is kept for the next ones.
+pub const MAX_BUFFER: usize = 1 << 20;
 
-/// What a socket can do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Ready {
-    /// There is something to read, or to find out by reading.
-    pub read: bool,
-    /// There is room to write.
-    pub write: bool,
-}
-
-/// Tells when a socket can be read, and written.
-pub trait Watch {
-    /// What it can do; that is told once.
-    fn ready(&self) -> Ready;
-    /// Whether room to write is of interest.
-    fn want_write(&self, wants: bool);
-}
-
-/// Up to here the room for commands is kept for the next ones, bytes.
-pub const KEPT: usize = 1 << 20;
-
-/// A socket that does not block.
-#[derive(Debug)]
-pub enum Stream {
-    /// TCP.
-    Tcp(TcpStream),
-    /// A path.
-    #[cfg(unix)]
-    Unix(UnixStream),
-}
-
-impl Stream {
-    /// As the system calls it.
-    pub fn socket(&self) -> Socket {
-        match self {
-            #[cfg(unix)]
-            Self::Tcp(stream) => stream.as_raw_fd(),
-            #[cfg(windows)]
-            Self::Tcp(stream) => stream.as_raw_socket(),
-            #[cfg(unix)]
-            Self::Unix(stream) => stream.as_raw_fd(),
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            #[cfg(unix)]
-            Self::Unix(stream) => stream.write(bytes),
-        }
-    }
-}
-
-/// How much is read at once, bytes: the parser asks for less.
-const ROOM: usize = 64 << 10;
-
-/// Reads what is there. After a short read nothing is: the next one is not tried before the socket is ready again.
-struct Source {
-    stream: Stream,
-    was_short: bool,
-    /// Whether the last read has found nothing.
-    is_empty: bool,
-}
-
-impl Read for Source {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let read = match &mut self.stream {
-            _ if self.was_short => Err(ErrorKind::WouldBlock.into()),
-            Stream::Tcp(stream) => stream.read(room),
-            #[cfg(unix)]
-            Stream::Unix(stream) => stream.read(room),
-        };
-        match &read {
-            // 0 is the end of the connection, which the next read has to find, too.
-            Ok(count) => self.was_short = *count > 0 && *count < room.len(),
-            Err(error) => self.is_empty = error.kind() == ErrorKind::WouldBlock,
-        }
-        read
-    }
-}
-
-/// Commands that wait for being sent.
+/// Commands that are written together, without waiting for the replies in between.
 #[derive(Default)]
-pub struct Queue {
-    /// As they are sent.
-    pub bytes: Vec<u8>,
-    /// Where the reply of each goes.
-    pub answers: Vec<Answer>,
+pub struct Pipeline {
+    /// The commands in RESP.
+    bytes: Vec<u8>,
+    /// Where the reply to each goes.
+    responders: Vec<Responder<Response>>,
 }
 
-impl Queue {
+impl Pipeline {
     /// Adds a command.
-    pub fn push(&mut self, command: &Cmd, answer: Answer) {
+    pub fn push(&mut self, command: &Cmd, responder: Responder<Response>) {
         command.write_packed_command(&mut self.bytes);
-        self.answers.push(answer);
+        self.responders.push(responder);
+    }
+
+    /// Whether it has no commands.
+    pub fn is_empty(&self) -> bool {
+        self.responders.is_empty()
+    }
+
+    /// How many commands it has.
+    pub fn len(&self) -> usize {
+        self.responders.len()
+    }
+
+    /// Where the replies would have gone, of commands that are not sent.
+    pub fn into_responders(self) -> Vec<Responder<Response>> {
+        self.responders
     }
 }
 
 /// See the module.
 pub struct Connection {
-    // Before the source: a socket is not watched any more when it is closed.
+    // Before the reader, which has the socket: the watch must end before the socket is closed.
     watch: Box<dyn Watch>,
-    source: BufReader<Source>,
-    parser: Parser,
+    reader: ReplyReader,
     out: Vec<u8>,
     written: usize,
-    /// Whether there was no room for all of it.
+    /// Whether the socket had no room for all of `out`.
     is_full: bool,
-    /// Who waits for a reply, and since when, in the order of the commands.
-    asked: VecDeque<(Answer, Instant)>,
+    /// Where the next replies go, in the order of the commands, and when each command was sent.
+    in_flight: VecDeque<(Responder<Response>, Instant)>,
 }
 
 impl Connection {
-    /// A connection that was made.
+    /// A connection over `stream`, whose handshake is done.
     pub fn new(stream: Stream, watch: Box<dyn Watch>) -> Self {
-        let source = Source {
-            stream,
-            was_short: false,
-            is_empty: false,
-        };
         Self {
             watch,
-            source: BufReader::with_capacity(ROOM, source),
-            parser: Parser::new(),
+            reader: ReplyReader::new(stream),
             out: Vec::new(),
             written: 0,
             is_full: false,
-            asked: VecDeque::new(),
+            in_flight: VecDeque::new(),
         }
     }
 
-    /// What the socket can do; that is told once.
+    /// What has become possible with the socket since the last call.
     pub fn ready(&self) -> Ready {
         self.watch.ready()
     }
 
-    /// Takes commands over, to be written.
-    pub fn add(&mut self, queue: &mut Queue, now: Instant) {
+    /// Takes the commands of a pipeline, for [`Connection::write`].
+    pub fn add(&mut self, pipeline: &mut Pipeline, now: Instant) {
         if self.out.is_empty() {
-            std::mem::swap(&mut self.out, &mut queue.bytes);
+            std::mem::swap(&mut self.out, &mut pipeline.bytes);
         } else {
-            self.out.append(&mut queue.bytes);
+            self.out.append(&mut pipeline.bytes);
         }
-        let answers = queue.answers.drain(..);
-        self.asked.extend(answers.map(|answer| (answer, now)));
+        let responders = pipeline.responders.drain(..);
+        self.in_flight
+            .extend(responders.map(|responder| (responder, now)));
     }
 
-    /// Writes what there is room for.
+    /// Writes as many bytes as the socket has room for.
     ///
     /// # Errors
     /// When the connection is lost.
     pub fn write(&mut self) -> io::Result<()> {
         while self.written < self.out.len() {
-            match self
-                .source
-                .get_mut()
-                .stream
-                .write(&self.out[self.written..])
-            {
+            match self.reader.stream().write(&self.out[self.written..]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.heed(true);
+                    self.set_full(true);
                     return Ok(());
                 }
                 Err(error) => return Err(error),
             }
         }
-        self.heed(false);
+        self.set_full(false);
         self.written = 0;
         self.out.clear();
-        if self.out.capacity() > KEPT {
+        if self.out.capacity() > MAX_BUFFER {
             self.out = Vec::new();
         }
         Ok(())
     }
 
-    fn heed(&mut self, is_full: bool) {
+    fn set_full(&mut self, is_full: bool) {
         if self.is_full != is_full {
             self.is_full = is_full;
             self.watch.want_write(is_full);
         }
     }
 
-    /// Reads what is there, and hands the replies out. `heard` is told of what the server says unasked.
+    /// Reads what has arrived, and puts each reply where it goes. `pushed` gets the push messages.
     ///
     /// # Errors
-    /// When the connection is lost.
-    pub fn read(&mut self, mut heard: impl FnMut(PushKind, Vec<Value>)) -> Result<(), RedisError> {
-        let source = self.source.get_mut();
-        (source.was_short, source.is_empty) = (false, false);
-        loop {
-            match self.parser.parse_value(&mut self.source) {
-                Ok(Value::Push { kind, data }) => heard(kind, data),
-                Ok(reply) => {
-                    let Some((answer, _)) = self.asked.pop_front() else {
-                        return Err(io::Error::from(ErrorKind::InvalidData).into());
-                    };
-                    answer.give(Ok(reply));
-                }
-                Err(_) if self.source.get_ref().is_empty => return Ok(()),
-                Err(error) => return Err(error),
+    /// When the connection is lost, or the server sends what is not a reply.
+    pub fn read(&mut self, mut pushed: impl FnMut(PushKind, Vec<Value>)) -> Result<(), RedisError> {
+        self.reader.set_readable();
+        while let Some(value) = self.reader.next()? {
+            if let Value::Push { kind, data } = value {
+                pushed(kind, data);
+            } else {
+                let Some((responder, _)) = self.in_flight.pop_front() else {
+                    return Err(io::Error::from(ErrorKind::InvalidData).into());
+                };
+                responder.respond(Ok(value));
             }
         }
+        Ok(())
     }
 
-    /// Whether a reply has been waited for as long as that.
+    /// Whether the oldest command in flight was sent at least `time` before `now`.
     pub fn has_waited(&self, now: Instant, time: Duration) -> bool {
-        self.asked
+        self.in_flight
             .front()
             .is_some_and(|(_, since)| *since + time <= now)
     }
 
-    /// Ends it; whoever waits for a reply is left.
-    pub fn end(self) -> impl Iterator<Item = Answer> {
-        self.asked.into_iter().map(|(answer, _)| answer)
+    /// Closes the connection, and gives where the replies of the commands in flight would have gone.
+    pub fn close(self) -> impl Iterator<Item = Responder<Response>> {
+        self.in_flight.into_iter().map(|(responder, _)| responder)
     }
 }
 
 #[cfg(all(test, unix))]
 mod tests {
     use std::cell::Cell;
+    use std::io::Read as _;
+    use std::os::unix::net::UnixStream;
     use std::pin::Pin;
     use std::rc::Rc;
 
     use futures_util::FutureExt;
 
-    use super::super::executor::{Asked, Turn};
     use super::*;
+    use crate::store::executor::RunQueue;
 
-    struct Told(Rc<Cell<bool>>);
+    struct TestWatch(Rc<Cell<bool>>);
 
-    impl Watch for Told {
+    impl Watch for TestWatch {
         fn ready(&self) -> Ready {
             Ready::default()
         }
@@ -261,41 +178,41 @@ mod tests {
         }
     }
 
-    /// A connection, the server's side of it, and whether it waits for room.
-    fn wired() -> (Connection, UnixStream, Rc<Cell<bool>>) {
+    /// A connection, the server's side of it, and whether it waits for room to write.
+    fn pair() -> (Connection, UnixStream, Rc<Cell<bool>>) {
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
         ours.set_nonblocking(true).expect("a socket of ours");
         let wants = Rc::new(Cell::new(false));
-        let watch = Box::new(Told(Rc::clone(&wants)));
+        let watch = Box::new(TestWatch(Rc::clone(&wants)));
         (Connection::new(Stream::Unix(ours), watch), theirs, wants)
     }
 
-    type Coming = Pin<Box<dyn Future<Output = Asked>>>;
+    type Reply = Pin<Box<dyn Future<Output = Response>>>;
 
-    fn ask(connection: &mut Connection, argument: &str) -> Coming {
-        let mut queue = Queue::default();
-        let (answer, coming) = Rc::<Turn>::default().ask();
-        queue.push(redis::cmd("ECHO").arg(argument), answer);
-        connection.add(&mut queue, Instant::now());
-        Box::pin(coming)
+    fn ask(connection: &mut Connection, argument: &str) -> Reply {
+        let mut pipeline = Pipeline::default();
+        let (responder, response) = Rc::<RunQueue>::default().response();
+        pipeline.push(redis::cmd("ECHO").arg(argument), responder);
+        connection.add(&mut pipeline, Instant::now());
+        Box::pin(response)
     }
 
-    fn reply(coming: &mut Coming) -> Option<Asked> {
-        coming.now_or_never()
+    fn reply(response: &mut Reply) -> Option<Response> {
+        response.now_or_never()
     }
 
     fn silent(_: PushKind, _: Vec<Value>) {
-        panic!("the server has said nothing");
+        panic!("the server has sent no push message");
     }
 
     #[test]
-    fn what_there_is_no_room_for_is_written_later() {
-        let (mut connection, mut server, wants) = wired();
+    fn commands_are_written_as_the_socket_gets_room() {
+        let (mut connection, mut server, wants) = pair();
         let text = "x".repeat(4 << 20);
         let _answer = ask(&mut connection, &text);
         connection.write().expect("a part of it");
         assert!(wants.get());
-        // More may be added meanwhile, and goes behind.
+        // A command that is added meanwhile goes behind the first.
         let _next = ask(&mut connection, "next");
         let whole = format!(
             "*2\r\n$4\r\nECHO\r\n${}\r\n{text}\r\n*2\r\n$4\r\nECHO\r\n$4\r\nnext\r\n",
@@ -314,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_reply_may_come_in_pieces() {
-        let (mut connection, mut server, _) = wired();
+        let (mut connection, mut server, _) = pair();
         let (mut first, mut second) = (ask(&mut connection, "a"), ask(&mut connection, "b"));
         let replies = b"$4\r\nab\r\n\r\n*2\r\n:1\r\n%1\r\n+k\r\n_\r\n";
         for (at, byte) in replies.iter().enumerate() {
@@ -330,24 +247,24 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_says_unasked_is_no_reply() {
-        let (mut connection, mut server, _) = wired();
+    fn a_push_message_is_no_reply() {
+        let (mut connection, mut server, _) = pair();
         let mut answer = ask(&mut connection, "a");
         server
             .write_all(b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nx\r\n:1\r\n")
             .expect("bytes");
-        let mut heard = Vec::new();
+        let mut pushed = Vec::new();
         connection
-            .read(|kind, data| heard.push((kind, data)))
+            .read(|kind, data| pushed.push((kind, data)))
             .expect("a connection");
         let redis_keys = Value::Array(vec![Value::BulkString(b"x".to_vec())]);
-        assert_eq!(heard, [(PushKind::Invalidate, vec![redis_keys])]);
+        assert_eq!(pushed, [(PushKind::Invalidate, vec![redis_keys])]);
         assert!(matches!(reply(&mut answer), Some(Ok(Value::Int(1)))));
     }
 
     #[test]
     fn an_error_of_the_server_is_a_reply() {
-        let (mut connection, mut server, _) = wired();
+        let (mut connection, mut server, _) = pair();
         let mut answer = ask(&mut connection, "a");
         server.write_all(b"-ERR no\r\n").expect("bytes");
         connection.read(silent).expect("a connection");
@@ -358,26 +275,26 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_is_no_good_ends() {
-        for said in [&b""[..], b"$5\r\nab", b"?\r\n", b":1\r\n:2\r\n"] {
-            let (mut connection, mut server, _) = wired();
+    fn a_stream_that_ends_or_is_not_resp_is_an_error() {
+        for bytes in [&b""[..], b"$5\r\nab", b"?\r\n", b":1\r\n:2\r\n"] {
+            let (mut connection, mut server, _) = pair();
             let _answer = ask(&mut connection, "a");
-            server.write_all(said).expect("bytes");
+            server.write_all(bytes).expect("bytes");
             drop(server);
-            // After a short read the socket is looked at again when it is ready again.
+            // After a short read the next call reads the end of the stream.
             let read = connection
                 .read(silent)
                 .and_then(|()| connection.read(silent));
-            assert!(read.is_err(), "{:?}", String::from_utf8_lossy(said));
+            assert!(read.is_err(), "{:?}", String::from_utf8_lossy(bytes));
         }
     }
 
     #[test]
-    fn whoever_waits_is_left_when_it_ends() {
-        let (mut connection, _server, _) = wired();
+    fn commands_in_flight_are_given_back_when_it_closes() {
+        let (mut connection, _server, _) = pair();
         let _answers = [ask(&mut connection, "a"), ask(&mut connection, "b")];
         assert!(connection.has_waited(Instant::now(), Duration::ZERO));
         assert!(!connection.has_waited(Instant::now(), Duration::from_secs(60)));
-        assert_eq!(connection.end().count(), 2);
+        assert_eq!(connection.close().count(), 2);
     }
 }

@@ -1,22 +1,23 @@
-//! What the hashes mean that sessions are stored in; `docs/storage.md` has it for people. The scripts know it too.
+//! Reads the hashes that sessions are stored in. `docs/storage.md` describes their layout, which the scripts know as
+//! well.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use redis::Value;
 
 use crate::error::{Error, Result};
-use crate::session::Stored;
 use crate::session::fields::{self, Field};
+use crate::session::{Document, Stored};
 
-/// What is stored under the name of a key.
+/// What a Redis key holds for a key of a session.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing that this key leads to.
+    /// No session that has the key.
     Nothing,
-    /// The key's session.
+    /// The session that has the key.
     Session(Box<Stored>),
-    /// The redis_key in Redis where the key's session lives.
-    Elsewhere(String),
+    /// A pointer, with the Redis key of the session.
+    Pointer(String),
 }
 
 /// Milliseconds since 1970.
@@ -26,12 +27,12 @@ pub fn now() -> u64 {
         .map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// The value of the field `ttl`: how long, and since when.
+/// The value of the field `ttl` of a session that is written now: the TTL in ms, `@`, and ms since 1970.
 pub fn ttl_field(ttl: u64) -> String {
     format!("{ttl}@{}", now())
 }
 
-/// ms until half of the time to live has passed, below 0 when it has; nothing if it never ends.
+/// From the field `ttl`, ms until half of the TTL has passed: negative after that; `None` without a TTL.
 fn renewal_due_in(field: &str) -> Option<i64> {
     let (ttl, at) = field.split_once('@')?;
     let (ttl, at) = (ttl.parse::<i64>().ok()?, at.parse::<i64>().ok()?);
@@ -39,14 +40,15 @@ fn renewal_due_in(field: &str) -> Option<i64> {
     (ttl > 0).then(|| at.saturating_add(ttl / 2).saturating_sub(now))
 }
 
-/// Reads the reply to an `HGETALL` of the redis_key of the key `name`. `primary` is where a pointer led from there.
+/// Reads the reply to `HGETALL` for the key `name`: of its own Redis key, or of that of `primary`, where a pointer
+/// leads.
 ///
 /// # Errors
-/// When it is neither nothing, nor a pointer, nor a session.
+/// `Corrupt` when it is neither empty, nor a pointer, a tombstone or a session.
 pub fn read(name: &str, primary: Option<&str>, reply: Value) -> Result<Found> {
     let (pointer, session) = parse(primary.unwrap_or(name), reply)?;
     if let (Some(pointer), None) = (pointer, primary) {
-        return Ok(Found::Elsewhere(pointer));
+        return Ok(Found::Pointer(pointer));
     }
     let has_key = |session: &Stored| session.keys.iter().any(|(key, _)| **key == *name);
     Ok(session
@@ -54,29 +56,30 @@ pub fn read(name: &str, primary: Option<&str>, reply: Value) -> Result<Found> {
         .map_or(Found::Nothing, |session| Found::Session(Box::new(session))))
 }
 
-/// Reads the reply to an `HGETALL` of `primary`: the session that lives there.
+/// Reads the reply to `HGETALL` for the primary key `primary`: the session that is stored there.
 ///
 /// # Errors
-/// When it is neither nothing, nor a pointer, nor a session.
-pub fn resident(primary: &str, reply: Value) -> Result<Option<Stored>> {
+/// `Corrupt` when it is neither empty, nor a pointer, a tombstone or a session.
+pub fn stored_session(primary: &str, reply: Value) -> Result<Option<Stored>> {
     parse(primary, reply).map(|(_, session)| session)
 }
 
-/// Where the key of a redis_key leads, if not there; and the session that lives there.
-fn parse(redis_key: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> {
+/// The pointer in the hash, and the session. A hash has both where a displaced session uses the Redis key as its own
+/// key.
+fn parse(name: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> {
     let mut session = Stored {
         uuid: String::new(),
-        primary: redis_key.into(),
+        primary: name.into(),
         keys: Vec::new(),
-        text: String::new(),
+        document: Document::default(),
         version: 0,
         renewal_due: false,
         renewal_due_in: None,
     };
     let mut properties = Vec::with_capacity(16);
     let mut pointer = None;
-    let mut is_ours = false;
-    let pairs = pairs(reply, redis_key)?;
+    let mut is_tombstone = false;
+    let pairs = pairs(reply, name)?;
     let is_empty = pairs.is_empty();
     for (field, value) in pairs {
         match field.as_bytes().first() {
@@ -86,12 +89,10 @@ fn parse(redis_key: &str, reply: Value) -> Result<(Option<String>, Option<Stored
                 .push((field[1..].into(), (!value.is_empty()).then_some(value))),
             _ => match field.as_str() {
                 "->" => pointer = Some(value),
-                "gone" => is_ours = true,
+                "gone" => is_tombstone = true,
                 "uuid" => session.uuid = value,
                 "version" => {
-                    session.version = value
-                        .parse()
-                        .map_err(|why| Error::corrupt(redis_key, why))?;
+                    session.version = value.parse().map_err(|why| Error::corrupt(name, why))?;
                 }
                 "ttl" => {
                     let renewal_due_in = renewal_due_in(&value);
@@ -104,10 +105,10 @@ fn parse(redis_key: &str, reply: Value) -> Result<(Option<String>, Option<Stored
         }
     }
     if session.uuid.is_empty() {
-        return if is_empty || is_ours || pointer.is_some() {
+        return if is_empty || is_tombstone || pointer.is_some() {
             Ok((pointer, None))
         } else {
-            Err(Error::corrupt(redis_key, "the hash has no field `uuid`"))
+            Err(Error::corrupt(name, "the hash has no field `uuid`"))
         };
     }
     let mut fields: Vec<Field<'_>> = properties
@@ -115,42 +116,43 @@ fn parse(redis_key: &str, reply: Value) -> Result<(Option<String>, Option<Stored
         .map(|(field, value)| (&field[1..], value.as_str()))
         .collect();
     fields::order(&mut fields);
-    session.text = fields::join(fields.iter().copied());
-    // What a person wrote by hand may be anything; one look at the whole finds it.
-    let parts = fields::split(&session.text).map_err(|why| Error::corrupt(redis_key, why))?;
+    let text = fields::join(fields.iter().copied());
+    // Other programs can write these fields. Joined and split again, they must be the same properties.
+    let parts = fields::split(&text).map_err(|why| Error::corrupt(name, why))?;
     if parts.len() != fields.len() {
         return Err(Error::corrupt(
-            redis_key,
+            name,
             "a field is not the JSON text of one value",
         ));
     }
+    session.document = text.into();
     Ok((pointer, Some(session)))
 }
 
-fn pairs(reply: Value, redis_key: &str) -> Result<Vec<(String, String)>> {
-    let strange = || Error::corrupt(redis_key, "it is not a hash of text");
+fn pairs(reply: Value, name: &str) -> Result<Vec<(String, String)>> {
+    let not_text = || Error::corrupt(name, "it is not a hash of text");
     let text = |value: Value| match value {
-        Value::BulkString(bytes) => String::from_utf8(bytes).map_err(|_| strange()),
+        Value::BulkString(bytes) => String::from_utf8(bytes).map_err(|_| not_text()),
         Value::SimpleString(text) => Ok(text),
-        _ => Err(strange()),
+        _ => Err(not_text()),
     };
     match reply {
         Value::Map(entries) => entries
             .into_iter()
             .map(|(field, value)| Ok((text(field)?, text(value)?)))
             .collect(),
-        // as a script gives it
+        // The reply of a script, which has no maps.
         Value::Array(flat) => {
             let mut flat = flat.into_iter();
             let mut pairs = Vec::with_capacity(flat.len() / 2);
             while let Some(field) = flat.next() {
-                let value = flat.next().ok_or_else(strange)?;
+                let value = flat.next().ok_or_else(not_text)?;
                 pairs.push((text(field)?, text(value)?));
             }
             Ok(pairs)
         }
         Value::Nil => Ok(Vec::new()),
-        _ => Err(strange()),
+        _ => Err(not_text()),
     }
 }
 
@@ -181,7 +183,7 @@ mod tests {
             panic!("no session")
         };
         assert_eq!(
-            (found.text.as_str(), found.version),
+            (&*found.document.text(), found.version),
             (r#"{"x":1,"y":{"z":[]}}"#, 3)
         );
         assert_eq!(
@@ -191,13 +193,13 @@ mod tests {
         );
         assert_eq!(
             read("mks:b", None, hash(&[("->", "mks:a")])),
-            Ok(Found::Elsewhere("mks:a".into()))
+            Ok(Found::Pointer("mks:a".into()))
         );
         assert_eq!(read("mks:b", None, hash(&[])), Ok(Found::Nothing));
     }
 
     #[test]
-    fn what_is_no_session_is_an_error_that_names_the_place() {
+    fn what_is_no_session_is_an_error_that_names_the_key() {
         for bad in [
             hash(&[(".x", "1")]),
             hash(&[("other", "1")]),
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_ages_when_half_of_its_time_has_passed() {
+    fn a_renewal_is_due_when_half_of_the_ttl_has_passed() {
         assert!(
             renewal_due_in(&ttl_field(60_000))
                 .is_some_and(|left| (29_000..=30_000).contains(&left))

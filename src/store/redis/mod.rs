@@ -1,35 +1,48 @@
-//! Sessions in Redis, over connections that are used by the thread of JavaScript itself: a command costs no change of
-//! threads.
+//! Sessions in Redis. JavaScript's thread reads and writes the sockets itself, so that a command costs no change of
+//! threads; a thread of its own establishes the connections.
 //!
-//! - `config` reads the options;
-//! - `connector` makes a connection, again when it is lost, on a thread of its own; `connection` is a connection that is made; `pool`
-//!   has both;
-//! - `executor` has the operations that are under way;
-//! - `execute` is each operation as commands, `save` the saves, `layout` what the stored hashes mean; the scripts are
-//!   beside them.
+//! From the operation to the socket:
+//!
+//! - `commands` does each operation; `load`, `save`, `remove`, `values` and `scan` are its kinds, `layout` reads the
+//!   stored hashes, `arguments` writes their fields, `scripts` has the Lua scripts;
+//! - `client` queues the commands of operations and repeats them, `errors` says what a failure means;
+//! - `pool` has the connections and reports `events`; `connection` is an established socket, `reply` its parser,
+//!   `socket` what both need of the operating system;
+//! - `connector` establishes connections, `handshake` says what comes first on them;
+//! - `config` reads the options, `counters` has the statistics.
 
+mod arguments;
 mod client;
 mod commands;
 mod config;
 mod connection;
 mod connector;
-mod executor;
+mod counters;
+mod errors;
+mod events;
+mod handshake;
 mod layout;
+mod load;
+mod pool;
+mod remove;
+mod reply;
 mod save;
 mod scan;
+mod scripts;
+mod socket;
+mod values;
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Map, Value, json};
 
-use client::{Pool, Watcher};
 use commands::execute;
 pub use config::{Config, DEFAULT_TTL};
-pub use connection::{Ready, Socket, Watch};
-use executor::Executor;
+use pool::{Pool, Watcher};
+pub use socket::{Ready, Socket, Watch};
 
-use super::{Answers, Backend, Failed, Op, Reply, taken};
+use super::backend::{Answers, Backend, Failed, Reply, StoreOp, taken};
+use super::executor::Executor;
 use crate::error::Result;
 
 type Answered = (u32, std::result::Result<Reply, Failed>);
@@ -38,17 +51,17 @@ type Answered = (u32, std::result::Result<Reply, Failed>);
 pub struct RedisStore {
     pool: Pool,
     executor: Executor<Answered>,
-    /// What was done while something was handed over.
-    done: Vec<Answered>,
+    /// Operations that have ended since the last [`Backend::take`].
+    answered: Vec<Answered>,
     wake: Box<dyn Fn()>,
 }
 
 impl RedisStore {
-    /// Begins to connect. `wake` is called, from any thread, when there is something to take; `watcher` has the same be
-    /// done when a socket is ready.
+    /// Begins to connect. `wake` is called, from any thread, when [`Backend::take`] has something to do; `watcher`
+    /// must see to the same when a socket is ready.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// `Unavailable` when the operating system gives no thread.
     pub fn new(
         config: Config,
         wake: impl Fn() + Clone + Send + Sync + 'static,
@@ -56,18 +69,18 @@ impl RedisStore {
     ) -> Result<Self> {
         let pool = Pool::new(config, wake.clone(), watcher)?;
         Ok(Self {
-            executor: Executor::new(Rc::clone(&pool.client.turn)),
+            executor: Executor::new(Rc::clone(&pool.client.run_queue)),
             pool,
-            done: Vec::new(),
+            answered: Vec::new(),
             wake: Box::new(wake),
         })
     }
 }
 
 impl Backend for RedisStore {
-    fn submit(&mut self, ticket: u32, mut op: Op) -> Option<Result<Reply>> {
-        if matches!(op, Op::Close) {
-            // The engine closes when nothing else is under way, or does not wait for it any more.
+    fn submit(&mut self, ticket: u32, mut op: StoreOp) -> Option<Result<Reply>> {
+        if matches!(op, StoreOp::Close) {
+            // The engine closes a store when no operation is under way, or does not wait for those that are.
             self.pool.close();
             return Some(Ok(Reply::Done));
         }
@@ -84,38 +97,32 @@ impl Backend for RedisStore {
     }
 
     fn flush(&mut self) {
-        self.executor.run(&mut self.done);
+        self.executor.run(&mut self.answered);
         let has_lost = self.pool.send();
-        if has_lost || !self.done.is_empty() {
+        if has_lost || !self.answered.is_empty() {
             (self.wake)();
         }
     }
 
     fn take(&mut self) -> Answers {
         self.pool.receive();
-        self.executor.run(&mut self.done);
+        self.executor.run(&mut self.answered);
         Answers {
-            replies: taken(&mut self.done),
+            replies: taken(&mut self.answered),
             events: self.pool.events(),
         }
     }
 
     fn stats(&self) -> Map<String, Value> {
         let client = &self.pool.client;
-        let counts = &client.counts;
         let connections = json!({
             "up": client.up(),
-            "of": client.all.len(),
-            "made": counts.connects.load(Relaxed),
+            "of": client.queues.len(),
+            "made": client.counters.connections(),
         });
-        let batches = json!({
-            "count": counts.batches.load(Relaxed),
-            "commands": counts.commands.load(Relaxed),
-            "largest": counts.largest.load(Relaxed),
-        });
-        let mut all = Map::new();
-        all.insert("connections".to_owned(), connections);
-        all.insert("batches".to_owned(), batches);
-        all
+        let mut stats = Map::new();
+        stats.insert("connections".to_owned(), connections);
+        stats.insert("batches".to_owned(), client.counters.pipelines());
+        stats
     }
 }

@@ -1,4 +1,4 @@
-//! Saves: one script each. The sequence of a save lets it be asked for again where its connection was lost, and be done
+//! Saves, with `save.lua`. Each has a sequence number, so that a save that is repeated after a lost connection is done
 //! once.
 
 use std::rc::Rc;
@@ -6,59 +6,24 @@ use std::rc::Rc;
 use redis::{Cmd, RedisWrite, Value};
 use smallvec::SmallVec;
 
+use super::arguments::Fields;
 use super::client::Client;
-use super::commands::{SAVE, joined};
 use super::layout;
+use super::scripts::SAVE;
 use crate::error::{Error, Kind, Result};
 use crate::session::fields::{self, Changes};
-use crate::session::{Create, Saved, Update};
-use crate::store::Reply;
-
-/// What a save sends: fields to be set, then fields to be deleted, as `write()` of the scripts takes them.
-pub struct Fields<'a> {
-    /// The properties.
-    pub changes: Changes<'a>,
-    /// The keys, which go first.
-    pub keys: &'a [(Rc<str>, Option<String>)],
-    /// The writer, and the sequence of the save.
-    pub stamp: Option<(&'a str, u64)>,
-    /// The time to live, ms.
-    pub ttl: Option<u64>,
-}
-
-impl Fields<'_> {
-    /// Writes them as arguments of a command.
-    pub fn write(&self, command: &mut Cmd) {
-        let (set, removed) = (&self.changes.set, &self.changes.removed);
-        let count = self.keys.len() + usize::from(self.stamp.is_some()) + 1 + set.len();
-        command.arg(2 * count);
-        for (name, resource) in self.keys {
-            joined(command, "@", name);
-            command.write_arg(resource.as_deref().unwrap_or_default().as_bytes());
-        }
-        if let Some((writer, sequence)) = self.stamp {
-            command.write_arg(writer.as_bytes());
-            command.arg(sequence);
-        }
-        command.write_arg(b"ttl");
-        command.arg(layout::ttl_field(self.ttl.unwrap_or(0)));
-        for (name, value) in set {
-            joined(command, ".", name);
-            command.write_arg(value.as_bytes());
-        }
-        for name in removed {
-            joined(command, ".", name);
-        }
-    }
-}
+use crate::session::{Create, Saved, Update, Write};
+use crate::store::backend::Reply;
 
 /// What `save.lua` is called with.
 struct Save<'a> {
     uuid: &'a str,
     primary: &'a str,
+    /// `create`, `join` or `update`.
     mode: &'static str,
-    /// Of a first save who makes it; of an update `''`, or the version, and whether the writer reserve.
-    by_or_basis: String,
+    /// Of a first save the field `by`. Of an update `''`, or the version that must be stored and `1` if the writer
+    /// gets the write reservation when it is not, else `0`.
+    by_or_expected: String,
     added: &'a [(Rc<str>, Option<String>)],
     known: &'a [Rc<str>],
     ttl: Option<u64>,
@@ -76,7 +41,7 @@ impl Save<'_> {
             command.write_arg(self.uuid.as_bytes());
             command.write_arg(self.mode.as_bytes());
             command.arg(self.ttl.unwrap_or(0));
-            command.write_arg(self.by_or_basis.as_bytes());
+            command.write_arg(self.by_or_expected.as_bytes());
             command.arg(self.added.len());
             self.fields.write(command);
         };
@@ -84,76 +49,87 @@ impl Save<'_> {
     }
 }
 
-/// Stores a session for the first time. Where it is to be stored may change, so that it is looked for there if it is asked
-/// for again.
+/// Stores a session for the first time. Where another session uses the primary key, it changes the primary key in
+/// `create`, so that a repeated save finds this session.
+///
+/// # Errors
+/// `Gone` when the session was stored before and is not there any more; `Corrupt` when the data is not a JSON object;
+/// the error of the connection or of the server.
 pub async fn create(client: &Client, create: &mut Create) -> Result<Saved> {
     if !create.displaced {
-        let reply = first(client, create).await?;
+        let reply = save_first(client, create).await?;
         if reply != Value::Int(-1) {
             return saved(&reply, &create.uuid);
         }
-        // Another session lives there that has other keys. Its own redis_key has its uuid in the name.
+        // A session with other keys is stored there. The uuid makes the primary key of this one unique.
         create.primary = format!("{}#{}", create.primary, create.uuid).into();
         create.displaced = true;
     }
-    let reply = first(client, create).await?;
+    let reply = save_first(client, create).await?;
     Ok(Saved {
         primary: Some(Rc::clone(&create.primary)),
         ..saved(&reply, &create.uuid)?
     })
 }
 
-async fn first(client: &Client, create: &Create) -> Result<Value> {
+async fn save_first(client: &Client, create: &Create) -> Result<Value> {
     let unreadable = |why| Error::corrupt(&create.primary, why);
+    let Write { change, keys, ttl } = &*create.write;
+    let text = change.result.text();
     let changes = Changes {
-        set: fields::split(&create.text).map_err(unreadable)?,
+        set: fields::split(&text).map_err(unreadable)?,
         removed: Vec::new(),
     };
-    let joins = create.join_existing && !create.displaced;
+    let joins = create.join && !create.displaced;
     let save = Save {
         uuid: &create.uuid,
         primary: &create.primary,
-        mode: if joins { "join_existing" } else { "create" },
-        by_or_basis: format!("{} {}", &client.writer[1..], create.sequence),
-        added: &create.keys,
+        mode: if joins { "join" } else { "create" },
+        by_or_expected: format!("{} {}", &client.writer[1..], create.sequence),
+        added: keys,
         known: &[],
-        ttl: create.ttl,
+        ttl: *ttl,
         fields: Fields {
             changes,
-            keys: &create.keys,
+            keys,
             stamp: Some((&client.writer, create.sequence)),
-            ttl: create.ttl,
+            ttl: *ttl,
         },
     };
     save.send(client).await
 }
 
-/// Stores what has changed.
+/// Stores the changes of a session. Gives `Conflict`, with what is stored, where `update.expected` has another version.
+///
+/// # Errors
+/// `Gone` when the session is not there any more; `Corrupt` when the data is not a JSON object; the error of the
+/// connection or of the server.
 pub async fn update(client: &Client, update: &Update) -> Result<Reply> {
     let unreadable = |why| Error::corrupt(&update.primary, why);
-    let base = fields::split(&update.base).map_err(unreadable)?;
-    let now = fields::split(&update.text).map_err(unreadable)?;
-    let basis = update.basis.as_ref();
-    let basis = basis.map(|basis| format!("{} {}", basis.version, u8::from(basis.reserve)));
+    let Write { change, keys, ttl } = &*update.write;
+    let changes = change.patch.changes().map_err(unreadable)?;
+    let expected = update.expected.as_ref();
+    let expected =
+        expected.map(|expected| format!("{} {}", expected.version, u8::from(expected.reserve)));
     let save = Save {
         uuid: &update.uuid,
         primary: &update.primary,
         mode: "update",
-        by_or_basis: basis.unwrap_or_default(),
-        added: &update.added,
+        by_or_expected: expected.unwrap_or_default(),
+        added: keys,
         known: &update.known,
-        ttl: update.ttl,
+        ttl: *ttl,
         fields: Fields {
-            changes: fields::diff(&base, &now),
-            keys: &update.added,
+            changes,
+            keys,
             stamp: (update.sequence > 0).then_some((&client.writer, update.sequence)),
-            ttl: update.ttl,
+            ttl: *ttl,
         },
     };
     match save.send(client).await? {
         Value::Array(parts) if parts.first() == Some(&Value::Int(-2)) => {
-            let there = parts.into_iter().nth(1).unwrap_or(Value::Nil);
-            let found = layout::resident(&update.primary, there)?;
+            let fields = parts.into_iter().nth(1).unwrap_or(Value::Nil);
+            let found = layout::stored_session(&update.primary, fields)?;
             found.map_or_else(
                 || Err(Error::gone(&update.uuid)),
                 |found| Ok(Reply::Conflict(Box::new(found))),
@@ -164,8 +140,8 @@ pub async fn update(client: &Client, update: &Update) -> Result<Reply> {
 }
 
 fn saved(reply: &Value, uuid: &str) -> Result<Saved> {
-    let strange =
-        |reply: &Value| Error::new(Kind::Store, format!("Redis answered a save with {reply:?}"));
+    let unexpected =
+        |reply: &Value| Error::new(Kind::Store, format!("save.lua replied with {reply:?}"));
     match reply {
         Value::Int(0) => Err(Error::gone(uuid)),
         Value::Int(version) => Ok(Saved {
@@ -178,8 +154,8 @@ fn saved(reply: &Value, uuid: &str) -> Result<Saved> {
                 uuid: Some(String::from_utf8_lossy(uuid).into_owned()),
                 primary: None,
             }),
-            _ => Err(strange(reply)),
+            _ => Err(unexpected(reply)),
         },
-        _ => Err(strange(reply)),
+        _ => Err(unexpected(reply)),
     }
 }

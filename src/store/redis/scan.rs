@@ -1,19 +1,21 @@
-//! What concerns everything under the prefix: found by `SCAN` in batches, so that the server is never held up.
+//! Operations on everything under the prefix: found by `SCAN` in batches, so that no command blocks the server for
+//! long.
 
 use std::collections::HashSet;
 
 use redis::Value;
 
 use super::client::Client;
-use super::commands::{checked, load};
-use super::executor;
+use super::errors::checked;
+use super::load::load;
 use crate::error::{Error, Kind, Result};
 use crate::session::fields;
+use crate::store::executor;
 
 /// How many keys a `SCAN` looks at.
 const COUNT: usize = 500;
 
-/// The pattern that matches what begins with `prefix`, whatever is in it.
+/// The glob pattern that matches what begins with `prefix`; special characters in `prefix` are escaped.
 fn pattern(prefix: &str) -> String {
     let mut pattern = String::with_capacity(prefix.len() + 1);
     for letter in prefix.chars() {
@@ -31,7 +33,7 @@ struct Walk<'a> {
     client: &'a Client,
     pattern: String,
     seen: HashSet<String>,
-    /// None when it is over.
+    /// `None` after the last batch.
     cursor: Option<String>,
 }
 
@@ -45,7 +47,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The redis_keys of the next batch; a redis_key comes once. Nothing when it is over.
+    /// The Redis keys of the next batch, each once even if `SCAN` repeats it; `None` after the last one.
     async fn next(&mut self) -> Result<Option<Vec<String>>> {
         let Some(cursor) = self.cursor.take() else {
             return Ok(None);
@@ -57,12 +59,12 @@ impl<'a> Walk<'a> {
             .arg(&self.pattern)
             .arg("COUNT")
             .arg(COUNT);
-        let ask = || self.client.of("").request(&command);
-        let Value::Array(reply) = self.client.repeated("", ask).await? else {
-            return Err(strange());
+        let request = || self.client.queue("").request(&command);
+        let Value::Array(reply) = self.client.repeated("", request).await? else {
+            return Err(unexpected());
         };
         let [Value::BulkString(next), Value::Array(redis_keys)] = reply.as_slice() else {
-            return Err(strange());
+            return Err(unexpected());
         };
         self.cursor = Some(String::from_utf8_lossy(next).into_owned()).filter(|next| next != "0");
         let redis_keys = redis_keys.iter().filter_map(|redis_key| match redis_key {
@@ -74,37 +76,43 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What a command answers about each of some redis_keys, all at once.
+/// The reply to a command for each of `redis_keys`, all in one pipeline.
 async fn each(
     client: &Client,
     redis_keys: &[String],
     verb: &str,
     argument: Option<&str>,
 ) -> Vec<Result<Value>> {
-    let mut asked = Vec::with_capacity(redis_keys.len());
+    let mut requests = Vec::with_capacity(redis_keys.len());
     for redis_key in redis_keys {
         let mut command = redis::cmd(verb);
         command.arg(redis_key).arg(argument);
-        asked.push(client.of(redis_key).request(&command));
+        requests.push(client.queue(redis_key).request(&command));
     }
-    let replies = redis_keys.iter().zip(executor::all(asked).await);
+    let replies = redis_keys.iter().zip(executor::all(requests).await);
     replies
         .map(|(redis_key, reply)| checked(redis_key, reply?))
         .collect()
 }
 
-fn strange() -> Error {
-    Error::new(Kind::Store, "Redis answered a SCAN with something else")
+fn unexpected() -> Error {
+    Error::new(
+        Kind::Store,
+        "Redis replied to SCAN with something else than a cursor and keys",
+    )
 }
 
-/// The names of all sessions, each by its primary, and of all plain values.
+/// The primary keys of all sessions, and the names of all plain values.
+///
+/// # Errors
+/// The error of the connection or of the server.
 pub async fn ids(client: &Client) -> Result<Vec<String>> {
     let mut ids = Vec::new();
     let mut walk = Walk::new(client);
     while let Some(redis_keys) = walk.next().await? {
         let kinds = each(client, &redis_keys, "HEXISTS", Some("uuid")).await;
         for (redis_key, kind) in redis_keys.iter().zip(kinds) {
-            // 0 is a pointer, or gone meanwhile; what is no hash is a plain value.
+            // 0 is a pointer or a tombstone, or was removed meanwhile. What is no hash is a plain value.
             if kind.as_ref().is_ok_and(|kind| *kind == Value::Int(1)) || is_plain(&kind) {
                 ids.push(client.name(redis_key).to_owned());
             } else {
@@ -120,7 +128,10 @@ fn is_plain(kind: &Result<Value>) -> bool {
         .is_err_and(|error| error.kind == Kind::Corrupt)
 }
 
-/// The texts of all sessions and plain values.
+/// The texts of all sessions and plain values, as `get` gives them.
+///
+/// # Errors
+/// The error of the connection or of the server.
 pub async fn all(client: &Client) -> Result<Vec<String>> {
     let mut texts = Vec::new();
     let names = ids(client).await?;
@@ -134,19 +145,20 @@ pub async fn all(client: &Client) -> Result<Vec<String>> {
 
 /// The text of what is stored under `name`.
 async fn text(client: &Client, name: &str) -> Result<Option<String>> {
-    match client.surely("GET", name, &|_| {}).await {
+    match client.send("GET", name, &|_| {}).await {
         Ok(Value::BulkString(text)) => Ok(String::from_utf8(text)
             .ok()
             .filter(|text| fields::check(text).is_ok())),
         Ok(_) => Ok(None),
-        Err(error) if error.kind == Kind::Corrupt => primary(client, name).await,
+        Err(error) if error.kind == Kind::Corrupt => session(client, name).await,
         Err(error) => Err(error),
     }
 }
 
-/// The session that lives at the primary `name`, by any key that it has; what is no session is left out.
-async fn primary(client: &Client, name: &str) -> Result<Option<String>> {
-    let fields = match client.surely("HKEYS", name, &|_| {}).await {
+/// The text of the session whose primary key is `name`, which may not be among its keys any more. `None` for what is
+/// not a session.
+async fn session(client: &Client, name: &str) -> Result<Option<String>> {
+    let fields = match client.send("HKEYS", name, &|_| {}).await {
         Ok(Value::Array(fields)) => fields,
         Ok(_) => return Ok(None),
         Err(error) if error.kind == Kind::Corrupt => return Ok(None),
@@ -167,11 +179,14 @@ async fn primary(client: &Client, name: &str) -> Result<Option<String>> {
 }
 
 /// Removes everything under the prefix.
+///
+/// # Errors
+/// The error of the connection or of the server.
 pub async fn clear(client: &Client) -> Result<()> {
     let mut walk = Walk::new(client);
     while let Some(redis_keys) = walk.next().await? {
-        for gone in each(client, &redis_keys, "UNLINK", None).await {
-            gone?;
+        for reply in each(client, &redis_keys, "UNLINK", None).await {
+            reply?;
         }
     }
     Ok(())
@@ -182,7 +197,7 @@ mod tests {
     use super::pattern;
 
     #[test]
-    fn a_prefix_is_matched_as_it_is_written() {
+    fn special_characters_of_a_prefix_match_themselves() {
         assert_eq!(pattern("sess:"), "sess:*");
         assert_eq!(pattern("a*[b]?\\"), r"a\*\[b\]\?\\*");
         assert_eq!(pattern(""), "*");

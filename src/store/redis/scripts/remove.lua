@@ -1,42 +1,42 @@
--- Takes a key from a session, and with the last one the session. What has changed is saved if the session stays.
--- KEYS  1: home  2: the place of the key, if that is another one
--- ARGV  1: uuid  2: the writer  3: the number, by which it is done once; 0 for none  4: the key's field
---       5: time to live in ms, 0 for none  6...: fields as write() takes them
--- Gives how many keys are left, and the version stored then; 0 if the session is gone.
-local home, place, uuid, writer, field = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[4]
-local resident, keys, version, leads, by, last, has =
-  unpack(redis.call('HMGET', home, 'uuid', 'keys', 'version', '->', 'by', writer, field))
-local number = tonumber(ARGV[3])
-if resident == uuid and number > 0 and tonumber(last or 0) >= number then
+-- Removes a key from a session, and with the last one the session. Saves changes if the session stays.
+-- KEYS  1: the primary key  2: the Redis key of the key, if that is another one
+-- ARGV  1: uuid  2: the writer  3: the sequence number, by which the script runs once; 0 for none  4: the key's field
+--       5: TTL in ms, 0 for none  6...: fields as write() takes them
+-- Returns how many keys are left, and the version that is stored then; 0 if the session is gone.
+local primary, pointer, uuid, writer, field = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[4]
+local stored_uuid, keys, version, leads_to, by, last, has =
+  unpack(redis.call('HMGET', primary, 'uuid', 'keys', 'version', '->', 'by', writer, field))
+local sequence = tonumber(ARGV[3])
+if stored_uuid == uuid and sequence > 0 and tonumber(last or 0) >= sequence then
   return { tonumber(keys), tonumber(version) }
 end
-if place and redis.call('HGET', place, '->') == home then redis.call('HDEL', place, '->') end
-if resident ~= uuid then return 0 end
+if pointer and redis.call('HGET', pointer, '->') == primary then redis.call('HDEL', pointer, '->') end
+if stored_uuid ~= uuid then return 0 end
 
--- What is ordinary: the last key of a session that this writer has made. There is nothing to be left behind.
+-- The ordinary case: the last key of a session that this writer has made, which needs no tombstone.
 local left = tonumber(keys) - (has and 1 or 0)
-if left <= 0 and not leads and by and string.sub(by, 1, #writer - 1) == string.sub(writer, 2) then
-  redis.call('DEL', home)
+if left <= 0 and not leads_to and by and string.sub(by, 1, #writer - 1) == string.sub(writer, 2) then
+  redis.call('DEL', primary)
   return 0
 end
 
 -- shared.lua
 
 if left <= 0 then
-  vacate(home, leads, writer)
+  delete_session(primary, leads_to, writer)
   return 0
 end
 version = tonumber(version) + 1
-redis.call('HDEL', home, field)
-if number > 0 then
-  redis.call('HSET', home, 'keys', left, 'version', version, writer, ARGV[3])
-  if not last then forget_writers(home, writer) end
+redis.call('HDEL', primary, field)
+if sequence > 0 then
+  redis.call('HSET', primary, 'keys', left, 'version', version, writer, ARGV[3])
+  if not last then forget_writers(primary, writer) end
 else
-  redis.call('HSET', home, 'keys', left, 'version', version)
+  redis.call('HSET', primary, 'keys', left, 'version', version)
 end
 if #ARGV > 6 then
-  write(home, version, 6)
-  expire(home, ARGV[5])
+  write(primary, version, 6)
+  expire(primary, ARGV[5])
 end
-redis.call('EXISTS', home)
+redis.call('EXISTS', primary)
 return { left, version }

@@ -1,114 +1,118 @@
--- Stores a session, or what has changed of one.
--- KEYS  1: home; then the places of the keys to be added; then those of the other keys
--- ARGV  1: uuid  2: 'create', 'adopt' or 'update'  3: time to live in ms, 0 for none
---       4: of a first save what 'by' is to be. Of an update '' or '<version> <0 or 1>': it is done only if that is the
---          version stored. With 1 the writer has lost too often: if it loses again, the next turn is its own.
+-- Stores a session, or the changes of one.
+-- KEYS  1: the primary key; then the Redis keys of the added keys; then those of the other keys
+-- ARGV  1: uuid  2: 'create', 'join' or 'update'  3: TTL in ms, 0 for none
+--       4: of 'create' and 'join' the field 'by'. Of 'update' '', or '<version> <0 or 1>': the save is done only if that
+--          version is stored. With 1 the writer has lost too often, and gets the write reservation if it loses again.
 --       5: how many keys are added  6...: fields as write() takes them. The first ones are those of the added keys, in the
---          order of their places. If the save has a number, by which it is done once, however often it is asked for, the
---          next one is the writer's, with that.
--- Gives the version stored then, with the uuid of the session that was adopted; 0 if the session is gone; -1 if home is
--- taken by a session that has other keys; {-2, fields and values} of what is stored if that is another version.
-local home, uuid, mode, ttl, added = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
-local vacant = mode ~= 'update' and redis.call('EXISTS', home) == 0
+--          order of their Redis keys. If the save has a sequence number, by which it is done once, the next one is the
+--          writer's, with that number.
+-- Returns the version that is stored then, with the uuid of the session that was joined; 0 if the session is gone; -1
+-- if a session that has other keys is stored at the primary key; {-2, fields and values} if another version is stored.
+local primary, uuid, mode, ttl, added = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
+local absent = mode ~= 'update' and redis.call('EXISTS', primary) == 0
 
--- Who has the keys now. All reads come before the first write: one that fails must leave nothing half done.
-local leads_to = {}
-local free = vacant and ttl ~= '0' and #ARGV < 1000
+-- The Redis key of the session that has each added key now. All reads come before the first write: one that fails must
+-- leave nothing half done.
+local owners = {}
+local free = absent and ttl ~= '0' and #ARGV < 1000
 for i = 1, added do
-  local place = KEYS[1 + i]
-  if place ~= home then
-    local to, has = unpack(redis.call('HMGET', place, '->', ARGV[5 + 2 * i]))
-    leads_to[i] = to or has and place
-    free = free and not leads_to[i]
+  local key = KEYS[1 + i]
+  if key ~= primary then
+    local pointer, has = unpack(redis.call('HMGET', key, '->', ARGV[5 + 2 * i]))
+    owners[i] = pointer or has and key
+    free = free and not owners[i]
   end
 end
 
--- What is ordinary: a new session, with keys that nobody has.
+-- The ordinary case: a new session, with keys that no other session has.
 if free then
-  redis.call('HSET', home, 'uuid', uuid, 'by', ARGV[4], 'keys', ARGV[5], 'version', '1', unpack(ARGV, 7))
-  redis.call('PEXPIRE', home, ttl)
+  redis.call('HSET', primary, 'uuid', uuid, 'by', ARGV[4], 'keys', ARGV[5], 'version', '1', unpack(ARGV, 7))
+  redis.call('PEXPIRE', primary, ttl)
   for i = 1, added do
-    local place = KEYS[1 + i]
-    if place ~= home then
-      redis.call('HSET', place, '->', home)
-      redis.call('PEXPIRE', place, ttl)
+    local key = KEYS[1 + i]
+    if key ~= primary then
+      redis.call('HSET', key, '->', primary)
+      redis.call('PEXPIRE', key, ttl)
     end
   end
-  redis.call('EXISTS', home)
+  redis.call('EXISTS', primary)
   return 1
 end
 
 -- shared.lua
 
 local basis = mode == 'update' and ARGV[4] or ''
-local writer, number = ARGV[7 + 2 * added], tonumber(ARGV[8 + 2 * added])
-local resident, leads, stored, gone, last
-if not vacant then
-  resident, leads, stored, gone, last = unpack(redis.call('HMGET', home, 'uuid', '->', 'version', 'gone', writer))
+local writer, sequence = ARGV[7 + 2 * added], tonumber(ARGV[8 + 2 * added])
+local stored_uuid, leads_to, stored, gone, last
+if not absent then
+  stored_uuid, leads_to, stored, gone, last =
+    unpack(redis.call('HMGET', primary, 'uuid', '->', 'version', 'gone', writer))
 end
-local was_done = number and last and tonumber(last) >= number
-local fresh, adopted = vacant, false
+local was_done = sequence and last and tonumber(last) >= sequence
+local fresh, joined = absent, false
 
 if mode == 'update' then
-  if resident ~= uuid then return 0 end
+  if stored_uuid ~= uuid then return 0 end
   if was_done then return tonumber(stored) end
   if basis ~= '' then
-    local version, insists = string.match(basis, '^(%d+) (%d)$')
-    if version ~= stored or is_turn_of_another(home, writer) then
-      if insists == '1' then take_turn(home, writer) end
-      return { -2, redis.call('HGETALL', home) }
+    local version, wants = string.match(basis, '^(%d+) (%d)$')
+    if version ~= stored or is_reserved_by_another(primary, writer) then
+      if wants == '1' then reserve(primary, writer) end
+      return { -2, redis.call('HGETALL', primary) }
     end
   end
-elseif vacant then
-  -- nobody is in the way
-elseif resident == uuid then
-  -- One that was done, and then given up, may have been another save: this one goes on top of it.
+elseif absent then
+  -- There is nothing to check.
+elseif stored_uuid == uuid then
+  -- The first save that was done may have been an earlier one with other data, which the engine has given up: then
+  -- this one is written over it.
   if was_done then return tonumber(stored) end
 elseif gone == uuid then
   return 0
-elseif not resident then
-  if not leads and not gone then return redis.error_reply('WRONGTYPE a hash of others is stored there') end
+elseif not stored_uuid then
+  if not leads_to and not gone then return redis.error_reply('WRONGTYPE the hash is not one of a session') end
   fresh = true
-elseif mode == 'adopt' and redis.call('HEXISTS', home, ARGV[7]) == 1 then
-  if was_done then return { tonumber(stored), resident } end
-  adopted = resident
-elseif tonumber(redis.call('HGET', home, 'keys')) > redis.call('HEXISTS', home, ARGV[7]) then
+elseif mode == 'join' and redis.call('HEXISTS', primary, ARGV[7]) == 1 then
+  if was_done then return { tonumber(stored), stored_uuid } end
+  joined = stored_uuid
+elseif tonumber(redis.call('HGET', primary, 'keys')) > redis.call('HEXISTS', primary, ARGV[7]) then
   return -1
 else
-  -- a session that had only this key
-  vacate(home, false, writer)
+  -- The session that is stored there has no other key than this one.
+  delete_session(primary, false, writer)
   fresh = true
 end
 
 local version, new = fresh and 1 or tonumber(stored) + 1, 0
 for i = 1, added do
-  local place, field = KEYS[1 + i], ARGV[5 + 2 * i]
-  local to = place == home and leads or leads_to[i]
-  -- Whoever else has this key loses it. That session may live in another slot of a cluster: then it keeps a key that
-  -- leads nowhere, until it expires.
-  if to and to ~= home and redis.pcall('HDEL', to, field) == 1 and redis.pcall('HINCRBY', to, 'keys', -1) == 0 then
-    vacate(to, redis.call('HGET', to, '->'), writer)
+  local key, field = KEYS[1 + i], ARGV[5 + 2 * i]
+  local owner = key == primary and leads_to or owners[i]
+  -- Another session that has this key loses it. In a cluster that session may be in another slot: then it keeps a key
+  -- without a pointer until it expires.
+  if owner and owner ~= primary and redis.pcall('HDEL', owner, field) == 1
+    and redis.pcall('HINCRBY', owner, 'keys', -1) == 0 then
+    delete_session(owner, redis.call('HGET', owner, '->'), writer)
   end
-  if place ~= home then
-    redis.call('HSET', place, '->', home)
-  elseif leads then
-    redis.call('HDEL', place, '->')
+  if key ~= primary then
+    redis.call('HSET', key, '->', primary)
+  elseif leads_to then
+    redis.call('HDEL', key, '->')
   end
-  if not fresh and redis.call('HEXISTS', home, field) == 0 then new = new + 1 end
+  if not fresh and redis.call('HEXISTS', primary, field) == 0 then new = new + 1 end
 end
 
-write(home, version, 6)
+write(primary, version, 6)
 if fresh then
-  redis.call('HSET', home, 'uuid', uuid, 'by', ARGV[4], 'keys', ARGV[5])
+  redis.call('HSET', primary, 'uuid', uuid, 'by', ARGV[4], 'keys', ARGV[5])
 else
-  if mode ~= 'update' and not adopted then redis.call('HSET', home, 'by', ARGV[4]) end
-  if new > 0 then redis.call('HINCRBY', home, 'keys', new) end
-  if number and not last then forget_writers(home, writer) end
+  if mode ~= 'update' and not joined then redis.call('HSET', primary, 'by', ARGV[4]) end
+  if new > 0 then redis.call('HINCRBY', primary, 'keys', new) end
+  if sequence and not last then forget_writers(primary, writer) end
 end
-if basis ~= '' then redis.call('HDEL', home, '~turn') end
-expire(home, ttl)
+if basis ~= '' then redis.call('HDEL', primary, '~reserved') end
+expire(primary, ttl)
 for i = 2, #KEYS do
-  if KEYS[i] ~= home then expire(KEYS[i], ttl) end
+  if KEYS[i] ~= primary then expire(KEYS[i], ttl) end
 end
-redis.call('EXISTS', home)
-return adopted and { version, adopted } or version
+redis.call('EXISTS', primary)
+return joined and { version, joined } or version

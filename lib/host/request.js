@@ -1,0 +1,50 @@
+'use strict';
+// Reads requests and responses of either host: classic drachtio and drachtio-srf have different properties for the same.
+
+const { Facts } = require('../native/constants');
+
+const header = (req, name) => (typeof req.get === 'function' ? req.get(name) : undefined);
+
+// The Call-ID of the dialog, which is its key.
+function idOf(req) {
+  const id = req.sessionID ?? req.id ?? header(req, 'call-id');
+  return typeof id === 'string' && id !== '' ? id.toWellFormed() : undefined;
+}
+
+// The parameters of a From or To header: what follows the URI, which has parameters of its own. A display name may contain
+// any character.
+function parametersOf(value) {
+  const plain = value.includes('"') ? value.replace(/"(?:[^"\\]|\\.)*"/g, '') : value;
+  return plain.slice(plain.indexOf('>') + 1);
+}
+
+// Whether the request belongs to a dialog (RFC 3261, 12.2). The To tag decides: what the hosts say of it is not reliable.
+function hasToTag(req) {
+  const to = header(req, 'to');
+  if (typeof to === 'string') {
+    // as nearly every host and peer writes it
+    if (!to.includes('"') && to.includes(';tag=', to.indexOf('>'))) return true;
+    return /;\s*tag\s*=/i.test(parametersOf(to));
+  }
+  const isNew = typeof req.isNewInvite === 'function' ? req.isNewInvite() : req.isNewInvite;
+  return !(isNew || req.canFormDialog);
+}
+
+const isCanceled = (req) => req.canceled === true;
+
+// The facts of a message, except those that the host does not know: PENDING, ATTACHED, SHARED.
+function factsOf(req) {
+  // a request that drachtio-server made, such as the BYE after a missing ACK
+  const made = req.stackTxnId === 'unsolicited';
+  let facts = req.source === 'application' && !made ? 0 : Facts.NETWORK;
+  if (made) facts |= Facts.MADE_BY_SERVER;
+  if (hasToTag(req)) facts |= Facts.TO_TAG;
+  else if (header(req, 'authorization') || header(req, 'proxy-authorization')) facts |= Facts.AUTHORIZED;
+  if (facts & Facts.NETWORK && isCanceled(req)) facts |= Facts.CANCELED;
+  return facts;
+}
+
+// The status of a received response, 0 if there is none.
+const statusOf = (res) => Number(res?.statusCode ?? res?.status) || 0;
+
+module.exports = { factsOf, hasToTag, header, idOf, isCanceled, parametersOf, statusOf };

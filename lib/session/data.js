@@ -1,0 +1,160 @@
+'use strict';
+// The data of a session. SessionData is the data object: the application's properties and, not enumerable, `mks`, save() and
+// update(). Content makes it at its first use, and tells what has changed since the record got or gave it.
+
+const { SessionError } = require('../errors');
+const native = require('../native');
+const { ErrorCode } = require('../native/constants');
+const codec = require('./codec');
+const { isPlain } = require('./plain-copy');
+const { Snapshot } = require('./snapshot');
+
+class SessionData {
+  #mks;
+
+  constructor(mks) {
+    this.#mks = mks;
+  }
+
+  get mks() {
+    return this.#mks;
+  }
+
+  save(options, callback) {
+    return this.#mks.save(options, callback);
+  }
+
+  update(change, callback) {
+    return this.#mks.update(change, callback);
+  }
+}
+
+// Sets the properties of another object on the data.
+function fill(data, content) {
+  Object.keys(content).forEach((key) => codec.put(data, key, content[key]));
+}
+
+class Content {
+  #record;
+  #mks;
+  // whether the record has no data
+  #isNew;
+  #data;
+  // what the record got or gave last
+  #snapshot;
+  #length = 0;
+  #knownLength = 0;
+
+  constructor(record, mks, isNew) {
+    this.#record = record;
+    this.#mks = mks;
+    this.#isNew = isNew;
+  }
+
+  get data() {
+    if (this.#data) return this.#data;
+    const instances = [];
+    const data = new SessionData(this.#mks);
+    if (!this.#isNew) {
+      const text = native.recordSnapshot(this.#record);
+      fill(data, codec.decode(text, instances));
+      this.#length = this.#knownLength = text.length;
+    }
+    this.#snapshot = Snapshot.of(data);
+    this.#data = data;
+    this.#attach(instances);
+    return data;
+  }
+
+  // Replaces all properties.
+  replace(content) {
+    if (content === null || typeof content !== 'object' || Array.isArray(content)) {
+      throw new SessionError(ErrorCode.ARGUMENT, `a session must be an object, not ${JSON.stringify(content)}`);
+    }
+    const { data } = this;
+    if (content === data) return;
+    const copy = { ...content };
+    Object.keys(data).forEach((key) => delete data[key]);
+    fill(data, copy);
+  }
+
+  // Length of its JSON text, about: what patches add is counted in full, until that is more than the rest.
+  get length() {
+    if (this.#length > 2 * this.#knownLength) this.#length = this.#knownLength = native.recordLength(this.#record);
+    return this.#length;
+  }
+
+  // What has changed since the record got or gave the data last; undefined if nothing has.
+  patch() {
+    if (!this.#data) return undefined;
+    try {
+      return this.#snapshot.patchOf(written(this.#data));
+    } catch (err) {
+      throw codec.failure(this.#data, 'session', err);
+    }
+  }
+
+  // The record has got this patch.
+  recorded(patch) {
+    if (patch === undefined) return;
+    this.#snapshot.apply(patch);
+    const { length } = patch.set ?? '';
+    if (patch.isWhole) this.#length = this.#knownLength = length;
+    else this.#length += length;
+  }
+
+  // Whether the data is certainly what the record got or gave last, without serialising any of it.
+  isUnchanged() {
+    if (!this.#data) return true;
+    try {
+      return typeof this.#data.toJSON !== 'function' && this.#snapshot.isOf(this.#data);
+    } catch {
+      // a getter that throws: patch() explains it
+      return false;
+    }
+  }
+
+  // Whether a load would make the same data, if it is what the record got or gave last.
+  get isPlain() {
+    return !this.#data || (typeof this.#data.toJSON !== 'function' && this.#snapshot.isPlain);
+  }
+
+  // Whether a load would make the same data of its text.
+  isReproducible() {
+    return this.isUnchanged() || isPlain(this.#data);
+  }
+
+  // Merges what a load has brought into the data.
+  merge() {
+    this.#isNew = false;
+    const mine = this.patch();
+    const text = native.recordMerge(this.#record, mine?.set, mine?.removed);
+    if (text === null || !this.#data) return;
+    const instances = [];
+    const { set, removed: names } = codec.decode(text, instances);
+    const removed = names.map(codec.plainName);
+    const { data } = this;
+    removed.forEach((key) => delete data[key]);
+    fill(data, set);
+    this.#snapshot.update(data, Object.keys(set), removed);
+    this.#length += text.length;
+    this.#attach(instances);
+  }
+
+  #attach(instances) {
+    instances.forEach((instance) => instance.attachSession(this.#mks));
+  }
+}
+
+// What JSON.stringify writes of the data object: what its toJSON gives, if it has one.
+function written(data) {
+  if (typeof data.toJSON !== 'function') return data;
+  const given = data.toJSON('');
+  if (given !== null && typeof given === 'object' && !Array.isArray(given)) return given;
+  throw new SessionError(
+    ErrorCode.DATA,
+    `a session must be an object, but its toJSON gives ${JSON.stringify(given) ?? typeof given}`
+  );
+}
+
+module.exports = { Content, SessionData, fill };

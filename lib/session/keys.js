@@ -1,0 +1,123 @@
+'use strict';
+// The keys of a session, each with the resource that the application stores with it, if any.
+
+const { SessionError } = require('../errors');
+const native = require('../native');
+const { ErrorCode, KEY_PREFIX } = require('../native/constants');
+const codec = require('./codec');
+
+class Keys {
+  #record;
+  #mks;
+  #ids = null;
+  // by name, the resources that the application has given or read: each with the text that the record has of it
+  #resources = null;
+
+  // `ids`, where they are known
+  constructor(record, mks, ids = null) {
+    this.#record = record;
+    this.#mks = mks;
+    this.#ids = ids;
+  }
+
+  // read from the record once, until it may have changed
+  get ids() {
+    return (this.#ids ??= native.recordKeys(this.#record).map((name) => name.slice(KEY_PREFIX.length)));
+  }
+
+  get names() {
+    return this.ids.map((id) => KEY_PREFIX + id);
+  }
+
+  // each name with its resource, or null
+  get data() {
+    return Object.fromEntries(this.ids.map((id) => [KEY_PREFIX + id, this.resource(id) ?? null]));
+  }
+
+  // The record may have changed. A resource that only another process has changed is read again at its next use.
+  refresh() {
+    this.#ids = null;
+    this.#resources?.forEach(({ resource, text }, name) => {
+      if (native.recordResource(this.#record, name) === text) return;
+      if (encode(name, resource) === text) this.#resources.delete(name);
+    });
+  }
+
+  #keep(name, resource, text) {
+    this.#resources ??= new Map();
+    this.#resources.set(name, { resource, text });
+  }
+
+  // add(id), add(resource) with a sessionID, add(id, resource); gives the id
+  add(id, resource) {
+    if (id !== null && typeof id === 'object') {
+      resource = isStorable(id) ? id : undefined;
+      id = id.sessionID;
+    }
+    const invalid = refusal(id);
+    if (invalid) throw invalid;
+    if (resource === undefined || resource === null) native.recordAddKey(this.#record, id);
+    else {
+      const name = KEY_PREFIX + id;
+      const text = encode(name, resource);
+      native.recordAddKey(this.#record, id, text);
+      this.#keep(name, resource, text);
+    }
+    if (this.#ids && !this.#ids.includes(id)) this.#ids.push(id);
+    return id;
+  }
+
+  resource(id) {
+    const name = KEY_PREFIX + id;
+    const kept = this.#resources?.get(name);
+    if (kept) return kept.resource;
+    const text = native.recordResource(this.#record, name);
+    if (text === null) return undefined;
+    const instances = [];
+    const resource = codec.decode(text, instances);
+    this.#keep(name, resource, text);
+    instances.forEach((instance) => instance.attachSession(this.#mks));
+    return resource;
+  }
+
+  // Gives the record the resources that have changed.
+  write() {
+    this.#resources?.forEach((kept, name) => {
+      const text = encode(name, kept.resource);
+      const id = name.slice(KEY_PREFIX.length);
+      if (text === kept.text || !this.ids.includes(id)) return;
+      native.recordAddKey(this.#record, id, text);
+      kept.text = text;
+    });
+  }
+
+  // A key was removed; if not `isCertain`, perhaps.
+  forget(id, isCertain) {
+    this.#ids = isCertain && this.#ids ? this.#ids.filter((other) => other !== id) : null;
+    this.#resources?.delete(KEY_PREFIX + id);
+  }
+}
+Keys.isId = isId;
+Keys.refusal = refusal;
+
+// Whether something can be the id of a key, or the name of a value.
+function isId(id) {
+  return typeof id === 'string' && id !== '' && id.isWellFormed();
+}
+
+// The error for something that can't be the id of a key; null if it can.
+function refusal(id) {
+  if (isId(id)) return null;
+  const message = 'the key of a session must be a string of Unicode that is not empty, or have one as sessionID';
+  return new SessionError(ErrorCode.ARGUMENT, message);
+}
+
+const encode = (name, resource) => codec.encode(resource, `the resource of key ${name}`);
+
+// A request or a socket with a sessionID is not stored as a resource.
+function isStorable(object) {
+  const proto = Object.getPrototypeOf(object);
+  return proto === Object.prototype || proto === null || codec.resolvers.includes(object.constructor);
+}
+
+module.exports = Keys;

@@ -1,0 +1,100 @@
+'use strict';
+// Session, the multi-key session ("mks"), with its public methods: one data object, found by any of its keys.
+
+const { inspect } = require('node:util');
+const callbackOrPromise = require('../callback-or-promise');
+const { SessionError } = require('../errors');
+const native = require('../native');
+const { ErrorCode, SaveMode } = require('../native/constants');
+const { engineOf } = require('../store/engines');
+const codec = require('./codec');
+const { SessionData } = require('./data');
+const find = require('./find');
+const Keys = require('./keys');
+const StoredSession = require('./stored-session');
+const Updates = require('./update');
+
+class Session extends StoredSession {
+  // The placeholder for a session with the key `id` that could not be loaded (`failed`) or does not exist.
+  static placeholder(store, plan, failed, id) {
+    const record = native.placeholderRecord(plan, failed, id);
+    return record ? new Session({ store }, record, [id]) : new Session({ store }, native.endedRecord(), []);
+  }
+
+  // Whether a save would write anything.
+  isDirty() {
+    return this.patch() !== undefined || native.recordIsDirty(this.record);
+  }
+
+  // Removes a key; removing the last key removes the session.
+  del(id, callback) {
+    if (id !== null && typeof id === 'object') id = id.sessionID;
+    return callbackOrPromise(callback, (done) => {
+      const invalid = Keys.refusal(id);
+      if (invalid) return done(invalid);
+      return this.removeKey(id, done);
+    });
+  }
+
+  // save([callback]), save({ifUnchanged: true}[, callback])
+  save(options, callback) {
+    if (typeof options === 'function') [options, callback] = [undefined, options];
+    return callbackOrPromise(callback, (done) => this.write(SaveMode.ALWAYS, done, options?.ifUnchanged === true));
+  }
+
+  // Changes what is stored by `change(data)`, atomically; gives what `change` returned.
+  update(change, callback) {
+    return callbackOrPromise(callback, (done) => Updates.add(this, change, done));
+  }
+
+  // Removes the session with all of its keys.
+  destroy(callback) {
+    return callbackOrPromise(callback, (done) => this.remove(done));
+  }
+
+  // Saves what has changed. Later requests load the session anew.
+  close(callback) {
+    return callbackOrPromise(callback, (done) =>
+      this.write(SaveMode.CHANGES, (err) => {
+        this.engine.sessions.drop(this);
+        this.unlist();
+        done(err);
+      })
+    );
+  }
+
+  // what logs and debuggers show, without the engine
+  toJSON() {
+    return { uuid: this.uuid, keys: this.keys, session: this.session };
+  }
+
+  [inspect.custom](depth, options) {
+    return `Session ${inspect(this.toJSON(), options)}`;
+  }
+
+  // Finds a session by a key: callback(err, mks), with null if there is none, perhaps in the same turn. `live` is the live
+  // session with that key.
+  static find(store, id, callback, live = engineOf(store).sessions.get(id)) {
+    find(engineOf(store), id, live, (record) => new Session({ store }, record), callback);
+  }
+
+  static loadFromStorage(options, id, callback) {
+    if (!options || !options.store) {
+      throw new SessionError(ErrorCode.ARGUMENT, 'Session.loadFromStorage({store}, id) needs a store');
+    }
+    if (options.resolvers) codec.addClasses(options.resolvers);
+    return callbackOrPromise(callback, (done) => {
+      const invalid = Keys.refusal(id);
+      if (invalid) return done(invalid);
+      return Session.find(options.store, id, done);
+    });
+  }
+
+  static addResolvers(classes) {
+    codec.addClasses(classes);
+  }
+}
+Session.SessionProto = SessionData;
+Session.resolvers = codec.resolvers;
+
+module.exports = Session;

@@ -1,0 +1,259 @@
+//! Each store operation as calls to a JavaScript store.
+//!
+//! Such a store has two kinds of entry: `mks:<id>` holds the uuid of the key's session, and the uuid holds
+//! `{"keys":{"mks:<id>":resource,...},"session":{...}}`. It keeps no sequence numbers, so a repeated save compares
+//! values instead.
+
+use std::rc::Rc;
+
+use super::calls::Calls;
+use crate::error::{Error, Kind, Result};
+use crate::session::fields;
+use crate::session::{Change, Create, Document, Patch, RemoveKey, Saved, Stored, Update, Write};
+use crate::store::backend::{Reply, StoreOp};
+
+/// Does `op`.
+///
+/// # Errors
+/// `Gone` when a session to be changed is not there any more; `Corrupt` when an entry is not of the shape above; the
+/// error that the store has called back with.
+pub async fn execute(calls: &Calls, op: &StoreOp) -> Result<Reply> {
+    match op {
+        StoreOp::Load { name } => load(calls, name)
+            .await
+            .map(|found| Reply::Loaded(found.map(Box::new))),
+        StoreOp::Create(create) => self::create(calls, create).await.map(Reply::Saved),
+        StoreOp::Update(update) => self::update(calls, update).await,
+        StoreOp::RemoveKey(remove) => remove_key(calls, remove)
+            .await
+            .map(|left| Reply::Removed { left, version: 0 }),
+        StoreOp::Destroy(destroy) => {
+            let found = read(calls, &destroy.uuid).await?;
+            let keys = found.map_or_else(
+                || destroy.known.clone(),
+                |found| found.keys.into_iter().map(|key| key.0).collect(),
+            );
+            remove_session(calls, &destroy.uuid, keys).await?;
+            Ok(Reply::Removed {
+                left: 0,
+                version: 0,
+            })
+        }
+        StoreOp::Ping => calls.get("mks:").await.map(|_| Reply::Done),
+        _ => Err(Error::new(
+            Kind::Argument,
+            "an application must call its JavaScript store itself for values",
+        )),
+    }
+}
+
+/// The session in the entry `uuid`.
+async fn read(calls: &Calls, uuid: &str) -> Result<Option<Stored>> {
+    let Some(text) = calls.get(uuid).await? else {
+        return Ok(None);
+    };
+    let unreadable = |why: serde_json::Error| Error::corrupt(uuid, why);
+    let envelope = fields::split(&text).map_err(unreadable)?;
+    let part = |wanted: &str| {
+        let found = envelope
+            .iter()
+            .find(|(name, _)| *name == wanted)
+            .map(|(_, value)| *value);
+        found.ok_or_else(|| Error::corrupt(uuid, format_args!("it has no \"{wanted}\"")))
+    };
+    let text = part("session")?;
+    fields::split(text).map_err(unreadable)?;
+    let keys = fields::split(part("keys")?).map_err(unreadable)?;
+    let keys = keys
+        .into_iter()
+        .map(|(name, resource)| {
+            let name: String = serde_json::from_str(&format!("\"{name}\"")).map_err(unreadable)?;
+            Ok((
+                name.into(),
+                (resource != "null").then(|| resource.to_owned()),
+            ))
+        })
+        .collect::<Result<_>>()?;
+    // Only the session of a challenged request has a cookie: its TTL is short, so the next save must renew it.
+    let renewal_due = part("cookie").is_ok();
+    let (uuid, text) = (uuid.to_owned(), text.to_owned());
+    Ok(Some(Stored {
+        primary: uuid.as_str().into(),
+        uuid,
+        keys,
+        document: text.into(),
+        version: 0,
+        renewal_due,
+        renewal_due_in: None,
+    }))
+}
+
+/// The uuid in the entry of the key `name`.
+async fn uuid_of(calls: &Calls, name: &str) -> Result<Option<String>> {
+    let Some(text) = calls.get(name).await? else {
+        return Ok(None);
+    };
+    serde_json::from_str(&text)
+        .map(Some)
+        .map_err(|_| Error::corrupt(name, "the entry of a key must be the uuid of its session"))
+}
+
+async fn load(calls: &Calls, name: &str) -> Result<Option<Stored>> {
+    let Some(uuid) = uuid_of(calls, name).await? else {
+        return Ok(None);
+    };
+    Ok(read(calls, &uuid)
+        .await?
+        .filter(|found| found.keys.iter().any(|(key, _)| **key == *name)))
+}
+
+async fn write(calls: &Calls, stored: &Stored, ttl: Option<u64>) -> Result<()> {
+    calls.set(&stored.uuid, stored.envelope(), ttl).await
+}
+
+async fn write_keys(calls: &Calls, uuid: &str, names: &[Rc<str>], ttl: Option<u64>) -> Result<()> {
+    for name in names {
+        calls.set(name, fields::quoted(uuid), ttl).await?;
+    }
+    Ok(())
+}
+
+/// Removes the key from its session, if that is another one than `uuid`.
+async fn claim(calls: &Calls, name: &str, uuid: &str) -> Result<()> {
+    match uuid_of(calls, name).await? {
+        Some(other) if other != uuid => {
+            let other: Rc<str> = other.into();
+            let of = Some((Rc::clone(&other), other));
+            let remove = RemoveKey {
+                of,
+                name: name.into(),
+                write: None,
+                ttl: None,
+                sequence: 0,
+            };
+            remove_key(calls, &remove).await.map(|_| ())
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn create(calls: &Calls, create: &Create) -> Result<Saved> {
+    if create.join
+        && let Some(existing) = load(calls, &create.primary).await?
+        && existing.uuid != *create.uuid
+    {
+        let Write { change, keys, ttl } = &*create.write;
+        let joining = Write {
+            change: Change::new(Document::default(), Patch::setting(change.result.text())),
+            keys: keys.clone(),
+            ttl: *ttl,
+        };
+        let update = Update {
+            uuid: existing.uuid.as_str().into(),
+            primary: existing.uuid.as_str().into(),
+            write: Rc::new(joining),
+            known: Vec::new(),
+            expected: None,
+            sequence: 0,
+            repeated: false,
+        };
+        self::update(calls, &update).await?;
+        return Ok(Saved {
+            uuid: Some(existing.uuid),
+            ..Saved::default()
+        });
+    }
+    let Write { change, keys, ttl } = &*create.write;
+    let names: Vec<_> = keys.iter().map(|(name, _)| Rc::clone(name)).collect();
+    for name in &names {
+        claim(calls, name, &create.uuid).await?;
+    }
+    let stored = Stored {
+        uuid: create.uuid.to_string(),
+        primary: Rc::clone(&create.uuid),
+        keys: keys.clone(),
+        document: change.result.clone(),
+        version: 0,
+        renewal_due: false,
+        renewal_due_in: None,
+    };
+    // The data first: if the process ends in between, data that no key leads to expires unseen, but a key without data
+    // would lead nowhere.
+    write(calls, &stored, *ttl).await?;
+    write_keys(calls, &create.uuid, &names, *ttl).await?;
+    Ok(Saved::default())
+}
+
+async fn update(calls: &Calls, update: &Update) -> Result<Reply> {
+    let Some(mut stored) = read(calls, &update.uuid).await? else {
+        return Err(Error::gone(&update.uuid));
+    };
+    if update
+        .expected
+        .as_ref()
+        .is_some_and(|expected| expected.document != stored.document)
+    {
+        return Ok(Reply::Conflict(Box::new(stored)));
+    }
+    let Write { change, keys, ttl } = &*update.write;
+    let patch = if update.repeated {
+        not_done(&stored.document, change).map_err(|why| Error::corrupt(&update.uuid, why))?
+    } else {
+        change.patch.clone()
+    };
+    stored.document = stored.document.apply(&patch);
+    stored
+        .keys
+        .retain(|(known, _)| !keys.iter().any(|(name, _)| name == known));
+    let mut names = update.known.clone();
+    let renewed = ttl.is_some() || stored.renewal_due;
+    names.retain(|name| renewed && stored.keys.iter().any(|(known, _)| known == name));
+    names.extend(keys.iter().map(|(name, _)| Rc::clone(name)));
+    for (name, _) in keys {
+        claim(calls, name, &update.uuid).await?;
+    }
+    stored.keys.extend(keys.iter().cloned());
+    write(calls, &stored, *ttl).await?;
+    write_keys(calls, &update.uuid, &names, *ttl).await?;
+    Ok(Reply::Saved(Saved::default()))
+}
+
+/// What a repeated save changes: the properties that have their value from before the save. Others were changed by its
+/// first attempt, or by a newer write.
+fn not_done(stored: &Document, change: &Change) -> std::result::Result<Patch, serde_json::Error> {
+    Ok(change.patch.except(&change.base.patch_to(stored)?))
+}
+
+async fn remove_key(calls: &Calls, remove: &RemoveKey) -> Result<u64> {
+    let uuid = match &remove.of {
+        Some((uuid, _)) => Some(uuid.to_string()),
+        None => uuid_of(calls, &remove.name).await?,
+    };
+    let Some(uuid) = uuid else { return Ok(0) };
+    let Some(mut stored) = read(calls, &uuid).await? else {
+        calls.destroy(&remove.name).await?;
+        return Ok(0);
+    };
+    let before = stored.keys.len();
+    stored.keys.retain(|(name, _)| *name != remove.name);
+    if stored.keys.len() == before {
+        return Ok(before as u64);
+    }
+    if stored.keys.is_empty() {
+        remove_session(calls, &uuid, vec![Rc::clone(&remove.name)]).await?;
+        return Ok(0);
+    }
+    if let Some(write) = &remove.write {
+        stored.document = stored.document.apply(&write.change.patch);
+    }
+    write(calls, &stored, remove.ttl).await?;
+    calls.destroy(&remove.name).await?;
+    Ok(stored.keys.len() as u64)
+}
+
+async fn remove_session(calls: &Calls, uuid: &str, names: Vec<Rc<str>>) -> Result<()> {
+    for name in names {
+        calls.destroy(&name).await?;
+    }
+    calls.destroy(uuid).await
+}
