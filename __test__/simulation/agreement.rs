@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use drachtio_session::error::{Error, Kind};
 use drachtio_session::session::{
-    Basis, Create, Destroy, RemoveKey, Stored, UUID_PREFIX, Update, fields,
+    Change, Create, Destroy, Document, Expected, NamedKey, Patch, RemoveKey, Stored, UUID_PREFIX,
+    Update, Write, fields,
 };
 use drachtio_session::store::redis::{Config, Ready, RedisStore, Socket, Watch};
-use drachtio_session::store::{Backend, Event, Failed, Op, Reply};
+use drachtio_session::store::{Backend, Event, Failed, Reply, StoreOp};
 
 use crate::client::SimulatedRedis;
 use crate::network::{Faults, Host, Link, MS, Network};
@@ -116,7 +117,7 @@ struct Pair {
     ticket: u32,
     sequence: u64,
     /// What it has asked, to be asked again.
-    asked: Vec<Op>,
+    asked: Vec<StoreOp>,
 }
 
 fn kept(told: &mut BTreeSet<String>, events: Vec<Event>) {
@@ -145,7 +146,7 @@ impl Pair {
         }
     }
 
-    fn ask_real(&mut self, op: Op) -> Answer {
+    fn ask_real(&mut self, op: StoreOp) -> Answer {
         self.ticket += 1;
         self.real.submit(self.ticket, op);
         let since = Instant::now();
@@ -161,7 +162,7 @@ impl Pair {
         }
     }
 
-    fn ask_simulated(&mut self, network: &Rc<RefCell<Network>>, op: Op) -> Answer {
+    fn ask_simulated(&mut self, network: &Rc<RefCell<Network>>, op: StoreOp) -> Answer {
         self.ticket += 1;
         self.simulated.submit(self.ticket, op);
         for _ in 0..1000 {
@@ -201,7 +202,7 @@ fn in_order(text: &str) -> Vec<(String, String)> {
 fn comparable(stored: &Stored) -> String {
     let mut keys = stored.keys.clone();
     keys.sort();
-    let text = in_order(&stored.text);
+    let text = in_order(&stored.document.text());
     format!(
         "{} at {} version {} keys {keys:?} data {text:?} renewal {}",
         stored.uuid, stored.primary, stored.version, stored.renewal_due
@@ -262,7 +263,7 @@ impl Sequence {
         names
     }
 
-    fn keys(&mut self, names: Vec<Text>) -> Vec<(Text, Option<String>)> {
+    fn keys(&mut self, names: Vec<Text>) -> Vec<NamedKey> {
         names
             .into_iter()
             .map(|name| {
@@ -284,6 +285,17 @@ impl Sequence {
         fields::join(fields).into()
     }
 
+    /// A write of random data, with these keys; a first one has no data before it.
+    fn write(&mut self, keys: Vec<Text>, is_first: bool) -> Rc<Write> {
+        let base = if is_first { "{}".into() } else { self.text() };
+        let patch = Patch::between(&base, &self.text()).expect("JSON");
+        Rc::new(Write {
+            change: Change::new((&*base).into(), patch),
+            keys: self.keys(keys),
+            ttl: self.ttl(),
+        })
+    }
+
     fn ttl(&self) -> Option<u64> {
         (self.ttl > 0).then_some(self.ttl)
     }
@@ -297,7 +309,7 @@ impl Sequence {
         (uuid, primary, version)
     }
 
-    fn op(&mut self, sequence: &mut u64) -> Op {
+    fn op(&mut self, sequence: &mut u64) -> StoreOp {
         *sequence += 1;
         let sequence = *sequence;
         let (uuid, primary, version) = self.session();
@@ -307,65 +319,60 @@ impl Sequence {
                 let first = self.name();
                 names.retain(|name| *name != first);
                 names.insert(0, Rc::clone(&first));
-                Op::Create(Create {
+                StoreOp::Create(Create {
                     uuid,
                     primary: first,
-                    text: self.text(),
-                    keys: self.keys(names),
-                    join_existing: self.random.one_in(3),
-                    ttl: self.ttl(),
+                    write: self.write(names, true),
+                    join: self.random.one_in(3),
                     sequence,
                     displaced: false,
                 })
             }
             3..7 => {
-                let basis = self.random.one_in(2).then(|| {
+                let expected = self.random.one_in(2).then(|| {
                     let version = if self.random.one_in(3) { 1 } else { version };
-                    Box::new(Basis {
+                    Box::new(Expected {
                         version,
-                        text: "{}".into(),
+                        document: Document::default(),
                         reserve: self.random.one_in(4),
                     })
                 });
                 let added = self.names(1);
-                Op::Update(Update {
+                StoreOp::Update(Update {
                     uuid,
                     primary,
-                    base: self.text(),
-                    text: self.text(),
                     known: self.names(2),
-                    added: self.keys(added),
-                    ttl: self.ttl(),
-                    basis,
+                    write: self.write(added, false),
+                    expected,
                     sequence,
-                    again: false,
+                    repeated: false,
                 })
             }
             7..9 => {
                 let is_known = !self.random.one_in(4);
-                let data = self.random.one_in(2).then(|| (self.text(), self.text()));
-                Op::RemoveKey(RemoveKey {
+                let write = self.random.one_in(2).then(|| self.write(Vec::new(), false));
+                StoreOp::RemoveKey(RemoveKey {
                     of: is_known.then_some((uuid, primary)),
                     name: self.name(),
-                    data,
+                    write,
                     ttl: self.ttl(),
                     sequence: if is_known { sequence } else { 0 },
                 })
             }
-            9 if self.random.one_in(2) => Op::Destroy(Destroy {
+            9 if self.random.one_in(2) => StoreOp::Destroy(Destroy {
                 uuid,
                 primary,
                 known: self.names(3),
             }),
-            _ => Op::Load { name: self.name() },
+            _ => StoreOp::Load { name: self.name() },
         }
     }
 
     /// Remembers where a session lives, and with which version.
-    fn learns(&mut self, op: &Op, answer: &Answer) {
+    fn learns(&mut self, op: &StoreOp, answer: &Answer) {
         let (uuid, primary) = match op {
-            Op::Create(create) => (&create.uuid, &create.primary),
-            Op::Update(update) => (&update.uuid, &update.primary),
+            StoreOp::Create(create) => (&create.uuid, &create.primary),
+            StoreOp::Update(update) => (&update.uuid, &update.primary),
             _ => return,
         };
         match answer {
@@ -528,8 +535,9 @@ pub fn check(first: u64, count: u64) {
             pair.asked.push(op);
             for pair in &mut pairs {
                 // What others are told comes before the reply to what is asked after it.
-                pair.ask_real(Op::Ping).expect("an answer");
-                pair.ask_simulated(&network, Op::Ping).expect("an answer");
+                pair.ask_real(StoreOp::Ping).expect("an answer");
+                pair.ask_simulated(&network, StoreOp::Ping)
+                    .expect("an answer");
                 if !expires {
                     // What has expired is told at any time.
                     let prefix = format!("mks:{seed}-");

@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use drachtio_session::error::{Error, Kind, Result};
-use drachtio_session::session::{Create, Destroy, RemoveKey, Saved, Stored, Update, fields};
-use drachtio_session::store::{Answers, Backend, Event, Failed, Op, Reply};
+use drachtio_session::session::{
+    Create, Destroy, Document, NamedKey, Patch, RemoveKey, Saved, Stored, Update, fields,
+};
+use drachtio_session::store::{Answers, Backend, Event, Failed, Reply, StoreOp};
 
 use crate::network::{Asked, Failure, FromServer, Network, Request, Standing};
 use crate::server::{self, Command, Fields, Mode, Pairs, Save, Text, joined};
@@ -165,8 +167,8 @@ impl SimulatedRedis {
 }
 
 impl Backend for SimulatedRedis {
-    fn submit(&mut self, ticket: u32, mut op: Op) -> Option<Result<Reply>> {
-        if matches!(op, Op::Close) {
+    fn submit(&mut self, ticket: u32, mut op: StoreOp) -> Option<Result<Reply>> {
+        if matches!(op, StoreOp::Close) {
             self.client.network.borrow_mut().close(self.client.host);
             return Some(Ok(Reply::Done));
         }
@@ -228,26 +230,26 @@ fn unreadable(why: serde_json::Error) -> Error {
 }
 
 impl Client {
-    async fn execute(&self, op: &mut Op) -> Result<Reply> {
+    async fn execute(&self, op: &mut StoreOp) -> Result<Reply> {
         match op {
-            Op::Load { name } => {
+            StoreOp::Load { name } => {
                 let found = self.load(name).await?;
                 Ok(Reply::Loaded(found.map(Box::new)))
             }
-            Op::Create(create) => self.create(create).await.map(Reply::Saved),
-            Op::Update(update) => self.update(update).await,
-            Op::RemoveKey(remove) => {
+            StoreOp::Create(create) => self.create(create).await.map(Reply::Saved),
+            StoreOp::Update(update) => self.update(update).await,
+            StoreOp::RemoveKey(remove) => {
                 let (left, version) = self.remove_key(remove).await?;
                 Ok(Reply::Removed { left, version })
             }
-            Op::Destroy(destroy) => {
+            StoreOp::Destroy(destroy) => {
                 self.destroy(destroy).await?;
                 Ok(Reply::Removed {
                     left: 0,
                     version: 0,
                 })
             }
-            Op::Ping => {
+            StoreOp::Ping => {
                 let links = self.network.borrow().hosts[self.host].links.len();
                 for number in 0..links {
                     checked(self.ask(number, Command::Ping, false).await?)?;
@@ -292,13 +294,7 @@ impl Client {
                 // An attempt before this one may have been done.
                 reply => {
                     let reply = reply.map_err(Error::from).and_then(checked);
-                    return reply.map_err(|error| {
-                        if attempt > 1 {
-                            error.in_doubt_write()
-                        } else {
-                            error
-                        }
-                    });
+                    return reply.map_err(|error| error.maybe_done_if(attempt > 1));
                 }
             }
         }
@@ -308,10 +304,7 @@ impl Client {
         match self.repeated(home, &command, true).await {
             Err(error) if error.kind == Kind::Store && error.message == "NOSCRIPT" => {
                 let reply = self.repeated(home, &command, false).await;
-                reply.map_err(|other| Error {
-                    in_doubt: error.in_doubt || other.in_doubt,
-                    ..other
-                })
+                reply.map_err(|later| later.maybe_done_if(error.in_doubt))
             }
             reply => reply,
         }
@@ -359,19 +352,21 @@ impl Client {
     }
 
     async fn first(&self, create: &Create) -> Result<server::Reply> {
-        let set = properties(&fields::split(&create.text).map_err(unreadable)?);
-        let joins = create.join_existing && !create.displaced;
+        let write = &create.write;
+        let text = write.change.result.text();
+        let set = properties(&fields::split(&text).map_err(unreadable)?);
+        let joins = create.join && !create.displaced;
         let save = Save {
             home: Rc::clone(&create.primary),
             uuid: Rc::clone(&create.uuid),
             mode: if joins { Mode::Join } else { Mode::Create },
-            ttl: create.ttl.unwrap_or(0),
+            ttl: write.ttl.unwrap_or(0),
             by: format!("{} {}", &self.writer[1..], create.sequence).into(),
             basis: None,
-            added: added(&create.keys),
+            added: added(&write.keys),
             others: Vec::new(),
             stamp: Some((Rc::clone(&self.writer), create.sequence)),
-            fields: self.fields(set, Vec::new(), create.ttl),
+            fields: self.fields(set, Vec::new(), write.ttl),
         };
         self.script(&create.primary, Command::Save(Rc::new(save)))
             .await
@@ -384,33 +379,30 @@ impl Client {
         Fields { set, deleted }
     }
 
-    /// The fields that make one text another.
-    fn difference(&self, base: &str, text: &str, ttl: Option<u64>) -> Result<Fields> {
-        let (base, now) = (
-            fields::split(base).map_err(unreadable)?,
-            fields::split(text).map_err(unreadable)?,
-        );
-        let changes = fields::diff(&base, &now);
+    /// The fields that a patch sets and deletes.
+    fn changes(&self, patch: &Patch, ttl: Option<u64>) -> Result<Fields> {
+        let changes = patch.changes().map_err(unreadable)?;
         let deleted = changes.removed.iter().map(|name| joined(".", name));
         Ok(self.fields(properties(&changes.set), deleted.collect(), ttl))
     }
 
     async fn update(&self, update: &Update) -> Result<Reply> {
+        let write = &update.write;
         let others = update.known.iter().filter(|name| {
-            **name != update.primary && !update.added.iter().any(|(new, _)| new == *name)
+            **name != update.primary && !write.keys.iter().any(|(new, _)| new == *name)
         });
-        let basis = update.basis.as_ref();
+        let expected = update.expected.as_ref();
         let save = Save {
             home: Rc::clone(&update.primary),
             uuid: Rc::clone(&update.uuid),
             mode: Mode::Update,
-            ttl: update.ttl.unwrap_or(0),
+            ttl: write.ttl.unwrap_or(0),
             by: "".into(),
-            basis: basis.map(|basis| (basis.version, basis.reserve)),
-            added: added(&update.added),
+            basis: expected.map(|expected| (expected.version, expected.reserve)),
+            added: added(&write.keys),
             others: others.cloned().collect(),
             stamp: (update.sequence > 0).then(|| (Rc::clone(&self.writer), update.sequence)),
-            fields: self.difference(&update.base, &update.text, update.ttl)?,
+            fields: self.changes(&write.change.patch, write.ttl)?,
         };
         match self
             .script(&update.primary, Command::Save(Rc::new(save)))
@@ -435,8 +427,8 @@ impl Client {
         let Some((uuid, primary)) = &remove.of else {
             return Ok((0, 0));
         };
-        let data = remove.data.as_ref();
-        let fields = data.map(|(base, text)| self.difference(base, text, remove.ttl));
+        let write = remove.write.as_ref();
+        let fields = write.map(|write| self.changes(&write.change.patch, remove.ttl));
         let command = server::Remove {
             home: Rc::clone(primary),
             uuid: Rc::clone(uuid),
@@ -494,7 +486,7 @@ pub fn parse(name: &Text, hash: &Pairs, wall: u64) -> Result<(Option<Text>, Opti
         uuid: String::new(),
         primary: Rc::clone(name),
         keys: Vec::new(),
-        text: String::new(),
+        document: Document::default(),
         version: 0,
         renewal_due: false,
         renewal_due_in: None,
@@ -537,7 +529,7 @@ pub fn parse(name: &Text, hash: &Pairs, wall: u64) -> Result<(Option<Text>, Opti
         };
     }
     fields::order(&mut properties);
-    session.text = fields::join(properties);
+    session.document = fields::join(properties).into();
     Ok((pointer, Some(session)))
 }
 
@@ -547,7 +539,7 @@ fn properties(of: &[fields::Field<'_>]) -> Pairs {
         .collect()
 }
 
-fn added(keys: &[(Rc<str>, Option<String>)]) -> Vec<(Text, Text)> {
+fn added(keys: &[NamedKey]) -> Vec<(Text, Text)> {
     keys.iter()
         .map(|(name, resource)| (Rc::clone(name), resource.as_deref().unwrap_or("").into()))
         .collect()

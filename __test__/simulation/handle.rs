@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use drachtio_session::engine::{Engine, SaveMode, Shared, Value};
 use drachtio_session::error::{Error, Kind, Result};
 use drachtio_session::rules::{self, Facts, Finish, Placeholder, Plan};
-use drachtio_session::session::{First, Record, State, fields};
+use drachtio_session::session::{FirstSave, Patch, Record, State, fields};
 use drachtio_session::store::memory::MemoryStore;
-use drachtio_session::store::{Answers, Backend, Event, Op, Reply};
+use drachtio_session::store::{Answers, Backend, Event, Reply, StoreOp};
 use uuid::Uuid;
 
 use crate::client::SimulatedRedis;
@@ -34,7 +34,7 @@ pub enum Store {
 }
 
 impl Backend for Store {
-    fn submit(&mut self, ticket: u32, op: Op) -> Option<Result<Reply>> {
+    fn submit(&mut self, ticket: u32, op: StoreOp) -> Option<Result<Reply>> {
         match self {
             Self::Redis(store) => store.submit(ticket, op),
             Self::Memory(store) => store.submit(ticket, op),
@@ -51,6 +51,13 @@ impl Backend for Store {
         match self {
             Self::Redis(store) => store.take(),
             Self::Memory(store) => store.take(),
+        }
+    }
+
+    fn is_current(&mut self, record: &Record) -> bool {
+        match self {
+            Self::Redis(store) => store.is_current(record),
+            Self::Memory(store) => store.is_current(record),
         }
     }
 }
@@ -173,9 +180,7 @@ impl Process {
 
     /// Settles what was completed.
     pub fn drain(&self) {
-        let (mut done, events) = self.engine.borrow_mut().drain();
-        // Those of different sessions may come in any order.
-        done.sort_by_key(|(op, _)| *op);
+        let (done, events) = self.engine.borrow_mut().drain();
         let now = self.now();
         for event in events {
             match event {
@@ -381,7 +386,7 @@ impl Process {
         }
         loop {
             let is_current = live.as_ref().is_some_and(|live| {
-                live.has(name) && live.record.borrow().is_current((self.clock)())
+                live.has(name) && self.engine.borrow_mut().is_current(&live.record.borrow())
             });
             let value = if is_current {
                 Ok(Value::Current(true))
@@ -456,11 +461,12 @@ impl Process {
     /// process was told of.
     fn check(&self, session: &Session, floors: Option<&BTreeMap<Text, u64>>) {
         let record = session.record.borrow();
-        if record.state != State::Stored || record.ahead {
+        if record.state != State::Stored || record.is_projection {
             return;
         }
         if record.version > 0 && record.version == record.newest && record.incoming.is_none() {
-            let known = sorted(&record.text);
+            let text = record.stored_document.text();
+            let known = sorted(&text);
             let net = self.network.borrow();
             let there = net
                 .server
@@ -470,8 +476,8 @@ impl Process {
                 && !same_fields(there, &known)
             {
                 let what = format!(
-                    "{} with version {} is {}, the server had {there:?}",
-                    record.uuid, record.version, record.text
+                    "{} with version {} is {text}, the server had {there:?}",
+                    record.uuid, record.version
                 );
                 self.fails("10", &what);
             }
@@ -563,8 +569,8 @@ impl Process {
         let id = self.uuid();
         let mut record = match rules::placeholder(plan, failed) {
             Placeholder::New => Record::new(id),
-            Placeholder::Adopting => Record {
-                first: First::Joins,
+            Placeholder::Joining => Record {
+                first: FirstSave::Joins,
                 ..Record::new(id)
             },
             Placeholder::Unknown => Record::unknown(id),
@@ -673,16 +679,17 @@ impl Process {
     async fn store_updates(&self, session: &Rc<Session>, mut batch: Vec<Updating>) {
         let mut attempt = 0;
         while !batch.is_empty() {
-            let mut data = parsed(&session.record.borrow().text);
+            let before = session.record.borrow().stored_document.text();
+            let mut data = parsed(&before);
             let made: Vec<u64> = batch
                 .iter()
                 .map(|item| count(&mut data, &item.token))
                 .collect();
-            let text = joined(&data);
+            let patch = Patch::between(&before, &joined(&data)).expect("JSON");
             let record = Rc::clone(&session.record);
             let reserves = attempt >= PATIENCE;
             let result = self
-                .run(|engine, op| engine.compare_and_set(op, &record, text, None, reserves))
+                .run(|engine, op| engine.compare_and_set(op, &record, &patch, None, reserves))
                 .await;
             if let Err(error) = &result
                 && error.kind != Kind::Conflict
@@ -729,7 +736,7 @@ fn absorb(record: &Shared, fresh: &Shared) -> Option<bool> {
     }
     let (mut record, fresh) = (record.borrow_mut(), fresh.borrow());
     (record.uuid == fresh.uuid && record.state == State::Stored)
-        .then(|| !fresh.ahead && record.absorb(fresh.stored()))
+        .then(|| !fresh.is_projection && record.absorb(fresh.stored()))
 }
 
 fn release(live: Option<Rc<Session>>) {
@@ -934,7 +941,7 @@ impl Session {
             let given = if self.is_new.get() {
                 Pairs::new()
             } else {
-                parsed(&self.record.borrow_mut().give())
+                parsed(&self.record.borrow().projected.text())
             };
             (*self.snapshot.borrow_mut()).clone_from(&given);
             given
@@ -955,13 +962,18 @@ impl Session {
         }
     }
 
-    /// Its JSON text; nothing while nobody has read it.
-    fn text(&self) -> Option<String> {
-        self.data.borrow().as_ref().map(joined)
+    /// What has changed since the record got or gave the data.
+    fn patch(&self) -> Patch {
+        let data = self.data.borrow();
+        let patch = data.as_ref().map(|data| {
+            let before = joined(&self.snapshot.borrow());
+            Patch::between(&before, &joined(data)).expect("JSON")
+        });
+        patch.unwrap_or_default()
     }
 
-    /// The record got this text.
-    fn gave(&self) {
+    /// The record has got all that has changed.
+    fn recorded(&self) {
         if let Some(data) = &*self.data.borrow() {
             (*self.snapshot.borrow_mut()).clone_from(data);
         }
@@ -976,20 +988,17 @@ impl Session {
     /// Brings what a load has found, and the record has not merged yet, into the data object.
     fn merge(&self) {
         self.is_new.set(false);
-        let text = self.text();
-        let merged = self.record.borrow_mut().merge(text.as_deref());
-        let Ok(Some(patch)) = merged else { return };
-        let parts = parsed(&patch);
-        let (Some(set), Some(removed)) = (get(&parts, "set"), get(&parts, "removed")) else {
-            return;
-        };
-        let removed: Vec<String> = serde_json::from_str(removed).unwrap_or_default();
+        let mine = self.patch();
+        let theirs = self.record.borrow_mut().merge(&mine).expect("JSON");
+        let changes = theirs.changes().expect("JSON");
         if let Some(data) = &mut *self.data.borrow_mut() {
-            for name in removed {
-                put(data, &name, None);
-            }
-            for (name, value) in parsed(set) {
-                put(data, &name, Some(&value));
+            for data in [data, &mut *self.snapshot.borrow_mut()] {
+                for name in &changes.removed {
+                    put(data, name, None);
+                }
+                for (name, value) in &changes.set {
+                    put(data, name, Some(&(*value).into()));
+                }
             }
         }
     }
@@ -1067,15 +1076,15 @@ impl Session {
 
     /// `mks.save()`, and what the middleware writes.
     pub async fn write(&self, mode: SaveMode, if_unchanged: bool) -> Result<()> {
-        if mode == SaveMode::Changes && self.is_untouched() && self.record.borrow().is_clean() {
+        let patch = self.patch();
+        if mode == SaveMode::Changes && patch.is_empty() && self.record.borrow().is_clean() {
             return Ok(());
         }
-        let text = self.text();
-        self.gave();
+        self.recorded();
         self.saves.set(self.saves.get() + 1);
         let process = self.process();
         let result = process
-            .run(|engine, op| engine.save(op, &self.record, text, mode, None, if_unchanged))
+            .run(|engine, op| engine.save(op, &self.record, &patch, mode, None, if_unchanged))
             .await;
         self.saves.set(self.saves.get() - 1);
         if result.is_ok() && !self.is_stored.get() {
@@ -1108,17 +1117,21 @@ impl Session {
             return running.await;
         }
         let is_last = self.keys().len() <= 1;
-        let text = if is_last { None } else { self.text() };
-        if !is_last {
-            self.gave();
-        }
+        // With its last key the session goes, and so do its changes.
+        let patch = if is_last {
+            Patch::default()
+        } else {
+            let patch = self.patch();
+            self.recorded();
+            patch
+        };
         self.removals
             .borrow_mut()
             .push((Rc::clone(name), Vec::new()));
         let may_leave = is_last && self.saves.get() == 0 && self.is_untouched();
         let result = process
             .run(|engine, op| {
-                let answer = engine.remove_key(op, &self.record, name, text, None);
+                let answer = engine.remove_key(op, &self.record, name, &patch, None);
                 if let Some(leaving) = sent.filter(|_| may_leave && answer.is_none()) {
                     process.sent.borrow_mut().push(leaving);
                 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use drachtio_session::engine::{Engine, Environment, Limits, SaveMode, Settings, Size};
 use drachtio_session::error::{Error, Kind};
 use drachtio_session::store::memory::MemoryStore;
-use drachtio_session::store::{Backend, Op, Reply};
+use drachtio_session::store::{Backend, Reply, StoreOp};
 use foldhash::quality::SeedableRandomState;
 
 use crate::client::{self, SimulatedRedis};
@@ -1164,7 +1164,7 @@ impl History {
         end.at = self.now();
         let mut engine = self.processes[0].engine.borrow_mut();
         for key in self.all_keys() {
-            let op = Op::Load {
+            let op = StoreOp::Load {
                 name: Rc::clone(&key),
             };
             let found = match engine.backend.submit(0, op) {
@@ -1175,7 +1175,8 @@ impl History {
             if let (Some(uuid), Some(found)) = (&uuid, found)
                 && !end.data.iter().any(|(other, _)| other == uuid)
             {
-                let data = drachtio_session::session::fields::split(&found.text);
+                let text = found.document.text();
+                let data = drachtio_session::session::fields::split(&text);
                 let data = data.unwrap_or_default();
                 let data = data
                     .into_iter()

@@ -37,7 +37,7 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Refused(error) => error,
-            Failure::Lost(error) => error.in_doubt_write(),
+            Failure::Lost(error) => error.maybe_done(),
         }
     }
 }
