@@ -54,7 +54,7 @@ function restore(folder) {
 }
 
 function found({ text, status }) {
-  const line = /found after (\d+) histories: (.*)/.exec(text);
+  const line = /found after (\d+) histories, SEED=\d+: (.*)/.exec(text);
   if (line) return { after: Number(line[1]), rule: line[2] };
   if (status === 0) return { after: null, rule: `not found within ${HISTORIES} histories` };
   throw new Error(text.slice(-4000));

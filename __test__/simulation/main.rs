@@ -27,11 +27,12 @@ fn number(name: &str, default: u64) -> u64 {
     })
 }
 
-/// `HISTORIES` histories from the seed `SEED` on, by `THREADS` threads. Where one is against the guarantees, it is printed in
-/// its shortest form.
+/// `HISTORIES` histories from the seed `SEED` on, by `THREADS` threads, until `FAILURES` of them are against the guarantees.
+/// The first one of those is printed in its shortest form.
 #[test]
 fn histories() {
     let (first, count) = (number("SEED", 1), number("HISTORIES", 20_000));
+    let enough = usize::try_from(number("FAILURES", 1)).unwrap_or(1);
     let next = AtomicU64::new(0);
     let stops = AtomicBool::new(false);
     let failed = Mutex::new(Vec::new());
@@ -48,9 +49,9 @@ fn histories() {
                     let wrong = std::panic::catch_unwind(|| play(&plan, false).wrong);
                     let wrong = wrong.unwrap_or_else(|_| vec!["panic".to_owned()]);
                     if !wrong.is_empty() {
-                        stops.store(true, Ordering::Relaxed);
                         let mut failed = failed.lock().expect("no panic");
                         failed.push((number, plan, wrong));
+                        stops.fetch_or(failed.len() >= enough, Ordering::Relaxed);
                     }
                 }
             });
@@ -63,8 +64,15 @@ fn histories() {
     println!("{played} histories in {seconds:.1} s, {speed:.0} a second");
     let mut failed = failed.into_inner().expect("no panic");
     failed.sort_by_key(|(number, ..)| *number);
-    if let Some((number, plan, wrong)) = failed.first() {
-        println!("found after {} histories: {}", number + 1, wrong.join("\n"));
+    for (number, plan, wrong) in &failed {
+        let wrong = wrong.join("\n");
+        println!(
+            "found after {} histories, SEED={}: {wrong}",
+            number + 1,
+            plan.seed
+        );
+    }
+    if let Some((_, plan, _)) = failed.first() {
         panic!("{}", shrink::report(plan));
     }
 }
