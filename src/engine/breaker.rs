@@ -92,10 +92,18 @@ impl Breaker {
         due.map(|pause| pause.probing = true).is_some()
     }
 
-    /// Whether a write is due as a probe. After `true` the caller must send one.
-    pub fn probe_write(&mut self, now: Instant) -> bool {
-        let due = self.refusing.as_mut().filter(|pause| pause.is_due(now));
-        self.failing.is_none() && due.map(|pause| pause.probing = true).is_some()
+    /// Whether a write may be sent as a probe of a store that refuses writes.
+    #[must_use]
+    pub fn may_probe_write(&self, now: Instant) -> bool {
+        let due = self.refusing.as_ref().filter(|pause| pause.is_due(now));
+        self.failing.is_none() && due.is_some()
+    }
+
+    /// A write was sent. While the store refuses writes it is the probe: no other one is sent before it has ended.
+    pub fn write_sent(&mut self) {
+        if let Some(pause) = &mut self.refusing {
+            pause.probing = true;
+        }
     }
 
     /// The store has answered; with `wrote` it has written something. Gives whether that closed the breaker.
@@ -187,7 +195,10 @@ mod tests {
             breaker.refusal().is_some(),
             "a read does not show that it takes writes"
         );
-        assert!(breaker.probe_write(now + PAUSE));
+        assert!(breaker.may_probe_write(now + PAUSE));
+        assert!(breaker.may_probe_write(now + PAUSE), "none was sent");
+        breaker.write_sent();
+        assert!(!breaker.may_probe_write(now + PAUSE));
         breaker.succeeded(true);
         assert!(breaker.is_well());
     }

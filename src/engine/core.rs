@@ -9,12 +9,12 @@ use super::deadlines::{Closing, Deadlines};
 use super::environment::Environment;
 use super::in_flight::InFlight;
 use super::near_cache::{Cache, Size};
-use super::operation::{Action, Operation, SaveMode, Shared, Value};
+use super::operation::{Action, Operation, SaveMode, Value};
 use super::pending_writes::{Limits, PendingWrites};
 use super::queues::Queues;
 use super::statistics::Statistics;
 use crate::error::Result;
-use crate::session::{Change, Patch, Record, State};
+use crate::session::{Change, Patch, Record, Shared, State};
 use crate::store::{Backend, Event, StoreOp};
 
 /// How an engine works.

@@ -39,10 +39,11 @@ mod submit;
 mod write_behind;
 
 pub use self::core::{Engine, Settings};
+pub use crate::session::Shared;
 pub use deadlines::Completion;
 pub use environment::Environment;
 pub use near_cache::Size;
-pub use operation::{SaveMode, Shared, Value};
+pub use operation::{SaveMode, Value};
 pub use pending_writes::Limits;
 
 #[cfg(test)]

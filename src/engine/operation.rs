@@ -1,15 +1,11 @@
 //! One operation on a session: what it does, which session it is about, and which callers wait for it.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::session::{Change, Record, State};
+use crate::session::{Change, Shared, State};
 use crate::store::StoreOp;
-
-/// A session's record, shared by JavaScript and the operations on it.
-pub type Shared = Rc<RefCell<Record>>;
 
 /// The result of an operation that has succeeded.
 #[derive(Debug, Clone)]

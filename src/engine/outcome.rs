@@ -44,7 +44,7 @@ pub fn apply(
                 record.drop_key(name);
             }
             if left == 0 {
-                record.state = State::Removed;
+                record.end();
             } else {
                 if let Some(write) = write {
                     record.confirm(&write.change, version);

@@ -27,6 +27,7 @@ pub fn prepare(operation: &Operation, default_ttl: Option<u64>, sequence: u64) -
     };
     let mut record = shared.borrow_mut();
     let record = &mut *record;
+    record.follow_origin();
     let ttl = |ttl: &Option<u64>| ttl.or(default_ttl);
     match &operation.action {
         Action::Save {

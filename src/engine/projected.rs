@@ -7,8 +7,9 @@ use std::rc::Rc;
 use foldhash::HashMap;
 
 use super::core::Engine;
-use super::operation::{Action, Operation, Shared, Value};
+use super::operation::{Action, Operation, Value};
 use crate::error::{Error, Result};
+use crate::session::{Record, Shared};
 use crate::store::Backend;
 
 impl<B: Backend> Engine<B> {
@@ -88,7 +89,7 @@ fn project<'a>(operations: impl Iterator<Item = &'a Operation>, name: &str) -> O
             continue;
         }
         if record.borrow().keys.iter().any(|key| *key.name == *name) {
-            let projection = record.borrow().projection();
+            let projection = Record::projection(record);
             return Some(Value::Session(Rc::new(RefCell::new(projection))));
         }
     }

@@ -9,9 +9,9 @@ use std::rc::Rc;
 use foldhash::HashMap;
 use smallvec::SmallVec;
 
-use super::operation::{Operation, Shared, coalesce};
+use super::operation::{Operation, coalesce};
 use super::pending_writes::Position;
-use crate::session::{Change, Record};
+use crate::session::{Change, Record, Shared};
 
 /// The operations of one session.
 #[derive(Default)]

@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use super::core::Engine;
 use super::in_flight::{Entry, Purpose};
-use super::operation::{Action, Operation, Shared, Value};
+use super::operation::{Action, Operation, Value};
 use super::prepare::{Prepared, prepare};
 use super::{in_doubt, outcome};
 use crate::error::{Error, Kind, Result};
+use crate::session::Shared;
 use crate::store::{Backend, StoreOp};
 
 impl<B: Backend> Engine<B> {
@@ -92,6 +93,9 @@ impl<B: Backend> Engine<B> {
             }
             return Some(Err(self.defer(queue, operation, error)));
         }
+        if store_op.is_write() {
+            self.breaker.write_sent();
+        }
         let write = store_op.write().map(Rc::clone);
         let ticket = self.in_flight.next_ticket();
         if let Some(reply) = self.backend.submit(ticket, store_op) {
@@ -114,11 +118,11 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Why an action can't be sent to the store now, if it can't.
-    fn refusal(&mut self, action: &Action, weight: usize) -> Option<Error> {
+    fn refusal(&self, action: &Action, weight: usize) -> Option<Error> {
         let is_save = matches!(action, Action::Save { .. } | Action::CompareAndSet { .. });
         let refusal = if !is_save {
             self.breaker.down()
-        } else if self.breaker.probe_write((self.environment.clock)()) {
+        } else if self.breaker.may_probe_write(self.now()) {
             None
         } else {
             self.breaker.refusal()

@@ -8,10 +8,11 @@ use smallvec::SmallVec;
 
 use super::compaction::compact;
 use super::core::Engine;
-use super::operation::{Action, Operation, SaveMode, Shared, Value, coalesce};
+use super::operation::{Action, Operation, SaveMode, Value, coalesce};
 use super::pending_writes::given_up;
 use super::prepare::unwritable;
 use crate::error::{Error, Kind, Result};
+use crate::session::Shared;
 use crate::store::Backend;
 
 /// How many store operations are in flight at once while pending writes are replayed.
@@ -204,7 +205,7 @@ impl<B: Backend> Engine<B> {
         }
         // Each session once: one that can't be replayed now becomes pending again.
         let mut left = self.pending.len();
-        let probe = !self.breaker.is_well() && self.breaker.probe_write(now);
+        let probe = !self.breaker.is_well() && self.breaker.may_probe_write(now);
         let before = self.in_flight.last_ticket();
         while left > 0
             && self.in_flight.len() < REPLAYED_AT_ONCE

@@ -16,7 +16,7 @@ mod writes;
 
 pub use document::Document;
 pub use patch::Patch;
-pub use record::{FirstSave, KEY_PREFIX, Key, Record, State, UUID_PREFIX, Validity};
+pub use record::{FirstSave, KEY_PREFIX, Key, Record, Shared, State, UUID_PREFIX, Validity};
 pub use stored::{
     Change, Create, Destroy, Expected, NamedKey, RemoveKey, Saved, Stored, Update, Write,
 };

@@ -1,7 +1,7 @@
 //! One session as this process knows it: its uuid, its keys, the data that the store has confirmed, and the changes that
 //! are not written yet.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Instant;
 
@@ -65,6 +65,9 @@ pub struct Validity {
     pub was_used: Cell<bool>,
 }
 
+/// A record, shared by JavaScript and the operations on it.
+pub type Shared = Rc<RefCell<Record>>;
+
 /// One session as this process knows it.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -86,6 +89,9 @@ pub struct Record {
     pub state: State,
     /// Whether it was made from a projected session, and not from a reply of the store.
     pub is_projection: bool,
+    /// Of a projection, the record that it was made from, until the first save of that has decided on the uuid and the
+    /// primary key.
+    pub origin: Option<Shared>,
     /// The version of `stored_document`; 0 if the store does not count versions, or may have a newer document.
     pub version: u64,
     /// The highest version that the store has answered with.
@@ -131,6 +137,7 @@ impl Record {
             first: FirstSave::Takes,
             state: State::New,
             is_projection: false,
+            origin: None,
             version: 0,
             newest: 0,
             renewal_due: false,
@@ -201,6 +208,7 @@ impl Record {
             first: self.first,
             state: self.state,
             is_projection: false,
+            origin: None,
             version,
             newest: self.newest,
             renewal_due: self.renewal_due,
@@ -211,16 +219,47 @@ impl Record {
 
     /// The projected session: as the store will have it when all queued and pending saves are done.
     #[must_use]
-    pub fn projection(&self) -> Self {
+    pub fn projection(of: &Shared) -> Self {
+        let record = of.borrow();
         let stored = Stored {
-            document: self.projected.clone(),
-            ..self.stored()
+            document: record.projected.clone(),
+            ..record.stored()
         };
         Self {
             version: 0,
-            newest: self.newest,
+            newest: record.newest,
             is_projection: true,
+            origin: Some(Rc::clone(of)),
             ..Self::loaded(stored)
+        }
+    }
+
+    /// Takes over what the first save of the record that a projection was made from has decided: it may have stored the
+    /// session elsewhere, or have joined another one.
+    pub fn follow_origin(&mut self) {
+        let Some(origin) = &self.origin else { return };
+        let mut first = origin.borrow_mut();
+        first.follow_origin();
+        match first.state {
+            State::New | State::Uncertain | State::Unknown => return,
+            State::Stored => {
+                self.uuid = Rc::clone(&first.uuid);
+                self.primary = Rc::clone(&first.primary);
+            }
+            State::Removed => {}
+        }
+        drop(first);
+        self.origin = None;
+    }
+
+    /// The session has ended. A record of it that was not stored yet must not be stored any more.
+    pub fn end(&mut self) {
+        self.state = State::Removed;
+        if let Some(origin) = self.origin.take() {
+            let mut origin = origin.borrow_mut();
+            if origin.state == State::New {
+                origin.end();
+            }
         }
     }
 

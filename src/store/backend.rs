@@ -86,6 +86,15 @@ impl StoreOp {
         }
     }
 
+    /// Whether it writes a session, or removes something of one.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        matches!(
+            self,
+            Self::Create(_) | Self::Update(_) | Self::RemoveKey(_) | Self::Destroy(_)
+        )
+    }
+
     /// Whether it walks through everything that is stored.
     #[must_use]
     pub fn is_long(&self) -> bool {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::error::{Error, Kind, Result};
-use crate::session::{Patch, State};
+use crate::session::{Patch, Record, State};
 use crate::session::{Saved, Stored};
 use crate::store::{Answers, Backend, Event, Failed, Reply, StoreOp};
 
@@ -51,7 +51,7 @@ fn engine_within(limits: Limits) -> Engine<Slow> {
 }
 
 fn session(key: &str) -> Shared {
-    let mut record = crate::session::Record::new(uuid::Uuid::new_v4());
+    let mut record = Record::new(uuid::Uuid::new_v4());
     record.add_key(key, None);
     Rc::new(std::cell::RefCell::new(record))
 }

@@ -157,7 +157,7 @@ fn a_save_after_pending_removals_is_done_and_adds_no_key_that_they_remove() {
     serve(&mut engine, unavailable());
     one.borrow_mut().add_key("mks:b", None);
     done(&mut engine);
-    let other = Rc::new(RefCell::new(one.borrow().projection()));
+    let other = Rc::new(RefCell::new(Record::projection(&one)));
     for (op, key) in [(3, "mks:a"), (4, "mks:b")] {
         remove_key(&mut engine, op, &other, key);
     }
@@ -218,7 +218,7 @@ fn a_load_for_a_live_session_does_not_take_pending_writes_for_stored() {
 #[test]
 fn a_save_of_an_unknown_placeholder_fails() {
     let mut engine = engine();
-    let mut placeholder = crate::session::Record::unknown(uuid::Uuid::new_v4());
+    let mut placeholder = Record::unknown(uuid::Uuid::new_v4());
     placeholder.add_key("mks:a", None);
     let placeholder = Rc::new(RefCell::new(placeholder));
     remove_key(&mut engine, 1, &placeholder, "mks:a");
@@ -410,4 +410,47 @@ fn after_a_given_up_in_doubt_first_save_the_key_is_still_removed_from_the_store(
     assert!(
         matches!(serve(&mut engine, saved()), StoreOp::RemoveKey(remove) if remove.of.is_some())
     );
+}
+
+/// A session whose first save is pending, and a projection of it that a request got meanwhile.
+fn pending_with_projection(engine: &mut Engine<Slow>) -> (Shared, Shared) {
+    let record = pending_session(engine, unavailable());
+    let projection = load_projected(engine);
+    (record, projection)
+}
+
+#[test]
+fn a_projection_is_saved_where_the_first_save_has_stored_the_session() {
+    let mut engine = engine();
+    let (_record, projection) = pending_with_projection(&mut engine);
+    save(&mut engine, 3, &projection, r#"{"n":1,"m":2}"#);
+    probe(&mut engine);
+    let elsewhere = Reply::Saved(Saved {
+        version: 4,
+        primary: Some("mks:a#1".into()),
+        uuid: Some("mks:session:other".into()),
+    });
+    assert!(matches!(serve(&mut engine, elsewhere), StoreOp::Create(_)));
+    done(&mut engine);
+    let StoreOp::Update(update) = serve(&mut engine, wrote(5)) else {
+        panic!("the projection's save")
+    };
+    assert_eq!(&*update.primary, "mks:a#1");
+    assert_eq!(&*update.uuid, "mks:session:other");
+}
+
+#[test]
+fn a_session_that_ends_by_its_projection_is_not_stored_by_the_record_that_began_it() {
+    let mut engine = engine();
+    let (record, projection) = pending_with_projection(&mut engine);
+    let queue = engine.queues.of(&record.borrow());
+    engine.give_up(&queue, "enough");
+    probe(&mut engine);
+    engine.destroy(3, &projection);
+    assert!(matches!(serve(&mut engine, removed()), StoreOp::Destroy(_)));
+    done(&mut engine);
+    assert!(matches!(
+        save(&mut engine, 4, &record, r#"{"n":2}"#),
+        Some(Err(error)) if error.kind == Kind::Gone
+    ));
 }
