@@ -3,7 +3,7 @@
 
 mod agreement;
 mod client;
-mod handle;
+mod glue;
 mod history;
 mod model;
 mod network;

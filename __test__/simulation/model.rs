@@ -30,7 +30,7 @@ use std::rc::Rc;
 
 use drachtio_session::error::Kind;
 
-use crate::handle::get;
+use crate::glue::get;
 use crate::history::{Entry, Final, JOINED, JOINED_SESSION, Setup, What, described};
 use crate::network::{MS, Time};
 use crate::server::Text;
