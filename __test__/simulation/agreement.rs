@@ -17,7 +17,7 @@ use drachtio_session::store::redis::{Config, Ready, RedisStore, Socket, Watch};
 use drachtio_session::store::{Backend, Event, Failed, Reply, StoreOp};
 
 use crate::client::SimulatedRedis;
-use crate::network::{Faults, Host, Link, MS, Network};
+use crate::network::{Connection, Faults, Host, MS, Network};
 use crate::random::Random;
 use crate::server::{Text, joined};
 
@@ -112,18 +112,18 @@ type Answer = Result<Reply, Error>;
 struct Pair {
     real: RedisStore,
     simulated: SimulatedRedis,
-    /// What each was told of.
-    told: [BTreeSet<String>; 2],
+    /// The names that each has got invalidations of.
+    invalidated: [BTreeSet<String>; 2],
     ticket: u32,
     sequence: u64,
     /// What it has asked, to be asked again.
     asked: Vec<StoreOp>,
 }
 
-fn kept(told: &mut BTreeSet<String>, events: Vec<Event>) {
+fn kept(invalidated: &mut BTreeSet<String>, events: Vec<Event>) {
     for event in events {
         if let Event::Changed(names) = event {
-            told.extend(names);
+            invalidated.extend(names);
         }
     }
 }
@@ -153,7 +153,7 @@ impl Pair {
         loop {
             self.real.flush();
             let answers = self.real.take();
-            kept(&mut self.told[0], answers.events);
+            kept(&mut self.invalidated[0], answers.events);
             if let Some((_, reply)) = answers.replies.into_iter().next() {
                 return answer(reply);
             }
@@ -169,7 +169,7 @@ impl Pair {
             self.simulated.flush();
             settle(network);
             let answers = self.simulated.take();
-            kept(&mut self.told[1], answers.events);
+            kept(&mut self.invalidated[1], answers.events);
             if let Some((_, reply)) = answers.replies.into_iter().next() {
                 return answer(reply);
             }
@@ -300,7 +300,7 @@ impl Sequence {
         (self.ttl > 0).then_some(self.ttl)
     }
 
-    /// A uuid, where it lives as far as is known, and its version.
+    /// A uuid, where it is stored, as far as the writer knows, and its version.
     fn session(&mut self) -> (Text, Text, u64) {
         let uuid = Rc::clone(self.random.pick(&self.uuids));
         let name = self.name();
@@ -440,7 +440,7 @@ fn pairs(server: &Server, network: &Rc<RefCell<Network>>) -> Vec<Pair> {
             let watcher = Box::new(|_: Socket| Ok(Box::new(Always) as Box<dyn Watch>));
             let real = RedisStore::new(config, || (), watcher).expect("a store");
             let host = network.borrow_mut().add_host(Host {
-                links: vec![Link::new()],
+                connections: vec![Connection::new()],
                 faults: Faults::default(),
                 is_alive: true,
                 latency: 0,
@@ -458,7 +458,7 @@ fn pairs(server: &Server, network: &Rc<RefCell<Network>>) -> Vec<Pair> {
             let mut pair = Pair {
                 real,
                 simulated,
-                told: Default::default(),
+                invalidated: Default::default(),
                 ticket: 0,
                 sequence: 0,
                 asked: Vec::new(),
@@ -534,25 +534,25 @@ pub fn check(first: u64, count: u64) {
             sequence.learns(&op, &real);
             pair.asked.push(op);
             for pair in &mut pairs {
-                // What others are told comes before the reply to what is asked after it.
+                // Invalidations come before the replies to later commands.
                 pair.ask_real(StoreOp::Ping).expect("an answer");
                 pair.ask_simulated(&network, StoreOp::Ping)
                     .expect("an answer");
                 if !expires {
-                    // What has expired is told at any time.
+                    // The invalidation of what has expired comes at any time.
                     let prefix = format!("mks:{seed}-");
-                    for told in &mut pair.told {
-                        told.retain(|name| name.starts_with(&prefix));
+                    for invalidated in &mut pair.invalidated {
+                        invalidated.retain(|name| name.starts_with(&prefix));
                     }
-                    let [real, simulated] = &pair.told;
+                    let [real, simulated] = &pair.invalidated;
                     assert_eq!(
                         real,
                         simulated,
-                        "seed {seed}, told:\n{}",
+                        "seed {seed}, invalidated:\n{}",
                         history.join("\n")
                     );
                 }
-                pair.told = Default::default();
+                pair.invalidated = Default::default();
             }
         }
         let real = dump(server.port, &format!("mks:{seed}-"));

@@ -29,9 +29,9 @@ pub struct Client {
     writer: Text,
 }
 
-/// What the application was told of the connections.
+/// What was reported of the connections.
 #[derive(Default)]
-struct Told {
+struct Reported {
     up: bool,
     tracking: bool,
     errors: BTreeSet<&'static str>,
@@ -41,8 +41,8 @@ struct Told {
 pub struct SimulatedRedis {
     client: Rc<Client>,
     done: Rc<RefCell<Vec<Answered>>>,
-    told: Told,
-    /// The names that the server has told of; none: all of them.
+    reported: Reported,
+    /// The names that were invalidated; `None` stands for all.
     changed: Vec<Option<Text>>,
 }
 
@@ -57,7 +57,7 @@ impl SimulatedRedis {
         Self {
             client: Rc::new(client),
             done: Rc::default(),
-            told: Told::default(),
+            reported: Reported::default(),
             changed: Vec::new(),
         }
     }
@@ -72,21 +72,21 @@ impl SimulatedRedis {
         let mut net = self.client.network.borrow_mut();
         let net = &mut *net;
         let host = self.client.host;
-        for number in 0..net.hosts[host].links.len() {
-            let link = &mut net.hosts[host].links[number];
-            if let Some(Err(error)) = link.outcome.take() {
-                for (_, answer) in std::mem::take(&mut link.queue) {
+        for number in 0..net.hosts[host].connections.len() {
+            let connection = &mut net.hosts[host].connections[number];
+            if let Some(Err(error)) = connection.outcome.take() {
+                for (_, answer) in std::mem::take(&mut connection.queue) {
                     answer.give(Err(Failure::Refused(error.clone())));
                 }
             }
-            if link.standing != Standing::Up {
+            if connection.standing != Standing::Up {
                 continue;
             }
             let mut lost = None;
-            for message in std::mem::take(&mut link.inbox) {
+            for message in std::mem::take(&mut connection.inbox) {
                 match message {
                     FromServer::Reply(reply) => {
-                        let asked = net.hosts[host].links[number].asked.pop_front();
+                        let asked = net.hosts[host].connections[number].asked.pop_front();
                         if let Some((answer, _)) = asked {
                             answer.give(Ok(reply));
                         }
@@ -107,7 +107,7 @@ impl SimulatedRedis {
             }
             let now = net.passes(host, net.now());
             let timeout = net.hosts[host].command_timeout;
-            let since = net.hosts[host].links[number].asked.front();
+            let since = net.hosts[host].connections[number].asked.front();
             let since = since.map(|(_, since)| *since);
             if since.is_some_and(|since| net.passes(host, since) + timeout <= now) {
                 lost = lost.or_else(|| Some(Error::new(Kind::Timeout, "no answer in time")));
@@ -134,34 +134,40 @@ impl SimulatedRedis {
         if !std::mem::take(&mut host.changed) {
             return news;
         }
-        let told = &mut self.told;
-        let tracking = host.links.iter().all(|link| link.tracking);
-        if tracking != told.tracking {
-            told.tracking = tracking;
+        let reported = &mut self.reported;
+        let tracking = host
+            .connections
+            .iter()
+            .all(|connection| connection.tracking);
+        if tracking != reported.tracking {
+            reported.tracking = tracking;
             news.push(Event::Tracking(tracking));
         }
-        let up = host.links.iter().all(|link| link.standing == Standing::Up);
+        let up = host
+            .connections
+            .iter()
+            .all(|connection| connection.standing == Standing::Up);
         let mut lost = false;
-        for link in &mut host.links {
-            lost |= std::mem::take(&mut link.was_lost);
+        for connection in &mut host.connections {
+            lost |= std::mem::take(&mut connection.was_lost);
         }
-        if (lost || !up) && told.up {
+        if (lost || !up) && reported.up {
             let why = Error::new(Kind::Unavailable, "the connection to Redis was lost");
             news.push(Event::Disconnect(why));
-            told.up = false;
+            reported.up = false;
         }
-        for link in &host.links {
-            if let Standing::Down(error) = &link.standing
-                && told.errors.insert(error.kind.code())
+        for connection in &host.connections {
+            if let Standing::Down(error) = &connection.standing
+                && reported.errors.insert(error.kind.code())
             {
                 news.push(Event::Error(error.clone()));
             }
         }
-        if up && !told.up {
-            told.errors.clear();
+        if up && !reported.up {
+            reported.errors.clear();
             news.push(Event::Connect);
         }
-        told.up = up;
+        reported.up = up;
         news
     }
 }
@@ -219,10 +225,7 @@ fn checked(reply: server::Reply) -> Result<server::Reply> {
 }
 
 fn strange(reply: &server::Reply) -> Error {
-    Error::new(
-        Kind::Store,
-        format!("an answer that nobody expects: {reply:?}"),
-    )
+    Error::new(Kind::Store, format!("an unexpected answer: {reply:?}"))
 }
 
 fn unreadable(why: serde_json::Error) -> Error {
@@ -250,8 +253,8 @@ impl Client {
                 })
             }
             StoreOp::Ping => {
-                let links = self.network.borrow().hosts[self.host].links.len();
-                for number in 0..links {
+                let connections = self.network.borrow().hosts[self.host].connections.len();
+                for number in 0..connections {
                     checked(self.ask(number, Command::Ping, false).await?)?;
                 }
                 Ok(Reply::Done)
@@ -262,13 +265,13 @@ impl Client {
 
     async fn ask(&self, number: usize, command: Command, by_digest: bool) -> Asked {
         let coming = {
-            let link = &mut self.network.borrow_mut().hosts[self.host].links[number];
-            if let Standing::Down(error) = &link.standing {
+            let connection = &mut self.network.borrow_mut().hosts[self.host].connections[number];
+            if let Standing::Down(error) = &connection.standing {
                 return Err(Failure::Refused(error.clone()));
             }
             let (answer, coming) = self.tasks.ask();
             let request = Request { command, by_digest };
-            link.queue.push_back((request, answer));
+            connection.queue.push_back((request, answer));
             coming
         };
         coming.await
@@ -281,8 +284,8 @@ impl Client {
         command: &Command,
         by_digest: bool,
     ) -> Result<server::Reply> {
-        let links = self.network.borrow().hosts[self.host].links.len();
-        let number = name.bytes().map(usize::from).sum::<usize>() % links;
+        let connections = self.network.borrow().hosts[self.host].connections.len();
+        let number = name.bytes().map(usize::from).sum::<usize>() % connections;
         let mut attempt = 1;
         loop {
             match self.ask(number, command.clone(), by_digest).await {
@@ -300,10 +303,10 @@ impl Client {
         }
     }
 
-    async fn script(&self, home: &str, command: Command) -> Result<server::Reply> {
-        match self.repeated(home, &command, true).await {
+    async fn script(&self, primary: &str, command: Command) -> Result<server::Reply> {
+        match self.repeated(primary, &command, true).await {
             Err(error) if error.kind == Kind::Store && error.message == "NOSCRIPT" => {
-                let reply = self.repeated(home, &command, false).await;
+                let reply = self.repeated(primary, &command, false).await;
                 reply.map_err(|later| later.maybe_done_if(error.in_doubt))
             }
             reply => reply,
@@ -329,7 +332,7 @@ impl Client {
         Ok(session.filter(|session| session.keys.iter().any(|(key, _)| key == name)))
     }
 
-    /// Where the key of a name leads, if not there; and the session that lives there.
+    /// The pointer in a hash, and the session that is stored in it.
     fn parse(&self, name: &Text, hash: &Pairs) -> Result<(Option<Text>, Option<Stored>)> {
         let wall = self.network.borrow().wall(self.host);
         parse(name, hash, wall)
@@ -357,12 +360,12 @@ impl Client {
         let set = properties(&fields::split(&text).map_err(unreadable)?);
         let joins = create.join && !create.displaced;
         let save = Save {
-            home: Rc::clone(&create.primary),
+            primary: Rc::clone(&create.primary),
             uuid: Rc::clone(&create.uuid),
             mode: if joins { Mode::Join } else { Mode::Create },
             ttl: write.ttl.unwrap_or(0),
             by: format!("{} {}", &self.writer[1..], create.sequence).into(),
-            basis: None,
+            expected: None,
             added: added(&write.keys),
             others: Vec::new(),
             stamp: Some((Rc::clone(&self.writer), create.sequence)),
@@ -393,12 +396,12 @@ impl Client {
         });
         let expected = update.expected.as_ref();
         let save = Save {
-            home: Rc::clone(&update.primary),
+            primary: Rc::clone(&update.primary),
             uuid: Rc::clone(&update.uuid),
             mode: Mode::Update,
             ttl: write.ttl.unwrap_or(0),
             by: "".into(),
-            basis: expected.map(|expected| (expected.version, expected.reserve)),
+            expected: expected.map(|expected| (expected.version, expected.reserve)),
             added: added(&write.keys),
             others: others.cloned().collect(),
             stamp: (update.sequence > 0).then(|| (Rc::clone(&self.writer), update.sequence)),
@@ -430,7 +433,7 @@ impl Client {
         let write = remove.write.as_ref();
         let fields = write.map(|write| self.changes(&write.change.patch, remove.ttl));
         let command = server::Remove {
-            home: Rc::clone(primary),
+            primary: Rc::clone(primary),
             uuid: Rc::clone(uuid),
             writer: Rc::clone(&self.writer),
             sequence: remove.sequence,
@@ -450,7 +453,7 @@ impl Client {
 
     async fn destroy(&self, destroy: &Destroy) -> Result<()> {
         let command = server::Destroy {
-            home: Rc::clone(&destroy.primary),
+            primary: Rc::clone(&destroy.primary),
             uuid: Rc::clone(&destroy.uuid),
             writer: Rc::clone(&self.writer),
             known: destroy.known.clone(),
@@ -464,7 +467,7 @@ impl Client {
         for name in names {
             if !destroy.known.contains(&name) {
                 let command = server::Remove {
-                    home: Rc::clone(&destroy.primary),
+                    primary: Rc::clone(&destroy.primary),
                     uuid: Rc::clone(&destroy.uuid),
                     writer: Rc::clone(&self.writer),
                     sequence: 0,

@@ -16,10 +16,10 @@
 //!   6 Nothing is written to a session whose removal was done before. Nothing is refused as gone while no removal has begun.
 //!   7 A save({ifUnchanged}) is not done if another process's write was done between this process's last look and it.
 //!   8 Without faults nothing fails.
-//! And of every process (`handle.rs` and `history.rs` check 9 to 12):
+//! And of every process (`glue` and `history` check 9 to 12):
 //!   9 Every operation ends by its deadline, exactly once; a closed store has nothing in flight and nothing pending.
 //!  10 A record with a version is what the server had with that version.
-//!  11 No read is older than the last change that the process was told of before it.
+//!  11 No read is older than the last invalidation that the process got before it.
 //!  12 Each session counts its keys right, and nothing is left in the store when all times to live are over.
 //!  13 What a process has once seen of a session that others have written, it does not see older again.
 //! A process that has writes pending knows better than the store, and may not know what others did; one with a near cache
@@ -67,7 +67,7 @@ struct Model<'a> {
     wrong: Vec<String>,
 }
 
-/// What of a history is against the guarantees. `given_up` is when the processes have told of writes that they give up.
+/// What of a history is against the guarantees. `given_up` is when the processes have reported that they give up writes.
 pub fn check(
     setup: &Setup,
     entries: &[Entry],
@@ -184,7 +184,7 @@ fn status_of(
             Some(_) => Wrong,
         }
     };
-    // What a process has told to be given up is any of its writes; a crash takes all along.
+    // What a process has reported as given up is any of its writes; a crash takes all along.
     let is_given_up = given_up[op.actor].is_some();
     if status == Pending && (is_given_up || crashed[op.actor]) {
         return Unknown;

@@ -67,7 +67,7 @@ pub enum Standing {
 }
 
 /// One connection of a process, and the one that is made after it is lost.
-pub struct Link {
+pub struct Connection {
     pub standing: Standing,
     /// The number of the connection.
     pub epoch: u64,
@@ -75,7 +75,7 @@ pub struct Link {
     pub was_lost: bool,
     pub tracking: bool,
     pub queue: VecDeque<(Request, Answer<Asked>)>,
-    /// Who waits for a reply, and since when.
+    /// The answers to commands that were sent, and when.
     pub asked: VecDeque<(Answer<Asked>, Time)>,
     pub inbox: VecDeque<FromServer>,
     lost_at: Option<Time>,
@@ -106,7 +106,7 @@ pub struct Faults {
 /// One process, as the network sees it.
 #[allow(clippy::struct_excessive_bools)] // each is a state of its own
 pub struct Host {
-    pub links: Vec<Link>,
+    pub connections: Vec<Connection>,
     pub faults: Faults,
     pub is_alive: bool,
     /// What a message takes at least.
@@ -119,10 +119,10 @@ pub struct Host {
     pub drift: i64,
     /// How much its time of day differs from the server's, ms.
     pub skew: i64,
-    /// Whether it wants to be told of changes.
+    /// Whether its connections have tracking on.
     pub tracks: bool,
     pub command_timeout: Time,
-    /// The oldest version that it may find, by uuid: it was told of that one.
+    /// By uuid, the oldest version that it may find: that of the last invalidation that it got.
     pub floor: BTreeMap<Text, u64>,
     /// Whether a connection stands otherwise than before.
     pub changed: bool,
@@ -244,10 +244,10 @@ impl Network {
 
     pub fn add_host(&mut self, host: Host) -> usize {
         let number = self.hosts.len();
-        let links = host.links.len();
+        let connections = host.connections.len();
         self.hosts.push(host);
-        for link in 0..links {
-            self.add(self.now(), Event::Attempt(number, link));
+        for connection in 0..connections {
+            self.add(self.now(), Event::Attempt(number, connection));
         }
         number
     }
@@ -280,17 +280,17 @@ impl Network {
 
     /// Sends what waits on a connection that is up.
     pub fn send(&mut self, host: usize) {
-        for number in 0..self.hosts[host].links.len() {
+        for number in 0..self.hosts[host].connections.len() {
             let now = self.now();
             loop {
-                let link = &mut self.hosts[host].links[number];
-                if link.standing != Standing::Up {
+                let connection = &mut self.hosts[host].connections[number];
+                if connection.standing != Standing::Up {
                     break;
                 }
-                let Some((request, answer)) = link.queue.pop_front() else {
+                let Some((request, answer)) = connection.queue.pop_front() else {
                     break;
                 };
-                link.asked.push_back((answer, now));
+                connection.asked.push_back((answer, now));
                 self.send_request(host, number, request);
             }
         }
@@ -300,26 +300,26 @@ impl Network {
         let travel = self.travels(host);
         let now = self.now();
         let stalls = self.hosts[host].faults.stall_out;
-        let link = &mut self.hosts[host].links[number];
-        let epoch = link.epoch;
-        if link.dead_out >= epoch {
+        let connection = &mut self.hosts[host].connections[number];
+        let epoch = connection.epoch;
+        if connection.dead_out >= epoch {
             return;
         }
-        if let Some(left) = &mut link.cut_out {
+        if let Some(left) = &mut connection.cut_out {
             if *left == 0 {
-                link.cut_out = None;
-                link.dead_out = epoch;
+                connection.cut_out = None;
+                connection.dead_out = epoch;
                 self.close_soon(host, number);
                 return;
             }
             *left -= 1;
         }
         if stalls {
-            link.stalled_out.push((epoch, request));
+            connection.stalled_out.push((epoch, request));
             return;
         }
-        link.last_out = link.last_out.max(now + travel);
-        let at = link.last_out;
+        connection.last_out = connection.last_out.max(now + travel);
+        let at = connection.last_out;
         self.add(at, Event::Request(host, number, epoch, request));
     }
 
@@ -327,25 +327,25 @@ impl Network {
         let travel = self.travels(host);
         let now = self.now();
         let stalls = self.hosts[host].faults.stall_in;
-        let link = &mut self.hosts[host].links[number];
-        if link.dead_in >= epoch || link.epoch != epoch {
+        let connection = &mut self.hosts[host].connections[number];
+        if connection.dead_in >= epoch || connection.epoch != epoch {
             return;
         }
-        if let Some(left) = &mut link.cut_in {
+        if let Some(left) = &mut connection.cut_in {
             if *left == 0 {
-                link.cut_in = None;
-                link.dead_in = epoch;
+                connection.cut_in = None;
+                connection.dead_in = epoch;
                 self.close_soon(host, number);
                 return;
             }
             *left -= 1;
         }
         if stalls {
-            link.stalled_in.push((epoch, message));
+            connection.stalled_in.push((epoch, message));
             return;
         }
-        link.last_in = link.last_in.max(now + travel);
-        let at = link.last_in;
+        connection.last_in = connection.last_in.max(now + travel);
+        let at = connection.last_in;
         self.add(at, Event::Message(host, number, epoch, message));
     }
 
@@ -355,7 +355,7 @@ impl Network {
         if self.random.one_in(3) {
             return;
         }
-        let epoch = self.hosts[host].links[number].epoch;
+        let epoch = self.hosts[host].connections[number].epoch;
         let at = self.now() + self.random.below(20 * MS);
         let closed = FromServer::Closed(unavailable("the connection was cut"));
         self.add(at, Event::Message(host, number, epoch, closed));
@@ -363,17 +363,18 @@ impl Network {
 
     /// Loses all connections of a process. What is on its way to the server may still come there.
     pub fn reset(&mut self, host: usize) {
-        for number in 0..self.hosts[host].links.len() {
+        for number in 0..self.hosts[host].connections.len() {
             let loses_requests = self.random.one_in(2);
-            let link = &mut self.hosts[host].links[number];
-            if link.standing != Standing::Up {
+            let connection = &mut self.hosts[host].connections[number];
+            if connection.standing != Standing::Up {
                 continue;
             }
-            link.dead_in = link.epoch;
+            connection.dead_in = connection.epoch;
             if loses_requests {
-                link.dead_out = link.epoch;
+                connection.dead_out = connection.epoch;
             }
-            link.inbox
+            connection
+                .inbox
                 .push_back(FromServer::Closed(unavailable("the connection was reset")));
         }
         self.wake(host);
@@ -381,28 +382,28 @@ impl Network {
 
     /// Cuts a connection of a process after so many messages, in one direction.
     pub fn cut_after(&mut self, host: usize, number: usize, messages: u64, inbound: bool) {
-        let links = self.hosts[host].links.len();
-        let link = &mut self.hosts[host].links[number % links];
+        let connections = self.hosts[host].connections.len();
+        let connection = &mut self.hosts[host].connections[number % connections];
         if inbound {
-            link.cut_in = Some(messages);
+            connection.cut_in = Some(messages);
         } else {
-            link.cut_out = Some(messages);
+            connection.cut_out = Some(messages);
         }
     }
 
     /// The network of a process is well again: what was stalled arrives now.
     pub fn mend(&mut self, host: usize) {
         self.hosts[host].faults = Faults::default();
-        for number in 0..self.hosts[host].links.len() {
-            let link = &mut self.hosts[host].links[number];
-            (link.cut_in, link.cut_out) = (None, None);
-            let out = std::mem::take(&mut link.stalled_out);
-            let inbound = std::mem::take(&mut link.stalled_in);
+        for number in 0..self.hosts[host].connections.len() {
+            let connection = &mut self.hosts[host].connections[number];
+            (connection.cut_in, connection.cut_out) = (None, None);
+            let out = std::mem::take(&mut connection.stalled_out);
+            let inbound = std::mem::take(&mut connection.stalled_in);
             for (epoch, request) in out {
                 let at = self.now() + self.travels(host);
-                let link = &mut self.hosts[host].links[number];
-                link.last_out = link.last_out.max(at);
-                let at = link.last_out;
+                let connection = &mut self.hosts[host].connections[number];
+                connection.last_out = connection.last_out.max(at);
+                let at = connection.last_out;
                 self.add(at, Event::Request(host, number, epoch, request));
             }
             for (epoch, message) in inbound {
@@ -415,16 +416,16 @@ impl Network {
     pub fn crash(&mut self, host: usize) {
         let one = &mut self.hosts[host];
         one.is_alive = false;
-        for link in &mut one.links {
-            link.dead_in = link.epoch;
-            link.inbox.clear();
-            link.queue.clear();
-            link.asked.clear();
-            link.stalled_out.clear();
-            link.standing = Standing::Down(unavailable("the process has crashed"));
+        for connection in &mut one.connections {
+            connection.dead_in = connection.epoch;
+            connection.inbox.clear();
+            connection.queue.clear();
+            connection.asked.clear();
+            connection.stalled_out.clear();
+            connection.standing = Standing::Down(unavailable("the process has crashed"));
         }
-        let links = one.links.len();
-        for number in 0..links {
+        let connections = one.connections.len();
+        for number in 0..connections {
             self.server.forget_client((host, number));
         }
     }
@@ -432,12 +433,12 @@ impl Network {
     /// Lets go of the connections of a process.
     pub fn close(&mut self, host: usize) {
         let closed = Error::new(Kind::Closed, "the store was closed: make a new one");
-        for number in 0..self.hosts[host].links.len() {
-            let link = &mut self.hosts[host].links[number];
-            link.standing = Standing::Down(closed.clone());
-            link.epoch += 1;
-            let queue = std::mem::take(&mut link.queue);
-            let asked = std::mem::take(&mut link.asked);
+        for number in 0..self.hosts[host].connections.len() {
+            let connection = &mut self.hosts[host].connections[number];
+            connection.standing = Standing::Down(closed.clone());
+            connection.epoch += 1;
+            let queue = std::mem::take(&mut connection.queue);
+            let asked = std::mem::take(&mut connection.asked);
             let answers = queue.into_iter().map(|(_, answer)| answer);
             for answer in answers.chain(asked.into_iter().map(|(answer, _)| answer)) {
                 answer.give(Err(Failure::Refused(closed.clone())));
@@ -453,15 +454,15 @@ impl Network {
         self.say(|| format!("p{host}.{number}: lost, {error}"));
         let one = &mut self.hosts[host];
         one.changed = true;
-        let link = &mut one.links[number];
-        link.dead_in = link.epoch;
-        link.inbox.clear();
-        link.tracking = false;
-        link.was_lost = true;
-        link.standing = Standing::Connecting;
-        link.lost_at = Some(now);
-        link.failures = 0;
-        for (answer, _) in std::mem::take(&mut link.asked) {
+        let connection = &mut one.connections[number];
+        connection.dead_in = connection.epoch;
+        connection.inbox.clear();
+        connection.tracking = false;
+        connection.was_lost = true;
+        connection.standing = Standing::Connecting;
+        connection.lost_at = Some(now);
+        connection.failures = 0;
+        for (answer, _) in std::mem::take(&mut connection.asked) {
             answer.give(Err(Failure::Lost(error.clone())));
         }
         self.add(now, Event::Attempt(host, number));
@@ -475,36 +476,36 @@ impl Network {
                 self.executes(host, number, epoch, &request);
             }
             Event::Message(host, number, epoch, message) => {
-                let link = &mut self.hosts[host].links[number];
-                if link.epoch != epoch || link.standing != Standing::Up {
+                let connection = &mut self.hosts[host].connections[number];
+                if connection.epoch != epoch || connection.standing != Standing::Up {
                     return;
                 }
-                if link.dead_in >= epoch && !matches!(message, FromServer::Closed(_)) {
+                if connection.dead_in >= epoch && !matches!(message, FromServer::Closed(_)) {
                     return;
                 }
-                link.inbox.push_back(message);
+                connection.inbox.push_back(message);
                 self.wake(host);
             }
             Event::Attempt(host, number) => self.attempts(host, number),
             Event::Accept(host, number, epoch) => {
-                let link = &mut self.hosts[host].links[number];
-                if link.epoch == epoch {
+                let connection = &mut self.hosts[host].connections[number];
+                if connection.epoch == epoch {
                     // What was sent over the connection before is not read any more.
-                    link.dead_out = epoch - 1;
+                    connection.dead_out = epoch - 1;
                     self.server.forget_client((host, number));
                 }
             }
             Event::Connected(host, number, epoch) => {
                 let one = &mut self.hosts[host];
                 let tracks = one.tracks;
-                let link = &mut one.links[number];
-                if link.epoch != epoch || !one.is_alive {
+                let connection = &mut one.connections[number];
+                if connection.epoch != epoch || !one.is_alive {
                     return;
                 }
-                link.standing = Standing::Up;
-                link.outcome = Some(Ok(()));
-                link.failures = 0;
-                link.tracking = tracks;
+                connection.standing = Standing::Up;
+                connection.outcome = Some(Ok(()));
+                connection.failures = 0;
+                connection.tracking = tracks;
                 one.changed = true;
                 self.say(|| format!("p{host}.{number}: connected"));
                 self.wake(host);
@@ -516,7 +517,7 @@ impl Network {
     }
 
     fn executes(&mut self, host: usize, number: usize, epoch: u64, request: &Request) {
-        if self.hosts[host].links[number].dead_out >= epoch {
+        if self.hosts[host].connections[number].dead_out >= epoch {
             self.say(|| format!("p{host}.{number}: a request is lost: {request:?}"));
             return;
         }
@@ -528,7 +529,7 @@ impl Network {
             _ if !self.knows_scripts && request.by_digest => Some("NOSCRIPT"),
             _ => None,
         };
-        let (reply, told) = if let Some(code) = refusal {
+        let (reply, invalidations) = if let Some(code) = refusal {
             (Reply::Error(code), Vec::new())
         } else {
             if !matches!(request.command, Command::HGetAll(_) | Command::Ping) {
@@ -542,15 +543,15 @@ impl Network {
                 request.command
             )
         });
-        self.tell(told);
+        self.notify(invalidations);
         self.send_message(host, number, epoch, FromServer::Reply(reply));
     }
 
     /// Sends invalidations.
-    pub fn tell(&mut self, told: Vec<((usize, usize), Invalidation)>) {
-        for ((host, number), invalidation) in told {
+    pub fn notify(&mut self, invalidations: Vec<((usize, usize), Invalidation)>) {
+        for ((host, number), invalidation) in invalidations {
             self.say(|| format!("server: tells p{host}.{number} of {invalidation:?}"));
-            let epoch = self.hosts[host].links[number].epoch;
+            let epoch = self.hosts[host].connections[number].epoch;
             self.send_message(host, number, epoch, FromServer::Invalidate(invalidation));
         }
     }
@@ -559,13 +560,13 @@ impl Network {
         let travel = self.travels(host);
         let now = self.now();
         let one = &mut self.hosts[host];
-        let link = &mut one.links[number];
+        let connection = &mut one.connections[number];
         if !one.is_alive
-            || matches!(&link.standing, Standing::Down(error) if error.kind == Kind::Closed)
+            || matches!(&connection.standing, Standing::Down(error) if error.kind == Kind::Closed)
         {
             return;
         }
-        link.standing = Standing::Connecting;
+        connection.standing = Standing::Connecting;
         if one.faults.reject {
             let error = unavailable("connection refused");
             self.add(now + travel, Event::Failed(host, number, error));
@@ -574,11 +575,11 @@ impl Network {
             let timeout = one.command_timeout;
             self.add(now + timeout, Event::Failed(host, number, error));
         } else {
-            link.epoch += 1;
-            let epoch = link.epoch;
-            link.last_out = now;
-            link.last_in = now;
-            (link.cut_in, link.cut_out) = (None, None);
+            connection.epoch += 1;
+            let epoch = connection.epoch;
+            connection.last_out = now;
+            connection.last_in = now;
+            (connection.cut_in, connection.cut_out) = (None, None);
             self.add(now + travel, Event::Accept(host, number, epoch));
             self.add(now + 2 * travel, Event::Connected(host, number, epoch));
         }
@@ -591,19 +592,19 @@ impl Network {
         if !one.is_alive {
             return;
         }
-        let link = &mut one.links[number];
-        if matches!(&link.standing, Standing::Down(error) if error.kind == Kind::Closed) {
+        let connection = &mut one.connections[number];
+        if matches!(&connection.standing, Standing::Down(error) if error.kind == Kind::Closed) {
             return;
         }
-        link.failures += 1;
-        let base = 50 * (1 << (link.failures.min(6) - 1)).min(40);
+        connection.failures += 1;
+        let base = 50 * (1 << (connection.failures.min(6) - 1)).min(40);
         let mut pause = (base + base * part / 512) * MS;
-        let patience = link
+        let patience = connection
             .lost_at
             .map_or(0, |lost| PATIENCE.saturating_sub(now - lost));
         if patience == 0 {
-            link.outcome = Some(Err(error.clone()));
-            link.standing = Standing::Down(error);
+            connection.outcome = Some(Err(error.clone()));
+            connection.standing = Standing::Down(error);
             one.changed = true;
             self.wake(host);
         } else {
@@ -613,7 +614,7 @@ impl Network {
     }
 }
 
-impl Link {
+impl Connection {
     pub fn new() -> Self {
         Self {
             standing: Standing::Connecting,

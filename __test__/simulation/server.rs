@@ -32,7 +32,7 @@ pub enum Command {
 /// The arguments of `save.lua`.
 #[derive(Debug, Default)]
 pub struct Save {
-    pub home: Text,
+    pub primary: Text,
     pub uuid: Text,
     pub mode: Mode,
     /// ms, 0 for none.
@@ -40,7 +40,7 @@ pub struct Save {
     /// Of a first save what the field `by` is to be.
     pub by: Text,
     /// Of a conditional save the version, and whether the writer reserves the next one.
-    pub basis: Option<(u64, bool)>,
+    pub expected: Option<(u64, bool)>,
     /// The names of the keys that are added, each with its resource.
     pub added: Vec<(Text, Text)>,
     /// The other keys.
@@ -68,7 +68,7 @@ pub struct Fields {
 /// The arguments of `remove.lua`.
 #[derive(Debug)]
 pub struct Remove {
-    pub home: Text,
+    pub primary: Text,
     pub uuid: Text,
     pub writer: Text,
     /// 0 for none.
@@ -81,7 +81,7 @@ pub struct Remove {
 /// The arguments of `destroy.lua`.
 #[derive(Debug)]
 pub struct Destroy {
-    pub home: Text,
+    pub primary: Text,
     pub uuid: Text,
     pub writer: Text,
     pub known: Vec<Text>,
@@ -90,14 +90,18 @@ pub struct Destroy {
 impl Command {
     /// The KEYS of a script.
     fn keys(&self) -> impl Iterator<Item = &Text> {
-        let (home, first, second): (Option<&Text>, &[(Text, Text)], &[Text]) = match self {
-            Self::Save(save) => (Some(&save.home), &save.added, &save.others),
-            Self::Remove(remove) => (Some(&remove.home), &[], std::slice::from_ref(&remove.name)),
-            Self::Destroy(destroy) => (Some(&destroy.home), &[], &destroy.known),
+        let (primary, first, second): (Option<&Text>, &[(Text, Text)], &[Text]) = match self {
+            Self::Save(save) => (Some(&save.primary), &save.added, &save.others),
+            Self::Remove(remove) => (
+                Some(&remove.primary),
+                &[],
+                std::slice::from_ref(&remove.name),
+            ),
+            Self::Destroy(destroy) => (Some(&destroy.primary), &[], &destroy.known),
             Self::HGetAll(_) | Self::Ping => (None, &[], &[]),
         };
         let first = first.iter().map(|(name, _)| name);
-        home.into_iter().chain(first).chain(second)
+        primary.into_iter().chain(first).chain(second)
     }
 }
 
@@ -122,7 +126,7 @@ pub struct Hash {
     pub until: Option<u64>,
 }
 
-/// A change of which a client is told.
+/// A change that a client is notified of.
 #[derive(Debug, Clone)]
 pub struct Invalidation {
     pub key: Text,
@@ -140,7 +144,7 @@ pub struct Server {
     pub now: u64,
     /// Whose command is executed.
     current: Option<Client>,
-    told: Vec<(Client, Invalidation)>,
+    invalidations: Vec<(Client, Invalidation)>,
     /// Whether the server takes a read by a script for one of all of its KEYS, as it does before 7.2.
     pub tracks_all_keys: bool,
     /// The KEYS of the script that runs.
@@ -173,7 +177,7 @@ pub fn short(uuid: &str) -> &str {
 }
 
 impl Server {
-    /// Executes a command of a client; gives the reply, and who has to be told of what.
+    /// Executes a command of a client; gives the reply, and the invalidations for other clients.
     pub fn execute(
         &mut self,
         client: Client,
@@ -193,23 +197,23 @@ impl Server {
         };
         self.current = None;
         match command {
-            Command::Save(save) => self.note(&save.home),
-            Command::Remove(remove) => self.note(&remove.home),
+            Command::Save(save) => self.note(&save.primary),
+            Command::Remove(remove) => self.note(&remove.primary),
             _ => {}
         }
-        (reply, self.take_told())
+        (reply, self.take_invalidations())
     }
 
-    /// Who has to be told of what since the last time.
-    pub fn take_told(&mut self) -> Vec<(Client, Invalidation)> {
-        let mut told = std::mem::take(&mut self.told);
-        for (_, invalidation) in &mut told {
+    /// The invalidations since the last call.
+    pub fn take_invalidations(&mut self) -> Vec<(Client, Invalidation)> {
+        let mut invalidations = std::mem::take(&mut self.invalidations);
+        for (_, invalidation) in &mut invalidations {
             if let Some((uuid, version)) = &mut invalidation.session {
                 let now = self.version_of(&invalidation.key, uuid);
                 *version = now.unwrap_or(u64::MAX);
             }
         }
-        told
+        invalidations
     }
 
     fn version_of(&self, key: &str, uuid: &str) -> Option<u64> {
@@ -219,8 +223,8 @@ impl Server {
     }
 
     /// Remembers what a session is with its version.
-    fn note(&mut self, home: &Text) {
-        let Some(hash) = self.keys.get(home) else {
+    fn note(&mut self, primary: &Text) {
+        let Some(hash) = self.keys.get(primary) else {
             return;
         };
         if let (Some(uuid), Some(version)) = (raw(hash, "uuid"), raw(hash, "version")) {
@@ -236,7 +240,7 @@ impl Server {
         }
     }
 
-    /// What a connection that is no more has read need not be told.
+    /// A lost connection gets no invalidations of what it has read.
     pub fn forget_client(&mut self, client: Client) {
         self.tracked.retain(|_, clients| {
             clients.retain(|other| *other != client);
@@ -285,7 +289,7 @@ impl Server {
                     key: Rc::clone(key),
                     session: uuid.clone(),
                 };
-                self.told.push((client, invalidation));
+                self.invalidations.push((client, invalidation));
             }
         }
     }
@@ -392,19 +396,19 @@ impl Server {
 
     // shared.lua
 
-    fn vacate(&mut self, place: &Text, to: Option<&Text>, writer: &str) {
+    fn delete_session(&mut self, key: &Text, to: Option<&Text>, writer: &str) {
         let left = to.and_then(|_| {
             let now = self.now;
-            let hash = self.read(place)?;
+            let hash = self.read(key)?;
             hash.until.map(|until| until - now)
         });
         let mut gone = None;
-        let uuid = self.hget(place, "uuid");
-        let by = self.hget(place, "by");
-        let ttl = self.hget(place, "ttl");
+        let uuid = self.hget(key, "uuid");
+        let by = self.hget(key, "by");
+        let ttl = self.hget(key, "ttl");
         if let Some((maker, first)) = by.as_ref().and_then(|by| by.split_once(' ')) {
             let maker = joined("~", maker);
-            if *maker != *writer && self.hget(place, &maker).is_none_or(|last| *last == *first) {
+            if *maker != *writer && self.hget(key, &maker).is_none_or(|last| *last == *first) {
                 let at = ttl.as_ref().and_then(|ttl| ttl.split_once('@'));
                 let at: Option<u64> = at.and_then(|(_, at)| at.parse().ok());
                 if at.is_some_and(|at| self.now < at + TOMBSTONE) {
@@ -412,42 +416,42 @@ impl Server {
                 }
             }
         }
-        self.del(place);
+        self.del(key);
         if let Some(gone) = &gone {
-            self.hset(place, "gone", gone);
-            self.expire(place, TOMBSTONE);
+            self.hset(key, "gone", gone);
+            self.expire(key, TOMBSTONE);
         }
         if let Some(to) = to {
-            self.hset(place, "->", to);
-            self.expire(place, left.unwrap_or(0));
+            self.hset(key, "->", to);
+            self.expire(key, left.unwrap_or(0));
         }
     }
 
     fn write(
         &mut self,
-        home: &Text,
+        primary: &Text,
         version: u64,
         keys: &[(Text, Text)],
         stamp: Option<&(Text, u64)>,
         fields: &Fields,
     ) {
-        self.hset(home, "version", &text(version));
+        self.hset(primary, "version", &text(version));
         for (name, resource) in keys {
-            self.hset(home, &joined("@", name), resource);
+            self.hset(primary, &joined("@", name), resource);
         }
         if let Some((writer, sequence)) = stamp {
-            self.hset(home, writer, &text(*sequence));
+            self.hset(primary, writer, &text(*sequence));
         }
         for (field, value) in &fields.set {
-            self.hset(home, field, value);
+            self.hset(primary, field, value);
         }
         for field in &fields.deleted {
-            self.hdel(home, field);
+            self.hdel(primary, field);
         }
     }
 
-    fn is_reserved_by_another(&mut self, home: &Text, writer: &str) -> bool {
-        let Some(reserved) = self.hget(home, "~reserved") else {
+    fn is_reserved_by_another(&mut self, primary: &Text, writer: &str) -> bool {
+        let Some(reserved) = self.hget(primary, "~reserved") else {
             return false;
         };
         let now = self.now;
@@ -456,21 +460,21 @@ impl Server {
             .is_some_and(|(owner, until)| *owner != *writer && now < parsed(until))
     }
 
-    fn reserve(&mut self, home: &Text, writer: &str) {
-        if !self.is_reserved_by_another(home, writer) {
+    fn reserve(&mut self, primary: &Text, writer: &str) {
+        if !self.is_reserved_by_another(primary, writer) {
             let value = format!("{writer} {}", self.now + RESERVATION);
-            self.hset(home, "~reserved", &value.into());
+            self.hset(primary, "~reserved", &value.into());
         }
     }
 
-    fn forget_writers(&mut self, home: &Text, one: &str) {
+    fn forget_writers(&mut self, primary: &Text, one: &str) {
         let writers: Vec<Text> = self
-            .field_names(home)
+            .field_names(primary)
             .into_iter()
             .filter(|field| field.starts_with('~') && **field != *"~reserved" && **field != *one)
             .collect();
         for writer in writers.iter().skip(16) {
-            self.hdel(home, writer);
+            self.hdel(primary, writer);
         }
     }
 
@@ -479,46 +483,49 @@ impl Server {
     #[allow(clippy::too_many_lines)] // as long as the script
     fn save(&mut self, save: &Save) -> Reply {
         let Save {
-            home, uuid, mode, ..
+            primary,
+            uuid,
+            mode,
+            ..
         } = save;
-        let vacant = *mode != Mode::Update && !self.exists(home);
+        let absent = *mode != Mode::Update && !self.exists(primary);
         let mut leads_to = vec![None; save.added.len()];
-        let mut free = vacant && save.ttl != 0;
-        for (at, (place, _)) in save.added.iter().enumerate() {
-            if place != home {
-                let to = self.hget(place, "->");
-                let has = self.hget(place, &joined("@", place)).is_some();
-                leads_to[at] = to.or_else(|| has.then(|| Rc::clone(place)));
+        let mut free = absent && save.ttl != 0;
+        for (at, (key, _)) in save.added.iter().enumerate() {
+            if key != primary {
+                let to = self.hget(key, "->");
+                let has = self.hget(key, &joined("@", key)).is_some();
+                leads_to[at] = to.or_else(|| has.then(|| Rc::clone(key)));
                 free = free && leads_to[at].is_none();
             }
         }
         let keys = text(save.added.len() as u64);
         if free {
-            self.hset(home, "uuid", uuid);
-            self.hset(home, "by", &save.by);
-            self.hset(home, "keys", &keys);
-            self.write(home, 1, &save.added, save.stamp.as_ref(), &save.fields);
-            self.expire(home, save.ttl);
-            for (place, _) in &save.added {
-                if place != home {
-                    self.hset(place, "->", home);
-                    self.expire(place, save.ttl);
+            self.hset(primary, "uuid", uuid);
+            self.hset(primary, "by", &save.by);
+            self.hset(primary, "keys", &keys);
+            self.write(primary, 1, &save.added, save.stamp.as_ref(), &save.fields);
+            self.expire(primary, save.ttl);
+            for (key, _) in &save.added {
+                if key != primary {
+                    self.hset(key, "->", primary);
+                    self.expire(key, save.ttl);
                 }
             }
-            self.exists(home);
+            self.exists(primary);
             return Reply::Int(1);
         }
         let writer = save.stamp.as_ref().map(|(writer, _)| Rc::clone(writer));
         let writer = writer.unwrap_or_else(|| "".into());
         let sequence = save.stamp.as_ref().map(|(_, sequence)| *sequence);
-        let (mut resident, mut leads, mut stored, mut gone, mut last) =
+        let (mut stored_uuid, mut pointer, mut stored, mut gone, mut last) =
             (None, None, None, None, None);
-        if !vacant {
-            resident = self.hget(home, "uuid");
-            leads = self.hget(home, "->");
-            stored = self.hget(home, "version");
-            gone = self.hget(home, "gone");
-            last = self.hget(home, &writer).filter(|_| sequence.is_some());
+        if !absent {
+            stored_uuid = self.hget(primary, "uuid");
+            pointer = self.hget(primary, "->");
+            stored = self.hget(primary, "version");
+            gone = self.hget(primary, "gone");
+            last = self.hget(primary, &writer).filter(|_| sequence.is_some());
         }
         let stored = stored.map_or(0, |version| parsed(&version));
         let was_done = match (sequence, &last) {
@@ -526,118 +533,118 @@ impl Server {
             _ => false,
         };
         let own_key = joined("@", save.added.first().map_or("", |(name, _)| name));
-        let mut fresh = vacant;
-        let mut adopted = None;
+        let mut fresh = absent;
+        let mut joined_uuid = None;
         if *mode == Mode::Update {
-            if resident.as_ref() != Some(uuid) {
+            if stored_uuid.as_ref() != Some(uuid) {
                 return Reply::Int(0);
             }
             if was_done {
                 return Reply::Int(stored.cast_signed());
             }
-            if let Some((version, reserves)) = save.basis
-                && (version != stored || self.is_reserved_by_another(home, &writer))
+            if let Some((version, reserves)) = save.expected
+                && (version != stored || self.is_reserved_by_another(primary, &writer))
             {
                 if reserves {
-                    self.reserve(home, &writer);
+                    self.reserve(primary, &writer);
                 }
-                return Reply::Conflict(self.hgetall(home));
+                return Reply::Conflict(self.hgetall(primary));
             }
-        } else if vacant {
-            // nobody is in the way
-        } else if resident.as_ref() == Some(uuid) {
+        } else if absent {
+            // There is nothing to check.
+        } else if stored_uuid.as_ref() == Some(uuid) {
             if was_done {
                 return Reply::Int(stored.cast_signed());
             }
         } else if gone.as_ref() == Some(uuid) {
             return Reply::Int(0);
-        } else if resident.is_none() {
+        } else if stored_uuid.is_none() {
             fresh = true;
-        } else if *mode == Mode::Join && self.hget(home, &own_key).is_some() {
-            let resident = resident.clone().unwrap_or_else(|| "".into());
+        } else if *mode == Mode::Join && self.hget(primary, &own_key).is_some() {
+            let stored_uuid = stored_uuid.clone().unwrap_or_else(|| "".into());
             if was_done {
-                return Reply::Joined(stored, resident);
+                return Reply::Joined(stored, stored_uuid);
             }
-            adopted = Some(resident);
-        } else if parsed(&self.hget(home, "keys").unwrap_or_else(|| "0".into()))
-            > u64::from(self.hget(home, &own_key).is_some())
+            joined_uuid = Some(stored_uuid);
+        } else if parsed(&self.hget(primary, "keys").unwrap_or_else(|| "0".into()))
+            > u64::from(self.hget(primary, &own_key).is_some())
         {
             return Reply::Int(-1);
         } else {
-            self.vacate(home, None, &writer);
+            self.delete_session(primary, None, &writer);
             fresh = true;
         }
 
         let version = if fresh { 1 } else { stored + 1 };
         let mut new = 0;
-        for (at, (place, _)) in save.added.iter().enumerate() {
-            let field = joined("@", place);
-            let to = if place == home {
-                leads.clone()
+        for (at, (key, _)) in save.added.iter().enumerate() {
+            let field = joined("@", key);
+            let to = if key == primary {
+                pointer.clone()
             } else {
                 leads_to[at].clone()
             };
             if let Some(to) = to
-                && to != *home
+                && to != *primary
                 && self.hdel(&to, &field)
                 && self.count_keys(&to, -1) == 0
             {
-                let leads = self.hget(&to, "->");
-                self.vacate(&to, leads.as_ref(), &writer);
+                let pointer = self.hget(&to, "->");
+                self.delete_session(&to, pointer.as_ref(), &writer);
             }
-            if place != home {
-                self.hset(place, "->", home);
-            } else if leads.is_some() {
-                self.hdel(place, "->");
+            if key != primary {
+                self.hset(key, "->", primary);
+            } else if pointer.is_some() {
+                self.hdel(key, "->");
             }
-            if !fresh && self.hget(home, &field).is_none() {
+            if !fresh && self.hget(primary, &field).is_none() {
                 new += 1;
             }
         }
         self.write(
-            home,
+            primary,
             version,
             &save.added,
             save.stamp.as_ref(),
             &save.fields,
         );
         if fresh {
-            self.hset(home, "uuid", uuid);
-            self.hset(home, "by", &save.by);
-            self.hset(home, "keys", &keys);
+            self.hset(primary, "uuid", uuid);
+            self.hset(primary, "by", &save.by);
+            self.hset(primary, "keys", &keys);
         } else {
-            if *mode != Mode::Update && adopted.is_none() {
-                self.hset(home, "by", &save.by);
+            if *mode != Mode::Update && joined_uuid.is_none() {
+                self.hset(primary, "by", &save.by);
             }
             if new > 0 {
-                self.count_keys(home, new);
+                self.count_keys(primary, new);
             }
             if sequence.is_some() && last.is_none() {
-                self.forget_writers(home, &writer);
+                self.forget_writers(primary, &writer);
             }
         }
-        if save.basis.is_some() {
-            self.hdel(home, "~reserved");
+        if save.expected.is_some() {
+            self.hdel(primary, "~reserved");
         }
-        self.expire(home, save.ttl);
-        let places = save.added.iter().map(|(name, _)| name);
-        for place in places.chain(&save.others) {
-            if place != home {
-                self.expire(place, save.ttl);
+        self.expire(primary, save.ttl);
+        let names = save.added.iter().map(|(name, _)| name);
+        for key in names.chain(&save.others) {
+            if key != primary {
+                self.expire(key, save.ttl);
             }
         }
-        self.exists(home);
-        match adopted {
-            Some(resident) => Reply::Joined(version, resident),
+        self.exists(primary);
+        match joined_uuid {
+            Some(stored_uuid) => Reply::Joined(version, stored_uuid),
             None => Reply::Int(version.cast_signed()),
         }
     }
 
-    fn count_keys(&mut self, home: &Text, change: i64) -> i64 {
-        let hash = self.keys.get(home);
+    fn count_keys(&mut self, primary: &Text, change: i64) -> i64 {
+        let hash = self.keys.get(primary);
         let keys = hash.and_then(|hash| raw(hash, "keys"));
         let keys = keys.map_or(0, |keys| keys.parse().unwrap_or(0)) + change;
-        self.hset(home, "keys", &keys.to_string().into());
+        self.hset(primary, "keys", &keys.to_string().into());
         keys
     }
 
@@ -645,7 +652,7 @@ impl Server {
 
     fn remove(&mut self, remove: &Remove) -> Reply {
         let Remove {
-            home,
+            primary,
             uuid,
             writer,
             sequence,
@@ -653,71 +660,73 @@ impl Server {
             ..
         } = remove;
         let field = joined("@", name);
-        let resident = self.hget(home, "uuid");
-        let keys = self.hget(home, "keys");
-        let version = self.hget(home, "version").map_or(0, |text| parsed(&text));
-        let leads = self.hget(home, "->");
-        let by = self.hget(home, "by");
-        let last = self.hget(home, writer);
-        let has = self.hget(home, &field).is_some();
+        let stored_uuid = self.hget(primary, "uuid");
+        let keys = self.hget(primary, "keys");
+        let version = self
+            .hget(primary, "version")
+            .map_or(0, |text| parsed(&text));
+        let pointer = self.hget(primary, "->");
+        let by = self.hget(primary, "by");
+        let last = self.hget(primary, writer);
+        let has = self.hget(primary, &field).is_some();
         let keys: i64 = keys.and_then(|keys| keys.parse().ok()).unwrap_or(0);
-        if resident.as_ref() == Some(uuid)
+        if stored_uuid.as_ref() == Some(uuid)
             && *sequence > 0
             && last.as_ref().map_or(0, |last| parsed(last)) >= *sequence
         {
             return Reply::Pair(keys.unsigned_abs(), version);
         }
-        if name != home && self.hget(name, "->").as_ref() == Some(home) {
+        if name != primary && self.hget(name, "->").as_ref() == Some(primary) {
             self.hdel(name, "->");
         }
-        if resident.as_ref() != Some(uuid) {
+        if stored_uuid.as_ref() != Some(uuid) {
             return Reply::Int(0);
         }
         let left = keys - i64::from(has);
         let is_maker = by.as_ref().is_some_and(|by| by.starts_with(&writer[1..]));
-        if left <= 0 && leads.is_none() && is_maker {
-            self.del(home);
+        if left <= 0 && pointer.is_none() && is_maker {
+            self.del(primary);
             return Reply::Int(0);
         }
         if left <= 0 {
-            self.vacate(home, leads.as_ref(), writer);
+            self.delete_session(primary, pointer.as_ref(), writer);
             return Reply::Int(0);
         }
         let version = version + 1;
-        self.hdel(home, &field);
-        self.hset(home, "keys", &left.to_string().into());
-        self.hset(home, "version", &text(version));
+        self.hdel(primary, &field);
+        self.hset(primary, "keys", &left.to_string().into());
+        self.hset(primary, "version", &text(version));
         if *sequence > 0 {
-            self.hset(home, writer, &text(*sequence));
+            self.hset(primary, writer, &text(*sequence));
             if last.is_none() {
-                self.forget_writers(home, writer);
+                self.forget_writers(primary, writer);
             }
         }
         if let Some(fields) = &remove.fields {
-            self.write(home, version, &[], None, fields);
-            self.expire(home, remove.ttl);
+            self.write(primary, version, &[], None, fields);
+            self.expire(primary, remove.ttl);
         }
-        self.exists(home);
+        self.exists(primary);
         Reply::Pair(left.unsigned_abs(), version)
     }
 
     // destroy.lua
 
     fn destroy(&mut self, destroy: &Destroy) -> Reply {
-        let home = &destroy.home;
+        let primary = &destroy.primary;
         let mut fields = Vec::new();
-        if self.hget(home, "uuid").as_ref() == Some(&destroy.uuid) {
+        if self.hget(primary, "uuid").as_ref() == Some(&destroy.uuid) {
             fields = self
-                .field_names(home)
+                .field_names(primary)
                 .iter()
                 .filter_map(|field| field.strip_prefix('@').map(Into::into))
                 .collect();
-            let leads = self.hget(home, "->");
-            self.vacate(home, leads.as_ref(), &destroy.writer);
+            let pointer = self.hget(primary, "->");
+            self.delete_session(primary, pointer.as_ref(), &destroy.writer);
         }
-        for place in &destroy.known {
-            if place != home && self.hget(place, "->").as_ref() == Some(home) {
-                self.hdel(place, "->");
+        for key in &destroy.known {
+            if key != primary && self.hget(key, "->").as_ref() == Some(primary) {
+                self.hdel(key, "->");
             }
         }
         Reply::Names(fields)

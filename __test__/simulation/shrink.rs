@@ -75,7 +75,7 @@ pub fn shrink(plan: &Plan, broken: Option<String>) -> Plan {
     let mut plan = plan.clone();
     shrinking.steps(&mut plan);
     shrinking.simplify(&mut plan, |plan| plan.setup.skew = false);
-    shrinking.simplify(&mut plan, |plan| plan.setup.links = 1);
+    shrinking.simplify(&mut plan, |plan| plan.setup.connections = 1);
     shrinking.simplify(&mut plan, |plan| plan.setup.cache = false);
     shrinking.simplify(&mut plan, |plan| plan.setup.most_recent = 4096);
     for at in 0..plan.steps.len() {

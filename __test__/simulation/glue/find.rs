@@ -28,7 +28,7 @@ impl Process {
         let failures = self.failures.get();
         let mut live = live;
         if let Some(live) = &live {
-            live.hold();
+            live.retain();
         }
         loop {
             let is_current = live.as_ref().is_some_and(|live| {
@@ -55,7 +55,7 @@ impl Process {
             if let Some(other) = &other
                 && other.record.borrow().is_behind()
             {
-                other.hold();
+                other.retain();
                 release(live.replace(Rc::clone(other)));
                 continue;
             }
@@ -89,7 +89,7 @@ impl Process {
         }
     }
 
-    /// The session that another load has brought home while this one was under way.
+    /// The session that another load has brought primary while this one was under way.
     pub(super) fn known(&self, record: &Shared) -> Option<Rc<Session>> {
         let names: Vec<Text> = record
             .borrow()
@@ -103,8 +103,8 @@ impl Process {
         })
     }
 
-    /// What a process knows of a session with a version is what the server had with it, and is not older than what the
-    /// process was told of.
+    /// What a process knows of a session with a version is what the server had with it, and is not older than the last
+    /// invalidation.
     pub(super) fn check(&self, session: &Session, floors: Option<&BTreeMap<Text, u64>>) {
         let record = session.record.borrow();
         if record.state != State::Stored || record.is_projection {
@@ -132,7 +132,7 @@ impl Process {
         let floor = floor.copied().unwrap_or(0);
         if record.newest < floor {
             let what = format!(
-                "{} is of version {}, but the process was told of {floor} before it asked",
+                "{} is of version {}, but the process had got the invalidation of {floor} before the load",
                 record.uuid, record.newest
             );
             self.fails("11", &what);

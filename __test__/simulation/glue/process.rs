@@ -43,8 +43,8 @@ pub struct Process {
     pub(super) updates: RefCell<BTreeMap<Text, VecDeque<Updating>>>,
     pub(super) next_op: Cell<u32>,
     pub(super) waiting: RefCell<BTreeMap<u32, Waiting>>,
-    /// Who wants to know when what was asked for is handed over.
-    pub(super) sent: RefCell<Vec<Rc<Leaving>>>,
+    /// The responses that leave when the operations of this turn are written.
+    pub(super) written: RefCell<Vec<Rc<Leaving>>>,
     pub(super) gathering: Cell<bool>,
     pub(super) ticking: Cell<bool>,
     pub(super) random: RefCell<Random>,
@@ -53,8 +53,8 @@ pub struct Process {
     pub(super) failures: Cell<u64>,
     pub is_down: Cell<bool>,
     pub is_alive: Cell<bool>,
-    /// What the engine has told of besides.
-    pub told: RefCell<Vec<(Time, Error)>>,
+    /// The errors that the engine has reported.
+    pub reported: RefCell<Vec<(Time, Error)>>,
     /// What is against the guarantees.
     pub wrong: RefCell<Vec<String>>,
     pub(super) clock: Box<dyn Fn() -> Instant>,
@@ -81,7 +81,7 @@ impl Process {
             updates: RefCell::default(),
             next_op: Cell::new(1),
             waiting: RefCell::default(),
-            sent: RefCell::default(),
+            written: RefCell::default(),
             gathering: Cell::new(false),
             ticking: Cell::new(false),
             random: RefCell::new(Random::new(seed)),
@@ -89,7 +89,7 @@ impl Process {
             failures: Cell::default(),
             is_down: Cell::new(false),
             is_alive: Cell::new(true),
-            told: RefCell::default(),
+            reported: RefCell::default(),
             wrong: RefCell::default(),
             clock,
         })
@@ -116,15 +116,15 @@ impl Process {
     /// Runs `task`, as something that the application begins.
     pub fn start(&self, task: impl Future<Output = ()> + 'static) {
         self.tasks.start(task);
-        self.hand_over();
+        self.flush();
     }
 
     /// The end of a turn: what it has asked for goes to the store.
-    pub fn hand_over(&self) {
+    pub fn flush(&self) {
         self.tasks.run();
         while self.gathering.replace(false) {
             self.engine.borrow_mut().backend.flush();
-            for leaving in self.sent.take() {
+            for leaving in self.written.take() {
                 leaving.leave();
             }
             self.tasks.run();
@@ -137,7 +137,7 @@ impl Process {
         let now = self.now();
         for event in events {
             match event {
-                Event::Error(error) => self.told.borrow_mut().push((now, error)),
+                Event::Error(error) => self.reported.borrow_mut().push((now, error)),
                 Event::Breaker(open) => self.is_down.set(open),
                 _ => {}
             }
@@ -163,7 +163,7 @@ impl Process {
             }
             waiting.answer.give(result);
         }
-        self.hand_over();
+        self.flush();
     }
 
     /// The timer: looks at the deadlines while there is something to wait for.
@@ -250,7 +250,7 @@ impl Process {
         self.live.borrow_mut().clear();
         self.recent.borrow_mut().clear();
         self.updates.borrow_mut().clear();
-        self.sent.borrow_mut().clear();
+        self.written.borrow_mut().clear();
         if let Store::Redis(store) = &self.engine.borrow().backend {
             store.crash();
         }

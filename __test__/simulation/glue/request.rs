@@ -71,7 +71,7 @@ impl Process {
                 }
             }
         };
-        session.hold();
+        session.retain();
         if plan.contains(Plan::FORMS_DIALOG) {
             *session.pending.borrow_mut() = Some(Rc::clone(id));
         }

@@ -26,7 +26,7 @@ pub struct Session {
     /// The data when the record got or gave it last.
     pub(super) snapshot: RefCell<Pairs>,
     pub(super) names: RefCell<Option<Vec<Text>>>,
-    pub(super) held: Cell<u32>,
+    pub(super) retained: Cell<u32>,
     pub(super) saves: Cell<u32>,
     pub(super) is_stored: Cell<bool>,
     pub(super) is_recent: Cell<bool>,
@@ -45,7 +45,7 @@ impl Session {
             data: RefCell::default(),
             snapshot: RefCell::default(),
             names: RefCell::default(),
-            held: Cell::default(),
+            retained: Cell::default(),
             saves: Cell::default(),
             is_stored: Cell::default(),
             is_recent: Cell::default(),
@@ -187,7 +187,7 @@ impl Session {
     }
 
     /// The store was asked again: nothing has come if it `is_current`.
-    pub(super) fn bring_home(&self, is_current: bool) {
+    pub(super) fn merge_unless(&self, is_current: bool) {
         if !is_current {
             self.refresh_keys();
             self.merge();
@@ -198,7 +198,7 @@ impl Session {
     pub(super) fn found(&self, record: Option<&Shared>, is_current: bool) {
         let is_own = record.is_some_and(|record| Rc::ptr_eq(record, &self.record));
         if !is_own {
-            self.bring_home(is_current);
+            self.merge_unless(is_current);
         }
         if record.is_some() || !is_current {
             self.is_stored.set(true);
@@ -208,7 +208,7 @@ impl Session {
         }
     }
 
-    /// The record may have changed: nobody gets it any more by keys that it has lost.
+    /// The record may have changed: it is no more found by keys that it has lost.
     pub(super) fn refresh_keys(&self) {
         let before = self.keys();
         *self.names.borrow_mut() = None;
@@ -220,14 +220,14 @@ impl Session {
         self.process().unlist(&lost, &self.me());
     }
 
-    // Who holds it.
+    // Retaining it.
 
     pub(super) fn is_live(&self) -> bool {
-        self.held.get() > 0 || self.is_recent.get()
+        self.retained.get() > 0 || self.is_recent.get()
     }
 
-    pub(super) fn hold(&self) {
-        if self.held.replace(self.held.get() + 1) > 0 {
+    pub(super) fn retain(&self) {
+        if self.retained.replace(self.retained.get() + 1) > 0 {
             return;
         }
         let process = self.process();
@@ -241,11 +241,11 @@ impl Session {
     }
 
     pub(super) fn release(&self) {
-        if self.held.get() == 0 {
+        if self.retained.get() == 0 {
             return;
         }
-        self.held.set(self.held.get() - 1);
-        if self.held.get() > 0 {
+        self.retained.set(self.retained.get() - 1);
+        if self.retained.get() > 0 {
             return;
         }
         if self.is_stored.get() {
@@ -277,12 +277,12 @@ impl Session {
         if let Err(error) = &result
             && error.kind == Kind::Conflict
         {
-            self.bring_home(false);
+            self.merge_unless(false);
         }
         result.map(|_| ())
     }
 
-    /// `mks.del(id)`; the response to a BYE may leave when the store has been told.
+    /// `mks.del(id)`; the response to a BYE may leave when the removal is written.
     pub(super) async fn remove_key(&self, name: &Text, sent: Option<Rc<Leaving>>) -> Result<()> {
         let process = self.process();
         let running = {
@@ -316,7 +316,7 @@ impl Session {
             .run(|engine, op| {
                 let answer = engine.remove_key(op, &self.record, name, &patch, None);
                 if let Some(leaving) = sent.filter(|_| may_leave && answer.is_none()) {
-                    process.sent.borrow_mut().push(leaving);
+                    process.written.borrow_mut().push(leaving);
                 }
                 answer
             })
@@ -379,7 +379,7 @@ impl Session {
             .run(|engine, op| engine.load(op, &name, Some(&self.record), true))
             .await?;
         if let Value::Current(is_current) = value {
-            self.bring_home(is_current);
+            self.merge_unless(is_current);
         }
         Ok(())
     }

@@ -63,7 +63,7 @@ impl Process {
                 }
                 waiting.drain(..).collect()
             };
-            let batch = self.flushed(batch).await;
+            let batch = self.save_first(batch).await;
             let Some(session) = batch.first().map(|item| Rc::clone(&item.session)) else {
                 continue;
             };
@@ -78,7 +78,7 @@ impl Process {
     }
 
     /// What this process has changed goes first.
-    pub(super) async fn flushed(&self, batch: Vec<Updating>) -> Vec<Updating> {
+    pub(super) async fn save_first(&self, batch: Vec<Updating>) -> Vec<Updating> {
         let mut sessions: Vec<Rc<Session>> = Vec::new();
         for item in &batch {
             if !sessions
@@ -137,13 +137,13 @@ impl Process {
                 }
                 return;
             }
-            session.bring_home(false);
+            session.merge_unless(false);
             if result.is_ok() {
                 for item in &batch {
                     if !Rc::ptr_eq(&item.session, session)
                         && let Some(differs) = absorb(&item.session.record, &session.record)
                     {
-                        item.session.bring_home(!differs);
+                        item.session.merge_unless(!differs);
                     }
                 }
                 for (item, value) in batch.into_iter().zip(made) {

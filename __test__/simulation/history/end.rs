@@ -42,8 +42,10 @@ impl History {
         let entries = std::mem::take(&mut self.log.borrow_mut().entries);
         let mut wrong = std::mem::take(&mut self.wrong);
         let given_up = |number: usize| {
-            let told = self.processes[number].told.borrow();
-            let of_kind = told.iter().filter(|(_, error)| error.kind == Kind::GivenUp);
+            let reported = self.processes[number].reported.borrow();
+            let of_kind = reported
+                .iter()
+                .filter(|(_, error)| error.kind == Kind::GivenUp);
             of_kind.map(|(at, _)| *at).max()
         };
         let given_up: Vec<Option<Time>> = (0..self.processes.len()).map(given_up).collect();
@@ -129,7 +131,7 @@ impl History {
         let mut net = self.network.borrow_mut();
         end.at = net.now();
         net.server.expire_all();
-        net.server.take_told();
+        net.server.take_invalidations();
         let read = |key: &Text| {
             let hash = net.server.keys.get(key);
             let fields = hash.map(|hash| hash.fields.clone()).unwrap_or_default();

@@ -79,7 +79,7 @@ impl History {
             }
             15 => {
                 net.knows_scripts = false;
-                "the scripts are flushed".to_owned()
+                "the scripts are save_first".to_owned()
             }
             16 => {
                 net.mood = Some(Mood::Loading);

@@ -24,7 +24,7 @@ pub struct Setup {
     pub faultiness: u64,
     pub crashes: bool,
     pub cache: bool,
-    pub links: usize,
+    pub connections: usize,
     /// ms.
     pub ttl: u64,
     pub limits: Limits,
@@ -183,7 +183,7 @@ impl Setup {
             faultiness: if memory { 0 } else { faultiness },
             crashes: !memory && faultiness > 0 && random.one_in(4),
             cache: random.one_in(2),
-            links: 1 + usize::from(random.one_in(3)),
+            connections: 1 + usize::from(random.one_in(3)),
             ttl: if !memory && random.one_in(6) {
                 500 + random.below(3000)
             } else {

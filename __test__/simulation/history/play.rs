@@ -12,7 +12,7 @@ use super::log::{Log, Played};
 use super::plan::{Pause, Plan, Setup, Step, What};
 use crate::client::SimulatedRedis;
 use crate::glue::{Process, Store};
-use crate::network::{self, Event, Faults, Host, Link, Network, SECOND, Time};
+use crate::network::{self, Connection, Event, Faults, Host, Network, SECOND, Time};
 use crate::random::Random;
 
 /// A history that is being played.
@@ -75,9 +75,9 @@ impl History {
             0
         };
         let mut net = self.network.borrow_mut();
-        let links = if setup.memory { 0 } else { setup.links };
+        let connections = if setup.memory { 0 } else { setup.connections };
         let host = Host {
-            links: (0..links).map(|_| Link::new()).collect(),
+            connections: (0..connections).map(|_| Connection::new()).collect(),
             faults: Faults::default(),
             is_alive: true,
             latency: setup.latency,
@@ -173,7 +173,7 @@ impl History {
             Event::Tick(_) => process.tick(),
             Event::Wake(_, answer) => {
                 answer.give(());
-                process.hand_over();
+                process.flush();
             }
             _ => process.drain(),
         }
