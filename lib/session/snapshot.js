@@ -112,13 +112,14 @@ class Snapshot {
   // What has changed in an object; undefined if nothing has.
   patchOf(object) {
     beginCopies();
-    const names = Object.keys(object);
     let patch;
+    let count = 0;
     let known = 0;
-    for (let i = 0; i < names.length; i++) {
-      const name = names[i];
+    for (const name in object) {
+      const at = this.#names[count] === name ? count : this.#names.indexOf(name);
+      if (at < 0 && !Object.hasOwn(object, name)) continue;
+      count++;
       const value = object[name];
-      const at = this.#names[i] === name ? i : this.#names.indexOf(name);
       const before = at < 0 ? ABSENT : this.#copies[at];
       if (at >= 0) {
         known++;
@@ -130,7 +131,7 @@ class Snapshot {
     }
     if (known < this.#names.length) patch = this.#withGone(patch ?? new Patch(), object);
     if (patch === undefined) return undefined;
-    patch.serialise(object, names.length);
+    patch.serialise(object, count);
     if (!patch.isEmpty) return patch;
     // only what JSON leaves out: the engine need not know
     this.apply(patch);
