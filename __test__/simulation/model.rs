@@ -1,7 +1,7 @@
 //! The guarantees (docs/guarantees.md) as rules that a history is checked against.
 //!
 //! Each handle writes a property of its own, with the numbers 1, 2, 3, ..., or takes it away: so each value tells who wrote
-//! it, and when. `update()` counts, and leaves a token of its own. The rules 1 to 8 are those of `../support/model.js`:
+//! it, and when. `update()` counts, and leaves a token of its own. The rules 1 to 8 are those of `../support/histories/model.js`:
 //!
 //! At the end, after everything is mended and closed:
 //!   1 The session is there if one of its keys was added (done) and neither that key was removed nor the session
