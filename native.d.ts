@@ -41,8 +41,8 @@ export interface Constants {
 /** The record of a session that has ended. It has no keys, and none can be added. */
 export declare function endedRecord(): RecordHandle
 
-/** The texts of everything that is stored. */
-export declare function engineAll(engine: EngineHandle, op: number): Cell
+/** The JSON texts of all values and sessions. */
+export declare function engineAll(engine: EngineHandle, op: number): Output
 
 /** What a store written in JavaScript answered: an error's message, or the JSON text of a value, or nothing. */
 export declare function engineAnswer(engine: EngineHandle, id: number, error?: string | undefined | null, text?: string | undefined | null): void
@@ -51,65 +51,65 @@ export declare function engineAnswer(engine: EngineHandle, id: number, error?: s
  * What a store written in JavaScript has to be asked, flat: id, method, name, JSON text or `null`, ttl in ms or
  * `null`.
  */
-export declare function engineCalls(engine: EngineHandle): Array<Cell>
+export declare function engineCalls(engine: EngineHandle): Array<Output>
 
-/** Removes everything. */
-export declare function engineClear(engine: EngineHandle, op: number): Cell
+/** Removes all values and sessions. */
+export declare function engineClear(engine: EngineHandle, op: number): Output
 
-/** Finishes what was asked for within `timeout` ms, then lets go of the store. */
-export declare function engineClose(engine: EngineHandle, op: number, timeout: number): Cell
+/** Finishes what was accepted, within `timeout` ms, then closes the store. */
+export declare function engineClose(engine: EngineHandle, op: number, timeout: number): Output
 
 /**
  * Stores a patch ([`engine_save`]) that was made from the text last stored or loaded, if the store still has that. Gives
  * `false`: the record has to be merged. With `reserve` it has failed often, and asks for a write reservation.
  */
-export declare function engineCompareAndSet(engine: EngineHandle, op: number, record: RecordHandle, set: Text | undefined | null, removed: Text | undefined | null, reserve: boolean, ttl?: number | undefined | null): Cell
+export declare function engineCompareAndSet(engine: EngineHandle, op: number, record: RecordHandle, set: Text | undefined | null, removed: Text | undefined | null, reserve: boolean, ttl?: number | undefined | null): Output
 
 /** Removes a value, or a session with its keys. */
-export declare function engineDelete(engine: EngineHandle, op: number, name: Text): Cell
+export declare function engineDelete(engine: EngineHandle, op: number, name: Text): Output
 
 /** Removes a session with all of its keys. */
-export declare function engineDestroy(engine: EngineHandle, op: number, record: RecordHandle): Cell
+export declare function engineDestroy(engine: EngineHandle, op: number, record: RecordHandle): Output
 
 /**
  * Calls `settle` with what was completed, in pairs one after the other: `op` and its value; or, where it failed, `-op` and
  * the code and the message; or 0, the name of an event and its texts.
  */
-export declare function engineDrain(engine: EngineHandle, settle: (...flat: Array<Cell>) => void): void
+export declare function engineDrain(engine: EngineHandle, settle: (...flat: Array<Output>) => void): void
 
-/** Fails what has waited for too long; drain afterwards. */
+/** Completes the operations whose deadline has passed; drain afterwards. */
 export declare function engineExpire(engine: EngineHandle): void
 
-/** Hands over what was asked for since the last time: an operation that gave `undefined` may wait for this. */
+/** Sends the operations since the last call to the store: one that gave `undefined` may wait for this. */
 export declare function engineFlush(engine: EngineHandle): void
 
 /** The JSON text stored under `name`, or `null`. */
-export declare function engineGet(engine: EngineHandle, op: number, name: Text): Cell
+export declare function engineGet(engine: EngineHandle, op: number, name: Text): Output
 
-/** Whether [`engine_expire`] has something to do though nobody waits for an operation. */
+/** Whether [`engine_expire`] has background work: something to do although no caller waits. */
 export declare function engineHasBackgroundWork(engine: EngineHandle): boolean
 
-/** The names of everything that is stored. */
-export declare function engineIds(engine: EngineHandle, op: number): Cell
+/** The names of all values, and the primary keys of all sessions. */
+export declare function engineIds(engine: EngineHandle, op: number): Output
 
 /** Whether it is certain that the store has just this record, so that a load by one of its keys would bring nothing. */
 export declare function engineIsCurrent(engine: EngineHandle, record: RecordHandle): boolean
 
-/** How much is stored. */
-export declare function engineLength(engine: EngineHandle, op: number): Cell
+/** How many values and sessions there are. */
+export declare function engineLength(engine: EngineHandle, op: number): Output
 
 /**
- * Finds the session that has the key `id`; `live` is the one that is here under that key. Gives a session, `null`
- * if there is none, `true` if `live` is up to date, `false` if it has to be merged. With
- * `lenient`, `live` is not taken for removed where the key leads nowhere.
+ * Finds the session that has the key `id`; `live` is the record that this process has of it. Gives a record, `null` if there
+ * is no session, `true` if `live` is up to date, `false` if it has to be merged. With
+ * `keeps_key`, `live` keeps the key even if the store does not have it.
  */
-export declare function engineLoad(engine: EngineHandle, op: number, id: Name, live?: RecordHandle | undefined | null, lenient?: boolean | undefined | null): Cell
+export declare function engineLoad(engine: EngineHandle, op: number, id: Name, live?: RecordHandle | undefined | null, keepsKey?: boolean | undefined | null): Output
 
 /**
  * Removes a key, and with the last one the session; `set` and `removed` as for [`engine_save`] are saved if the session
  * stays. Gives how many keys are left.
  */
-export declare function engineRemoveKey(engine: EngineHandle, op: number, record: RecordHandle, id: Name, set?: Text | undefined | null, removed?: Text | undefined | null, ttl?: number | undefined | null): Cell
+export declare function engineRemoveKey(engine: EngineHandle, op: number, record: RecordHandle, id: Name, set?: Text | undefined | null, removed?: Text | undefined | null, ttl?: number | undefined | null): Output
 
 /**
  * Saves a session. `set` is the JSON text of an object with the properties that have changed since the last patch, absent
@@ -117,30 +117,30 @@ export declare function engineRemoveKey(engine: EngineHandle, op: number, record
  * number of `SaveMode`; `ttl` is in ms. With `if_unchanged` it fails where another process has stored something since this
  * one last saw the session.
  */
-export declare function engineSave(engine: EngineHandle, op: number, record: RecordHandle, set: Text | undefined | null, removed: Text | undefined | null, mode: number, ttl?: number | undefined | null, ifUnchanged?: boolean | undefined | null): Cell
+export declare function engineSave(engine: EngineHandle, op: number, record: RecordHandle, set: Text | undefined | null, removed: Text | undefined | null, mode: number, ttl?: number | undefined | null, ifUnchanged?: boolean | undefined | null): Output
 
 /** Stores a value, given by its JSON text; `ttl` in ms. */
-export declare function engineSet(engine: EngineHandle, op: number, name: Text, text: Text, ttl?: number | undefined | null): Cell
+export declare function engineSet(engine: EngineHandle, op: number, name: Text, text: Text, ttl?: number | undefined | null): Output
 
 /** Stores a string; `ttl` in ms. */
-export declare function engineSetString(engine: EngineHandle, op: number, name: Text, value: Quoted, ttl?: number | undefined | null): Cell
+export declare function engineSetString(engine: EngineHandle, op: number, name: Text, value: Quoted, ttl?: number | undefined | null): Output
 
-/** What an operation may take, ms. */
+/** Sets how long callers wait for an operation, ms. */
 export declare function engineSetTimeout(engine: EngineHandle, timeout: number): void
 
 /** What the engine has done: the JSON text of `StoreStats`. */
 export declare function engineStats(engine: EngineHandle): string
 
-/** What an operation may take, ms. */
+/** How long callers wait for an operation, ms. */
 export declare function engineTimeout(engine: EngineHandle): number
 
-/** Starts a time to live anew; `ttl` in ms. */
-export declare function engineTouch(engine: EngineHandle, op: number, name: Text, ttl?: number | undefined | null): Cell
+/** Starts the TTL of a value or session anew; `ttl` in ms. */
+export declare function engineTouch(engine: EngineHandle, op: number, name: Text, ttl?: number | undefined | null): Output
 
 /** What a final response means for the session of a request that had `plan`: a number of `finish` in `Constants`. */
 export declare function finish(plan: number, facts: number, status: number): number
 
-/** An engine over a store written in JavaScript, driven by [`engine_calls`] and [`engine_answer`]. */
+/** An engine over a store written in JavaScript, driven by `engine_calls` and `engine_answer`. */
 export declare function javascriptEngine(): EngineHandle
 
 /** Whether a message with `plan` may be answered 503 when the store has failed: a number of `refusal` in `Constants`. */
@@ -220,7 +220,7 @@ export declare function recordText(record: RecordHandle): string
 export declare function recordUuid(record: RecordHandle): string
 
 /**
- * An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. `wake` is called when there is
- * something to drain; it does not keep the process alive.
+ * An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. the engine calls
+ * `wake`, from any thread, when there is something to drain; that does not keep the process alive.
  */
 export declare function redisEngine(options: string, wake: () => void): EngineHandle

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use napi_derive::napi;
 use uuid::Uuid;
 
-use super::conversions::{Name, Text};
-use super::{RecordHandle, Result, handle_of, name_of, patch_of, thrown};
+use super::node_api::{Name, Result, Text};
+use super::values::{RecordHandle, handle_of, name_of, patch_of, thrown};
 use crate::error::Error;
 use crate::rules::{self, Placeholder, Plan};
 use crate::session::{FirstSave, Record, State};

@@ -1,25 +1,39 @@
-//! Conversions between Rust and JavaScript that take less time than those of napi-rs.
+//! Node-API without napi-rs, where that takes a measurable part of an operation: external values, strings, and the
+//! functions that each message calls.
+//!
+//! napi-rs registers external values in a table of the process under a lock, measures strings before it copies them, and
+//! keeps account of borrowed arguments for work that goes on elsewhere, of which there is none here: a call takes 130 ns
+//! with it and 50 without. `docs/benchmarks.md` has what each is worth.
 //!
 //! The traits of napi-rs are unsafe: the caller of a conversion guarantees that the environment and the value are alive
 //! during the call, and not after it.
 #![allow(unsafe_code)]
 
-use std::any::TypeId;
-use std::ffi::c_void;
+use std::any::{Any, TypeId};
+use std::ffi::{CStr, c_void};
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 
 use napi::bindgen_prelude::{FromNapiValue, JsValuesTupleIntoVec, ToNapiValue};
 use napi::check_status;
 use napi::sys::{
-    Status, napi_adjust_external_memory, napi_create_external, napi_create_string_latin1, napi_env,
-    napi_get_value_external, napi_get_value_string_latin1, napi_get_value_string_utf8, napi_value,
+    Status, napi_adjust_external_memory, napi_callback_info, napi_create_external,
+    napi_create_function, napi_create_string_latin1, napi_env, napi_get_cb_info,
+    napi_get_value_external, napi_get_value_string_latin1, napi_get_value_string_utf8,
+    napi_set_named_property, napi_value,
 };
 
 use crate::session::KEY_PREFIX;
 use crate::session::fields;
 use crate::session::fields::quoted;
+
+/// An error with its code.
+pub type JsError = napi::Error<String>;
+
+/// What a function gives to JavaScript, or throws.
+pub type Result<T> = napi::Result<T, String>;
 
 /// A handle: an external value (`napi_create_external`) that keeps an object of Rust alive until V8 collects it.
 ///
@@ -225,4 +239,94 @@ impl<T: ToNapiValue> JsValuesTupleIntoVec for Arguments<T> {
         let converted = |value| unsafe { T::to_napi_value(env, value) };
         self.0.into_iter().map(converted).collect()
     }
+}
+
+/// Replaces functions that napi-rs has exported by direct ones: `name = |arguments| result`. The bodies run in Rust that is
+/// safe; what is unsafe is in the functions that the macro calls.
+macro_rules! direct {
+    ($env:expr, $exports:expr; $($name:literal = |$($argument:ident: $type:ty),+| $result:expr;)+) => {
+        $({
+            unsafe extern "C" fn called(env: napi::sys::napi_env, info: napi::sys::napi_callback_info) -> napi::sys::napi_value {
+                $crate::binding::node_api::answered(env, || {
+                    let [$($argument),+] = $crate::binding::node_api::arguments(env, info);
+                    $(let $argument = $crate::binding::node_api::argument::<$type>(env, $argument)?;)+
+                    $result
+                })
+            }
+            $crate::binding::node_api::replace($env, $exports, $name, called)?;
+        })+
+    };
+}
+pub(super) use direct;
+
+type Callback = unsafe extern "C" fn(napi_env, napi_callback_info) -> napi_value;
+
+/// Replaces the function `name` of `exports`.
+pub fn replace(
+    env: napi_env,
+    exports: napi_value,
+    name: &CStr,
+    callback: Callback,
+) -> napi::Result<()> {
+    let (mut function, nothing) = (ptr::null_mut(), ptr::null_mut());
+    let (letters, length) = (name.as_ptr(), name.count_bytes().cast_signed());
+    // SAFETY: the environment and the exports are alive, the name is longer.
+    let status = unsafe {
+        napi_create_function(
+            env,
+            letters,
+            length,
+            Some(callback),
+            nothing,
+            &raw mut function,
+        )
+    };
+    check_status!(status, "{name:?} can't be made")?;
+    // SAFETY: as above.
+    let status = unsafe { napi_set_named_property(env, exports, letters, function) };
+    check_status!(status, "{name:?} can't be placed")
+}
+
+/// The first arguments of the function that is being called; `undefined` for those that are not there.
+pub fn arguments<const N: usize>(env: napi_env, info: napi_callback_info) -> [napi_value; N] {
+    let (mut values, mut count) = ([ptr::null_mut(); N], N);
+    let (this, data) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: Node-API has handed both over for this call. There is room for as many as it is told.
+    let status =
+        unsafe { napi_get_cb_info(env, info, &raw mut count, values.as_mut_ptr(), this, data) };
+    debug_assert_eq!(status, Status::napi_ok);
+    values
+}
+
+/// One argument, converted.
+pub fn argument<T: FromNapiValue>(env: napi_env, value: napi_value) -> Result<T> {
+    // SAFETY: it is an argument of the function that is being called.
+    unsafe { T::from_napi_value(env, value) }.map_err(refused)
+}
+
+/// An error of a conversion.
+fn refused(error: napi::Error) -> JsError {
+    JsError::new(error.status.to_string(), error.reason.clone())
+}
+
+/// What `function` gives, or throws: also where it panics, which must not be the end of the process.
+pub fn answered<T: ToNapiValue>(env: napi_env, function: impl FnOnce() -> Result<T>) -> napi_value {
+    let convert = |value| {
+        // SAFETY: the environment is that of the function that is being called.
+        unsafe { T::to_napi_value(env, value) }.map_err(refused)
+    };
+    let given = catch_unwind(AssertUnwindSafe(|| function().and_then(convert)))
+        .unwrap_or_else(|panic| Err(JsError::new("GenericFailure".to_owned(), said(&*panic))));
+    given.unwrap_or_else(|error| {
+        // SAFETY: as above; JavaScript goes on as soon as this returns.
+        unsafe { napi::JsError::from(error).throw_into(env) };
+        ptr::null_mut()
+    })
+}
+
+/// What a panic has said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic".to_owned())
 }
