@@ -252,7 +252,7 @@ impl<'a> Model<'a> {
                 .error
                 .as_ref()
                 .is_some_and(|error| error.kind == Kind::Gone);
-            if refused_as_gone && !self.may_have_ended(op.end, op.ended) {
+            if refused_as_gone && is_own && !self.may_have_ended(op.end, op.ended) {
                 self.fails("6 gone, but it is not", Some(at));
             }
             if op.what == What::SaveUnchanged && is_done {
