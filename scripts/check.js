@@ -17,6 +17,8 @@ const STEPS = [
   { name: 'no import circle', command: [process.execPath, 'scripts/import-circles.js'] },
   { name: 'rustfmt', command: ['cargo', 'fmt', '--check'] },
   { name: 'clippy', command: ['cargo', 'clippy', '--all-targets', '--', '-D', 'warnings'] },
+  // not one of all targets, since a plain `cargo test` leaves it out
+  { name: 'clippy of the simulation', command: ['cargo', 'clippy', '--test', 'simulation', '--', '-D', 'warnings'] },
   {
     name: 'rustdoc',
     command: ['cargo', 'doc', '--no-deps', '--document-private-items'],

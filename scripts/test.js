@@ -1,7 +1,7 @@
 'use strict';
 // npm test: sets up, runs the Rust and the JavaScript tests, and closes with their counts.
 // `-- --javascript` leaves the Rust tests and the build out: for a machine that was given a finished native module.
-// `--long` (npm run test:long) runs only the files whose sizes can be chosen, in their long form.
+// `--long` (npm run test:long) runs only the simulation and the files whose sizes can be chosen, in their long form.
 
 const fs = require('node:fs');
 const os = require('node:os');
@@ -16,6 +16,12 @@ const FILE_TIMEOUT_MS = 10 * 60 * 1000;
 // Most tests wait for servers and for deadlines, so each core has several files; the long forms keep it busy by themselves.
 const cores = os.availableParallelism();
 const AT_ONCE = { short: 2 * cores, long: cores };
+// The simulation is a test of its own: it is optimized. It plays 20000 histories, or in the long form HISTORIES of them.
+const SIMULATION = ['test', '--profile', 'simulation', '--test', 'simulation'];
+const RUST = {
+  short: [{ args: ['test', '--no-fail-fast'] }, { args: SIMULATION }],
+  long: [{ args: [...SIMULATION, 'histories'], env: { HISTORIES: '1000000', THREADS: String(cores) } }]
+};
 
 const sum = (text, pattern) => [...text.matchAll(pattern)].reduce((total, match) => total + Number(match[1]), 0);
 
@@ -38,10 +44,17 @@ function counts(passed, failed, code) {
   return { passed, failed: failed || (code === 0 ? 0 : 1) };
 }
 
-async function rustTests() {
+async function rustTests(form) {
   requireRust();
-  const { text, code } = await show('cargo', ['test', '--no-fail-fast']);
-  return counts(sum(text, /^test result: .*? (\d+) passed;/gm), sum(text, /^test result: .*? (\d+) failed;/gm), code);
+  const total = { passed: 0, failed: 0 };
+  for (const { args, env } of RUST[form]) {
+    const { text, code } = await show('cargo', args, env);
+    const of = (outcome) => sum(text, new RegExp(`^test result: .*? (\\d+) ${outcome};`, 'gm'));
+    const { passed, failed } = counts(of('passed'), of('failed'), code);
+    total.passed += passed;
+    total.failed += failed;
+  }
+  return total;
 }
 
 const fileOf = (name) => path.join('__test__', `${name}.test.js`);
@@ -80,11 +93,10 @@ async function javascriptTests(form) {
 
 main(async () => {
   const form = process.argv.includes('--long') ? 'long' : 'short';
-  const withoutBuild = process.argv.includes('--javascript');
-  const javascriptOnly = withoutBuild || form === 'long';
-  setup({ build: !withoutBuild });
+  const javascriptOnly = process.argv.includes('--javascript');
+  setup({ build: !javascriptOnly });
   requireRedisServer();
-  const rust = javascriptOnly ? { passed: 0, failed: 0 } : await rustTests();
+  const rust = javascriptOnly ? { passed: 0, failed: 0 } : await rustTests(form);
   const javascript = await javascriptTests(form);
   const passed = rust.passed + javascript.passed;
   const failed = rust.failed + javascript.failed;
