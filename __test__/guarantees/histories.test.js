@@ -1,5 +1,5 @@
 'use strict';
-// Random histories of several processes, with random faults, against the model of what is guaranteed (support/model.js).
+// Random histories of several processes, with random faults, against the model of what is guaranteed (support/histories/model.js).
 // Again, or longer: SEED=7 HISTORIES=1 (or 10000) REMOTE=3 node --test __test__/guarantees/histories.test.js
 
 const assert = require('node:assert/strict');

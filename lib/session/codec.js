@@ -188,9 +188,17 @@ function put(object, key, value) {
   }
 }
 
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch (err) {
+    throw new SessionError(ErrorCode.CORRUPT, `what is stored is not JSON: ${err.message}`, err);
+  }
+}
+
 // The value of a JSON text. Instances that have attachSession are added to `instances`.
 function decode(text, instances = []) {
-  const value = JSON.parse(text);
+  const value = parse(text);
   return text.includes('@class":') ? revive(value, instances) : value;
 }
 

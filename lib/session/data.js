@@ -44,6 +44,8 @@ class Content {
   #snapshot;
   #length = 0;
   #knownLength = 0;
+  // what loads have brought and the data did not take
+  #unmerged = [];
 
   constructor(record, mks, isNew) {
     this.#record = record;
@@ -124,18 +126,37 @@ class Content {
     return this.isUnchanged() || isPlain(this.#data);
   }
 
-  // Merges what a load has brought into the data.
+  // Merges what a load has brought into the data. What could not be merged is tried again with the next load.
   merge() {
     this.#isNew = false;
     const mine = this.patch();
     const text = native.recordMerge(this.#record, mine?.set, mine?.removed);
+    if (mine) this.#snapshot.forget(mine);
     if (text === null || !this.#data) return;
+    this.#unmerged.push(text);
+    this.mergeRest();
+  }
+
+  // Merges what earlier loads have brought, and what the data did not take.
+  mergeRest() {
+    while (this.#unmerged.length > 0) {
+      this.#mergeText(this.#unmerged[0]);
+      this.#unmerged.shift();
+    }
+  }
+
+  #mergeText(text) {
     const instances = [];
     const { set, removed: names } = codec.decode(text, instances);
     const removed = names.map(codec.plainName);
     const { data } = this;
-    removed.forEach((key) => delete data[key]);
-    fill(data, set);
+    try {
+      removed.forEach((key) => delete data[key]);
+      fill(data, set);
+    } catch (err) {
+      const message = `the data object does not take what another process has stored: ${err.message}`;
+      throw new SessionError(ErrorCode.DATA, message, err);
+    }
     this.#snapshot.update(data, Object.keys(set), removed);
     this.#length += text.length;
     this.#attach(instances);
@@ -157,4 +178,4 @@ function written(data) {
   );
 }
 
-module.exports = { Content, SessionData, fill };
+module.exports = { Content, SessionData, fill, written };

@@ -54,10 +54,11 @@ class Properties {
 }
 
 function copyOfObject(object) {
+  if (Object.hasOwn(object, 'toJSON')) return NOT_PLAIN;
   const names = [];
   const values = [];
   for (const name in object) {
-    const value = name === 'toJSON' || name === '__proto__' ? NOT_PLAIN : copyOf(object[name]);
+    const value = name === '__proto__' ? NOT_PLAIN : copyOf(object[name]);
     if (value === NOT_PLAIN) return NOT_PLAIN;
     names.push(name);
     values.push(value);
@@ -81,9 +82,9 @@ function isSame(value, copy) {
   if (typeof copy !== 'object' || copy === null) return value === copy;
   if (typeof value !== 'object' || value === null) return false;
   const proto = Object.getPrototypeOf(value);
+  if (Object.hasOwn(value, 'toJSON')) return false;
   if (copy instanceof Properties) return proto === Object.prototype && copy.areOf(value);
   if (proto !== Object.getPrototypeOf(copy)) return false;
-  if (Object.hasOwn(value, 'toJSON')) return false;
   // an invalid Date is written as null, as is any other invalid one
   if (proto === Date.prototype) return Object.is(value.getTime(), copy.getTime());
   if (value.length !== copy.length) return false;

@@ -2,89 +2,15 @@
 // A snapshot of the data object: what the engine last saw of it, property by property, so that a save serialises only what
 // differs. Of a plain property the snapshot has a copy, of any other one the JSON text.
 
-const codec = require('./codec');
-const { NOT_PLAIN, beginCopies, copyOf, isSame } = require('./plain-copy');
+const { Opaque, Patch, copyOfProperty, opaqueOf } = require('./patch');
+const { beginCopies, isSame } = require('./plain-copy');
 
-// What the snapshot has of a property that is not plain.
-class Opaque {
-  // `text`: of an object with this property alone; undefined where JSON leaves it out
-  constructor(text) {
-    this.text = text;
-  }
+// in place of the text of a property that must be sent
+const UNKNOWN = Symbol('unknown');
 
-  // whether JSON leaves the property out
-  get isAbsent() {
-    return this.text === undefined;
-  }
-}
-
-const only = (name, value) => {
-  const object = {};
-  codec.put(object, name, value);
-  return object;
-};
-
-function opaqueOf(name, value) {
-  const text = codec.encode(only(name, value));
-  return new Opaque(text === '{}' ? undefined : text);
-}
-
-// What the snapshot has of a property.
-function copyOfProperty(name, value) {
-  const copy = isSpecial(name) ? NOT_PLAIN : copyOf(value);
-  return copy === NOT_PLAIN ? opaqueOf(name, value) : copy;
-}
-
-// Not a name that plain data may have: JSON.stringify or an assignment treat it otherwise.
-const isSpecial = (name) => name === 'toJSON' || name === '__proto__';
-
-// What has changed since a snapshot: `set`, the JSON text of an object with the properties that differ, and `removed`, that
-// of an array with the names of those that are gone; undefined where there are none.
-class Patch {
-  set = undefined;
-  removed = undefined;
-  // whether it sets all properties
-  isWhole = false;
-  // the changed properties as the next snapshot has them, and the names of those that are gone
-  names = [];
-  copies = [];
-  goneNames = [];
-  #opaque = 0;
-
-  get isEmpty() {
-    return this.set === undefined && this.removed === undefined;
-  }
-
-  // Adds a property that differs; it `wasKnown` to the engine.
-  add(name, copy, wasKnown) {
-    this.names.push(name);
-    this.copies.push(copy);
-    if (!(copy instanceof Opaque)) return;
-    this.#opaque++;
-    if (copy.isAbsent && wasKnown) this.goneNames.push(name);
-  }
-
-  // Writes the texts: of the properties of `object`, which has `count`.
-  serialise(object, count) {
-    const { names, copies, goneNames } = this;
-    this.isWhole = names.length === count;
-    const changed = this.isWhole && this.#opaque === 0 ? object : {};
-    const texts = [];
-    for (let i = 0; i < names.length; i++) {
-      if (copies[i] instanceof Opaque) {
-        if (!copies[i].isAbsent) texts.push(copies[i].text.slice(1, -1));
-      } else if (changed !== object) codec.put(changed, names[i], object[names[i]]);
-    }
-    if (names.length > this.#opaque) {
-      const text = codec.encode(changed);
-      this.set = texts.length === 0 ? text : `{${text.slice(1, -1)},${texts.join(',')}}`;
-    } else if (texts.length > 0) this.set = `{${texts.join(',')}}`;
-    if (goneNames.length > 0) this.removed = JSON.stringify(goneNames.map(codec.escapedName));
-  }
-}
-
-// of a property that the snapshot does not have
-const ABSENT = Symbol('absent');
+// A copy that is plain now may have been too much to copy before: of what is not plain only the text tells.
+const isUnchanged = (name, value, before) =>
+  before instanceof Opaque ? opaqueOf(name, value).text === before.text : isSame(value, before);
 
 class Snapshot {
   #names = [];
@@ -120,13 +46,11 @@ class Snapshot {
       if (at < 0 && !Object.hasOwn(object, name)) continue;
       count++;
       const value = object[name];
-      const before = at < 0 ? ABSENT : this.#copies[at];
       if (at >= 0) {
         known++;
-        if (!(before instanceof Opaque) && isSame(value, before)) continue;
+        if (isUnchanged(name, value, this.#copies[at])) continue;
       }
       const copy = copyOfProperty(name, value);
-      if (copy instanceof Opaque && before instanceof Opaque && before.text === copy.text) continue;
       (patch ??= new Patch()).add(name, copy, at >= 0);
     }
     if (known < this.#names.length) patch = this.#withGone(patch ?? new Patch(), object);
@@ -141,9 +65,10 @@ class Snapshot {
   // The properties that an object does not have any more, and that the engine has.
   #withGone(patch, object) {
     this.#names.forEach((name, at) => {
-      if (Object.hasOwn(object, name)) return;
+      if (Object.prototype.propertyIsEnumerable.call(object, name)) return;
       const copy = this.#copies[at];
-      if (!(copy instanceof Opaque && copy.isAbsent)) patch.goneNames.push(name);
+      const isKnown = !(copy instanceof Opaque && copy.isAbsent);
+      (isKnown ? patch.goneNames : patch.forgottenNames).push(name);
     });
     return patch;
   }
@@ -162,7 +87,13 @@ class Snapshot {
       return;
     }
     patch.goneNames.forEach((name) => this.#delete(name));
+    patch.forgottenNames.forEach((name) => this.#delete(name));
     for (let i = 0; i < names.length; i++) this.#set(names[i], copies[i]);
+  }
+
+  // The engine may have other values of what a patch changes: the properties differ, whatever they are set to.
+  forget(patch) {
+    for (const name of [...patch.names, ...patch.goneNames]) this.#set(name, new Opaque(UNKNOWN));
   }
 
   // The engine has given these properties of an object, and removed others.

@@ -223,7 +223,7 @@ class StoredSession {
 
   // Merges what others have stored into the data object and the resources: nothing if the record `isCurrent`.
   merge(isCurrent) {
-    if (isCurrent) return;
+    if (isCurrent) return this.#content.mergeRest();
     this.#refreshKeys();
     this.#keys.write();
     this.#content.merge();

@@ -12,7 +12,7 @@ const { SessionError } = require('../errors');
 const native = require('../native');
 const { ErrorCode, SaveMode } = require('../native/constants');
 const codec = require('./codec');
-const { SessionData, fill } = require('./data');
+const { SessionData, fill, written } = require('./data');
 const { Snapshot } = require('./snapshot');
 
 // attempts before the writer asks for the write reservation, and pauses between attempts
@@ -28,7 +28,11 @@ class Updates {
       return done(new SessionError(ErrorCode.ARGUMENT, 'update(change) needs a function of the data'));
     }
     const { uuid, engine } = mks;
-    const later = (...outcome) => process.nextTick(done, ...outcome);
+    let isDone = false;
+    const later = (...outcome) => {
+      if (!isDone) process.nextTick(done, ...outcome);
+      isDone = true;
+    };
     const update = { mks, change, done: later, deadline: Date.now() + engine.timeout };
     const running = engine.updates.get(uuid);
     if (running) return void running.#queue.push(update);
@@ -121,7 +125,7 @@ function apply(batch, before) {
       outcomes.push({ done, err });
     }
   }
-  return { outcomes, patch: last ? snapshot.patchOf(last) : {} };
+  return { outcomes, patch: (last && snapshot.patchOf(written(last))) ?? {} };
 }
 
 // Merges what one object of the session has stored into the others.

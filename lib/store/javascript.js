@@ -1,7 +1,7 @@
 'use strict';
 // The engine of a JavaScript store, which has the shape of connect's and express's: get(sid, cb), set(sid, value, cb),
 // destroy(sid, cb), or the same without a callback, returning promises. The native engine decides which calls are made,
-// and in which order (src/store/foreign.rs).
+// and in which order (src/store/javascript).
 
 const { SessionError } = require('../errors');
 const native = require('../native');

@@ -106,15 +106,19 @@ impl Breaker {
         }
     }
 
+    /// A write has ended. If that has not shown whether the store takes writes, the next write is a probe too.
+    pub fn write_ended(&mut self) {
+        if let Some(pause) = &mut self.refusing {
+            pause.probing = false;
+        }
+    }
+
     /// The store has answered; with `wrote` it has written something. Gives whether that closed the breaker.
     pub fn succeeded(&mut self, wrote: bool) -> bool {
         let was_open = self.failures >= FAILURES;
         (self.failures, self.failing) = (0, None);
         if wrote {
             self.refusing = None;
-        } else if let Some(pause) = &mut self.refusing {
-            // The probe has not shown that the store takes writes: the next write is a probe too.
-            pause.probing = false;
         }
         was_open
     }
@@ -198,7 +202,18 @@ mod tests {
         assert!(breaker.may_probe_write(now + PAUSE));
         assert!(breaker.may_probe_write(now + PAUSE), "none was sent");
         breaker.write_sent();
-        assert!(!breaker.may_probe_write(now + PAUSE));
+        breaker.succeeded(false);
+        assert!(
+            !breaker.may_probe_write(now + PAUSE),
+            "a read does not end the probe"
+        );
+        breaker.failed(&Error::new(Kind::Refused, "READONLY"), now + PAUSE);
+        breaker.write_ended();
+        assert!(!breaker.may_probe_write(now + 2 * PAUSE), "the pauses grow");
+        assert!(breaker.may_probe_write(now + 3 * PAUSE));
+        breaker.write_sent();
+        breaker.write_ended();
+        assert!(breaker.may_probe_write(now + 3 * PAUSE), "it wrote nothing");
         breaker.succeeded(true);
         assert!(breaker.is_well());
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
 
-use super::operation::Operation;
+use super::operation::{Action, Operation};
 use crate::session::Write;
 
 /// What a store operation is for: everything that is needed when its answer comes.
@@ -29,6 +29,13 @@ pub enum Purpose {
     Probe,
     /// The close, with the numbers of the operations that wait for it.
     Close(Vec<u32>),
+}
+
+impl Purpose {
+    /// Whether it is a write of a session.
+    pub fn is_write(&self) -> bool {
+        matches!(self, Self::Queued { operation, .. } if !matches!(operation.action, Action::Load { .. }))
+    }
 }
 
 /// A store operation that is in flight.

@@ -63,6 +63,9 @@ impl<B: Backend> Engine<B> {
             self.statistics.failed(error);
         }
         self.judge(&reply);
+        if entry.purpose.is_write() {
+            self.breaker.write_ended();
+        }
         if let Ok(Reply::Loaded(Some(found))) = &reply
             && self.cache.is_on()
         {

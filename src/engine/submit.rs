@@ -74,7 +74,13 @@ impl<B: Backend> Engine<B> {
             prepare(&operation, self.settings.default_ttl, self.sequence)
         };
         let store_op = match prepared {
-            Ok(Prepared::Done(value)) => return Some(Ok(value)),
+            Ok(Prepared::Done(value)) => {
+                // The key of a session that is not stored yet: what has changed is still to be saved.
+                if matches!(value, Value::Count(1..)) {
+                    self.failed(queue, &mut operation);
+                }
+                return Some(Ok(value));
+            }
             Ok(Prepared::Send(store_op)) => store_op,
             Err(error) => {
                 self.failed(queue, &mut operation);

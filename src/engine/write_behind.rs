@@ -41,13 +41,7 @@ impl<B: Backend> Engine<B> {
             callers: SmallVec::new(),
             ..operation
         });
-        let mut rest = queued.make_contiguous();
-        while let Some((operation, later)) = rest.split_first_mut() {
-            if !operation.can_be_pending() {
-                operation.fail(&mut *later);
-            }
-            rest = later;
-        }
+        fail_in_turn(&mut queued, |operation| !operation.can_be_pending());
         let kept = kept(&error);
         let mut pending = VecDeque::from_iter(queued.pop_front());
         let mut rejected = Vec::new();
@@ -185,11 +179,12 @@ impl<B: Backend> Engine<B> {
         let Some(entry) = self.queues.get_mut(queue) else {
             return;
         };
-        for mut operation in std::mem::take(&mut entry.operations) {
+        let mut operations = std::mem::take(&mut entry.operations);
+        fail_in_turn(&mut operations, |_| true);
+        for operation in operations {
             if let (Some(_), Some(record)) = (&operation.in_doubt, &operation.record) {
                 record.borrow_mut().mark_uncertain();
             }
-            operation.fail([]);
             self.review(queue, &operation);
             if operation.can_be_pending() {
                 self.events.push(given_up(&operation, why));
@@ -236,6 +231,17 @@ impl<B: Backend> Engine<B> {
             self.pending.remove(position);
             self.advance(queue, true);
         }
+    }
+}
+
+/// The operations that `fails` picks will not be done: each passes its change on to what comes after it.
+fn fail_in_turn(operations: &mut VecDeque<Operation>, fails: impl Fn(&Operation) -> bool) {
+    let mut rest = operations.make_contiguous();
+    while let Some((operation, later)) = rest.split_first_mut() {
+        if fails(operation) {
+            operation.fail(&mut *later);
+        }
+        rest = later;
     }
 }
 

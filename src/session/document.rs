@@ -121,7 +121,11 @@ impl Document {
     /// Whether it has no properties.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self.text() == *EMPTY
+        match &*self.0.borrow() {
+            Form::Text(text) => **text == *EMPTY,
+            Form::Patched(text, patch) => *applied(text, patch) == *EMPTY,
+            Form::Properties(properties, _) => properties.is_empty(),
+        }
     }
 
     /// Bytes that it takes, about.

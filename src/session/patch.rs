@@ -114,7 +114,7 @@ impl Patch {
         if self.is_empty() {
             return later.clone();
         }
-        self.combined(later, |first, second| {
+        self.combined(later, later, |first, second| {
             let removed: HashSet<&str> = second.removed.iter().copied().collect();
             let set_later: HashMap<&str, &str> = second.set.iter().copied().collect();
             let is_left = |name: &str| !removed.contains(name) && !set_later.contains_key(name);
@@ -134,7 +134,7 @@ impl Patch {
         if self.is_empty() || done.is_empty() {
             return self.clone();
         }
-        self.combined(done, |mut mine, done| {
+        self.combined(done, self, |mut mine, done| {
             mine.set.retain(|field| !done.set.contains(field));
             mine.removed.retain(|name| !done.removed.contains(name));
             mine
@@ -147,7 +147,7 @@ impl Patch {
         if self.is_empty() || other.is_empty() {
             return self.clone();
         }
-        self.combined(other, |mut mine, other| {
+        self.combined(other, self, |mut mine, other| {
             let names: HashSet<&str> = other.names().collect();
             mine.set.retain(|(name, _)| !names.contains(name));
             mine.removed.retain(|name| !names.contains(name));
@@ -156,15 +156,16 @@ impl Patch {
     }
 
     /// The patch that `combine` makes of both. Texts from JavaScript or a store can be split; should one not be, the result
-    /// is `other`, the newer one.
+    /// is `fallback`.
     fn combined<'a>(
         &'a self,
         other: &'a Self,
+        fallback: &Self,
         combine: impl FnOnce(Changes<'a>, Changes<'a>) -> Changes<'a>,
     ) -> Self {
         match (self.changes(), other.changes()) {
             (Ok(mine), Ok(other)) => combine(mine, other).into(),
-            _ => other.clone(),
+            _ => fallback.clone(),
         }
     }
 

@@ -386,7 +386,7 @@ impl Record {
 
     /// A save of `patch` has failed: the next one writes it.
     pub fn not_saved(&mut self, patch: &Patch) {
-        self.unsaved = self.unsaved.then(patch);
+        self.unsaved = patch.then(&self.unsaved);
     }
 
     /// The store has done a save of `patch` after all, which the engine had reported as failed.

@@ -77,7 +77,12 @@ impl Record {
 
     /// The store has done a save.
     pub fn saved(&mut self, write: &Write, saved: Saved) {
+        let is_first = matches!(self.state, State::New | State::Uncertain);
         self.confirm(&write.change, saved.version);
+        if is_first && !self.stored_document.is_same(&write.change.result) {
+            // A first save writes all of the data, whatever it was made from.
+            self.stored_document = write.change.result.clone();
+        }
         if saved.uuid.is_none() {
             self.counted(saved.version);
         }

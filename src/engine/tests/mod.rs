@@ -443,3 +443,38 @@ fn a_second_close_waits_for_the_first() {
     );
     assert!(matches!(engine.close(5, deadline), Some(Ok(_))));
 }
+
+#[test]
+fn a_key_removed_before_the_first_save_takes_no_data_along() {
+    let (mut engine, record) = (engine(), session("mks:a"));
+    record.borrow_mut().add_key("mks:b", None);
+    let patch = patch_to(&record, r#"{"x":1}"#);
+    engine.remove_key(1, &record, "mks:a", &patch, None);
+    save(&mut engine, 2, &record, r#"{"x":1,"b":2}"#);
+    let StoreOp::Create(create) = serve(&mut engine, saved()) else {
+        panic!("the first save")
+    };
+    let all = r#"{"x":1,"b":2}"#;
+    assert_eq!(&*create.write.change.result.text(), all);
+    done(&mut engine);
+    assert_eq!(&*record.borrow().stored_document.text(), all);
+    assert!(record.borrow().is_clean());
+}
+
+#[test]
+fn what_a_failed_save_has_not_written_does_not_replace_newer_changes() {
+    let mut engine = engine();
+    let record = stored_session(&mut engine, r#"{"p":0}"#);
+    save(&mut engine, 2, &record, r#"{"p":1}"#);
+    serve(&mut engine, unavailable());
+    done(&mut engine);
+    save_if_unchanged(&mut engine, 3, &record, r#"{"p":2}"#);
+    probe(&mut engine);
+    serve(&mut engine, Error::new(Kind::Store, "no"));
+    done(&mut engine);
+    save_unchanged(&mut engine, 4, &record, SaveMode::Changes);
+    let StoreOp::Update(update) = serve(&mut engine, wrote(2)) else {
+        panic!("what was not saved")
+    };
+    assert_eq!(update.write.change.patch, Patch::setting(r#"{"p":2}"#));
+}

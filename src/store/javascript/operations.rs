@@ -191,7 +191,7 @@ async fn update(calls: &Calls, update: &Update) -> Result<Reply> {
     if update
         .expected
         .as_ref()
-        .is_some_and(|expected| expected.document != stored.document)
+        .is_some_and(|expected| differ(&expected.document, &stored.document))
     {
         return Ok(Reply::Conflict(Box::new(stored)));
     }
@@ -216,6 +216,11 @@ async fn update(calls: &Calls, update: &Update) -> Result<Reply> {
     write(calls, &stored, *ttl).await?;
     write_keys(calls, &update.uuid, &names, *ttl).await?;
     Ok(Reply::Saved(Saved::default()))
+}
+
+/// Whether two documents have other properties: a store may have put them in another order.
+fn differ(one: &Document, other: &Document) -> bool {
+    one.patch_to(other).is_ok_and(|patch| !patch.is_empty())
 }
 
 /// What a repeated save changes: the properties that have their value from before the save. Others were changed by its
