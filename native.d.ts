@@ -207,20 +207,20 @@ export declare function recordLength(record: RecordHandle): number
  */
 export declare function recordMerge(record: RecordHandle, set?: Text | undefined | null, removed?: Text | undefined | null): string | null
 
+/** The JSON text of its projected data, once all queued and pending saves are done: for a new data object. */
+export declare function recordProjected(record: RecordHandle): string
+
 /** The JSON text of the resource of the key `name`; `null` if there is none. */
 export declare function recordResource(record: RecordHandle, name: string): string | null
 
-/** The JSON text of its projected data, once all queued and pending saves are done: for a new data object. */
-export declare function recordSnapshot(record: RecordHandle): string
-
 /** The JSON text of the data last stored or loaded. */
-export declare function recordText(record: RecordHandle): string
+export declare function recordStored(record: RecordHandle): string
 
 /** Its uuid: `mks:session:` and a version 4 UUID. */
 export declare function recordUuid(record: RecordHandle): string
 
 /**
- * An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. the engine calls
+ * An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. The engine calls
  * `wake`, from any thread, when there is something to drain; that does not keep the process alive.
  */
 export declare function redisEngine(options: string, wake: () => void): EngineHandle

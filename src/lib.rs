@@ -17,7 +17,6 @@
 pub mod binding;
 pub mod engine;
 pub mod error;
-
 pub mod rules;
 pub mod session;
 pub mod store;

@@ -58,7 +58,7 @@ class Content {
     const instances = [];
     const data = new SessionData(this.#mks);
     if (!this.#isNew) {
-      const text = native.recordSnapshot(this.#record);
+      const text = native.recordProjected(this.#record);
       fill(data, codec.decode(text, instances));
       this.#length = this.#knownLength = text.length;
     }

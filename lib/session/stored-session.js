@@ -128,7 +128,7 @@ class StoredSession {
       if (!err && !this.#isStored) this.#isStored = mode === SaveMode.ALWAYS || native.recordIsStored(this.record);
       if (err?.code === ErrorCode.CONFLICT) {
         this.merge(false);
-        err.newer = codec.decode(native.recordText(this.record));
+        err.newer = codec.decode(native.recordStored(this.record));
       }
       if (inSameTurn && !err) this.#saved(done);
       else done(err);

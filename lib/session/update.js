@@ -62,7 +62,7 @@ class Updates {
 
   async #store(mks, batch) {
     for (let attempt = 0; batch.length > 0; attempt++) {
-      const { outcomes, patch } = apply(batch, native.recordText(mks.record));
+      const { outcomes, patch } = apply(batch, native.recordStored(mks.record));
       // Also where nothing was changed: what the changes were applied to may be older than what is stored.
       const args = [mks.record, patch.set, patch.removed, attempt >= FREE_ATTEMPTS, mks.store.ttlOf?.(mks)];
       const err = await promised((done) => mks.engine.run(done, 'compareAndSet', ...args)).catch((reason) => reason);

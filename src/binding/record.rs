@@ -62,14 +62,14 @@ pub fn record_uuid(record: RecordHandle) -> String {
 /// The JSON text of its projected data, once all queued and pending saves are done: for a new data object.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_snapshot(record: RecordHandle) -> String {
+pub fn record_projected(record: RecordHandle) -> String {
     record.borrow().projected.text().to_string()
 }
 
 /// The JSON text of the data last stored or loaded.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_text(record: RecordHandle) -> String {
+pub fn record_stored(record: RecordHandle) -> String {
     record.borrow().stored_document.text().to_string()
 }
 

@@ -101,7 +101,7 @@ pub fn memory_engine(options: String) -> Result<EngineHandle> {
     Ok(engine(store, settings))
 }
 
-/// An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. the engine calls
+/// An engine over Redis; `options` is the JSON text of `RedisStoreOptions`. The engine calls
 /// `wake`, from any thread, when there is something to drain; that does not keep the process alive.
 #[napi(catch_unwind)]
 pub fn redis_engine(env: Env, options: String, wake: Function<(), ()>) -> Result<EngineHandle> {

@@ -69,7 +69,7 @@ pub fn compact(queue: &mut Queue, uuid: &str) -> bool {
             && let Some(save) = operations.remove(at)
         {
             last -= 1;
-            operations[last].precede(&save);
+            operations[last].take_along(&save);
         }
     }
     false

@@ -162,12 +162,6 @@ impl Operation {
         }
     }
 
-    /// Whether it will save that in the end, as far as is known.
-    #[must_use]
-    pub fn will_save(&self) -> bool {
-        !self.is_passed_on
-    }
-
     /// It will not be done, or its caller has been told so: the next of the operations `later` by the same record saves what
     /// it does not, otherwise the next save of the record.
     pub fn fail<'a>(&mut self, later: impl IntoIterator<Item = &'a mut Self>) {
@@ -197,7 +191,7 @@ impl Operation {
     }
 
     /// A removal takes along what a save of the same record before it has changed.
-    pub fn precede(&mut self, save: &Self) {
+    pub fn take_along(&mut self, save: &Self) {
         if let (Some(change), Some(earlier)) = (self.change_mut(), save.change()) {
             change.prepend(earlier);
         }

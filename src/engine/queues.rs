@@ -135,7 +135,7 @@ impl Queues {
     pub fn review(&self, queue: &str, record: &Shared) {
         let changes = self
             .operations(queue)
-            .filter(|operation| operation.is_by(record) && operation.will_save())
+            .filter(|operation| operation.is_by(record) && !operation.is_passed_on)
             .filter_map(Operation::change);
         let changes: SmallVec<[&Change; 4]> = changes.collect();
         record.borrow_mut().review(changes.into_iter());

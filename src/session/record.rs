@@ -10,7 +10,7 @@ use uuid::fmt::Hyphenated;
 
 use super::document::Document;
 use super::patch::Patch;
-use super::stored::{Change, Stored};
+use super::stored::Stored;
 
 /// The prefix of every uuid of a session.
 pub const UUID_PREFIX: &str = "mks:session:";
@@ -374,46 +374,6 @@ impl Record {
     #[must_use]
     pub fn is_dirty(&self) -> bool {
         !self.unsaved.is_empty() || self.renewal_due || self.keys.iter().any(|key| !key.stored)
-    }
-
-    /// Takes the changes of the data object, `patch`, and those of failed saves for the next save.
-    pub fn take(&mut self, patch: &Patch) -> Change {
-        let patch = std::mem::take(&mut self.unsaved).then(patch);
-        let change = Change::new(self.projected.clone(), patch);
-        self.projected = change.result.clone();
-        change
-    }
-
-    /// A save of `patch` has failed: the next one writes it.
-    pub fn not_saved(&mut self, patch: &Patch) {
-        self.unsaved = patch.then(&self.unsaved);
-    }
-
-    /// The store has done a save of `patch` after all, which the engine had reported as failed.
-    pub fn saved_after_all(&mut self, patch: &Patch) {
-        self.unsaved = self.unsaved.without(patch);
-    }
-
-    /// Whether a save of an unchanged data object would write nothing, and no other save is queued or in flight.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.state == State::Stored
-            && self.incoming.is_none()
-            && !self.is_dirty()
-            && self.projected.is_same(&self.stored_document)
-    }
-
-    /// Computes the projected document anew after a write has failed: the confirmed one, with the `changes` that are still
-    /// queued.
-    pub fn review<'a>(&mut self, changes: impl Iterator<Item = &'a Change>) {
-        let after = |document: Document, change: &Change| {
-            if document.is_same(&change.base) {
-                change.result.clone()
-            } else {
-                document.apply(&change.patch)
-            }
-        };
-        self.projected = changes.fold(self.stored_document.clone(), after);
     }
 }
 

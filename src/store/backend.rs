@@ -82,7 +82,8 @@ impl StoreOp {
             Self::Delete { .. } => "destroy",
             Self::Touch { .. } => "touch",
             Self::All | Self::Ids | Self::Length | Self::Clear => "scan",
-            Self::Ping | Self::Close => "ping",
+            Self::Ping => "ping",
+            Self::Close => "close",
         }
     }
 
