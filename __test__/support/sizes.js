@@ -8,6 +8,7 @@ const SIZES = {
   'guarantees/histories': { HISTORIES: [300, 4000], REMOTE: [20, 300] },
   'guarantees/writers': { WRITES: [4992, 100032] },
   'session/many-saves': { SAVES: [10000, 100000] },
+  'session/patches': { PATCHES: [1000, 20000] },
   'srf/heap': { HEAP_CALLS: [null, 20000] },
   'srf/load': { B2BUA_CALLS: [1000, 5000] }
 };
