@@ -44,8 +44,8 @@ class Content {
   #snapshot;
   #length = 0;
   #knownLength = 0;
-  // what loads have brought and the data did not take
-  #unmerged = [];
+  // whether a load has brought what the data did not take
+  #isStale = false;
 
   constructor(record, mks, isNew) {
     this.#record = record;
@@ -105,6 +105,15 @@ class Content {
     else this.#length += length;
   }
 
+  // Whether the record has all of the data; not where that can't be read.
+  hasNoChange() {
+    try {
+      return this.patch() === undefined;
+    } catch {
+      return false;
+    }
+  }
+
   // Whether the data is certainly what the record got or gave last, without serialising any of it.
   isUnchanged() {
     if (!this.#data) return true;
@@ -126,29 +135,26 @@ class Content {
     return this.isUnchanged() || isPlain(this.#data);
   }
 
-  // Merges what a load has brought into the data. What could not be merged is tried again with the next load.
+  // Merges what a load has brought into the data.
   merge() {
     this.#isNew = false;
     const mine = this.patch();
     const text = native.recordMerge(this.#record, mine?.set, mine?.removed);
     if (mine) this.#snapshot.forget(mine);
-    if (text === null || !this.#data) return;
-    this.#unmerged.push(text);
-    this.mergeRest();
+    if (!this.#data) return;
+    if (this.#isStale) this.#mergeAll(mine);
+    else if (text !== null) this.#mergeChanges(changesOf, text);
   }
 
-  // Merges what earlier loads have brought, and what the data did not take.
-  mergeRest() {
-    while (this.#unmerged.length > 0) {
-      this.#mergeText(this.#unmerged[0]);
-      this.#unmerged.shift();
-    }
+  // Merges again what an earlier load has brought, if the data did not take it.
+  mergeAgain() {
+    if (this.#isStale) this.#mergeAll(this.patch());
   }
 
-  #mergeText(text) {
+  #mergeChanges(read, text) {
+    this.#isStale = true;
     const instances = [];
-    const { set, removed: names } = codec.decode(text, instances);
-    const removed = names.map(codec.plainName);
+    const { set, removed } = read(text, instances);
     const { data } = this;
     try {
       removed.forEach((key) => delete data[key]);
@@ -159,12 +165,32 @@ class Content {
     }
     this.#snapshot.update(data, Object.keys(set), removed);
     this.#length += text.length;
+    this.#isStale = false;
     this.#attach(instances);
+  }
+
+  // Gives all properties that were not changed here the values that the record has.
+  #mergeAll(mine) {
+    const changed = new Set(mine ? [...mine.names, ...mine.goneNames] : []);
+    const read = (text, instances) => {
+      const all = Object.entries(codec.decode(text, instances));
+      const names = new Set(all.map(([name]) => name));
+      const set = {};
+      for (const [name, value] of all) if (!changed.has(name)) codec.put(set, name, value);
+      return { set, removed: Object.keys(this.#data).filter((name) => !names.has(name) && !changed.has(name)) };
+    };
+    this.#mergeChanges(read, native.recordProjected(this.#record));
   }
 
   #attach(instances) {
     instances.forEach((instance) => instance.attachSession(this.#mks));
   }
+}
+
+// The changes of a text that the record gives.
+function changesOf(text, instances) {
+  const { set, removed } = codec.decode(text, instances);
+  return { set, removed: removed.map(codec.plainName) };
 }
 
 // What JSON.stringify writes of the data object: what its toJSON gives, if it has one.

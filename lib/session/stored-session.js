@@ -182,7 +182,7 @@ class StoredSession {
   }
 
   #whenWritten(written) {
-    if (this.engine.flushScheduled && this.#content.isUnchanged()) this.engine.whenWritten(written);
+    if (this.engine.flushScheduled && this.#content.hasNoChange()) this.engine.whenWritten(written);
   }
 
   // Removes the session with all of its keys.
@@ -223,7 +223,7 @@ class StoredSession {
 
   // Merges what others have stored into the data object and the resources: nothing if the record `isCurrent`.
   merge(isCurrent) {
-    if (isCurrent) return this.#content.mergeRest();
+    if (isCurrent) return this.#content.mergeAgain();
     this.#refreshKeys();
     this.#keys.write();
     this.#content.merge();

@@ -180,6 +180,12 @@ class History {
     assert.equal(this.mks.isDirty(), false, 'nothing is left to save');
   }
 
+  // A write of several entries has failed: the first of them may be stored, and the writer does not know.
+  mayBeDone() {
+    this.own = undefined;
+    this.isBehind = undefined;
+  }
+
   // The writer knows what the second one has stored.
   caughtUp() {
     this.isBehind = false;
@@ -209,8 +215,7 @@ class History {
       return false;
     }
     assert.ok(isArmed, err);
-    this.own = undefined;
-    if (this.isBehind) this.isBehind = undefined;
+    this.mayBeDone();
     return false;
   }
 
@@ -304,8 +309,7 @@ class History {
     const outcomes = await Promise.all(started);
     this.store.failAfter = undefined;
     if (isArmed && outcomes.some(([err]) => err && err !== APPLICATION)) {
-      this.own = undefined;
-      if (this.isBehind) this.isBehind = undefined;
+      this.mayBeDone();
       return;
     }
     outcomes.forEach(([err, value], i) => {

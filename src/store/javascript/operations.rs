@@ -241,18 +241,20 @@ async fn remove_key(calls: &Calls, remove: &RemoveKey) -> Result<u64> {
     };
     let before = stored.keys.len();
     stored.keys.retain(|(name, _)| *name != remove.name);
-    if stored.keys.len() == before {
-        return Ok(before as u64);
-    }
-    if stored.keys.is_empty() {
+    let had_key = stored.keys.len() < before;
+    if had_key && stored.keys.is_empty() {
         remove_session(calls, &uuid, vec![Rc::clone(&remove.name)]).await?;
         return Ok(0);
     }
     if let Some(write) = &remove.write {
         stored.document = stored.document.apply(&write.change.patch);
     }
-    write(calls, &stored, remove.ttl).await?;
-    calls.destroy(&remove.name).await?;
+    if had_key || remove.write.is_some() {
+        write(calls, &stored, remove.ttl).await?;
+    }
+    if had_key {
+        calls.destroy(&remove.name).await?;
+    }
     Ok(stored.keys.len() as u64)
 }
 
