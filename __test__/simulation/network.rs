@@ -141,7 +141,7 @@ pub enum Event {
     Turn(usize),
     /// The timer of a process.
     Tick(usize),
-    /// Somebody sleeps no more.
+    /// Wakes a task whose pause is over.
     Wake(usize, Answer<()>),
     /// A request arrives at the server.
     Request(usize, usize, u64, Request),
@@ -430,7 +430,7 @@ impl Network {
         }
     }
 
-    /// Lets go of the connections of a process.
+    /// Drops the connections of a process.
     pub fn close(&mut self, host: usize) {
         let closed = Error::new(Kind::Closed, "the store was closed: make a new one");
         for number in 0..self.hosts[host].connections.len() {

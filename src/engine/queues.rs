@@ -74,10 +74,6 @@ impl Queues {
 
     /// A queue, to be changed; it is begun if it does not exist.
     pub fn get_or_begin(&mut self, queue: &Rc<str>) -> &mut Queue {
-        if !self.queues.contains_key(queue) {
-            self.queues.insert(Rc::clone(queue), Queue::default());
-        }
-        // It was put there if it was not there.
         self.queues.entry(Rc::clone(queue)).or_default()
     }
 

@@ -257,7 +257,7 @@ impl Process {
         self.network.borrow_mut().crash(self.number);
     }
 
-    /// Lets go of everything that refers to the process.
+    /// Drops everything that refers to the process.
     pub fn forget(&self) {
         self.tasks.clear();
         self.live.borrow_mut().clear();
