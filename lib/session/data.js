@@ -108,7 +108,7 @@ class Content {
   // Whether the record has all of the data; not where that can't be read.
   hasNoChange() {
     try {
-      return this.patch() === undefined;
+      return this.isUnchanged() || this.patch() === undefined;
     } catch {
       return false;
     }

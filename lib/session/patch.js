@@ -39,6 +39,8 @@ function copyOfProperty(name, value) {
 // Not a name that plain data may have: JSON.stringify or an assignment treat it otherwise.
 const isSpecial = (name) => name === 'toJSON' || name === '__proto__';
 
+const NONE = Object.freeze([]);
+
 // What has changed since a snapshot: `set`, the JSON text of an object with the properties that differ, and `removed`, that
 // of an array with the names of those that are gone; undefined where there are none.
 class Patch {
@@ -50,8 +52,8 @@ class Patch {
   // that the engine does not have
   names = [];
   copies = [];
-  goneNames = [];
-  forgottenNames = [];
+  goneNames = NONE;
+  forgottenNames = NONE;
   #opaque = 0;
 
   get isEmpty() {
@@ -64,7 +66,13 @@ class Patch {
     this.copies.push(copy);
     if (!(copy instanceof Opaque)) return;
     this.#opaque++;
-    if (copy.isAbsent && wasKnown) this.goneNames.push(name);
+    if (copy.isAbsent && wasKnown) this.addGone(name, true);
+  }
+
+  // Adds a property that the object does not have any more; it `wasKnown` to the engine.
+  addGone(name, wasKnown) {
+    if (wasKnown) this.goneNames = [...this.goneNames, name];
+    else this.forgottenNames = [...this.forgottenNames, name];
   }
 
   // Writes the texts: of the properties of `object`, which has `count`. Each of `texts` is that of an object without its

@@ -82,9 +82,10 @@ function isSame(value, copy) {
   if (typeof copy !== 'object' || copy === null) return value === copy;
   if (typeof value !== 'object' || value === null) return false;
   const proto = Object.getPrototypeOf(value);
-  if (Object.hasOwn(value, 'toJSON')) return false;
-  if (copy instanceof Properties) return proto === Object.prototype && copy.areOf(value);
-  if (proto !== Object.getPrototypeOf(copy)) return false;
+  if (copy instanceof Properties) {
+    return proto === Object.prototype && value.toJSON === undefined && copy.areOf(value);
+  }
+  if (proto !== Object.getPrototypeOf(copy) || Object.hasOwn(value, 'toJSON')) return false;
   // an invalid Date is written as null, as is any other invalid one
   if (proto === Date.prototype) return Object.is(value.getTime(), copy.getTime());
   if (value.length !== copy.length) return false;

@@ -67,8 +67,7 @@ class Snapshot {
     this.#names.forEach((name, at) => {
       if (Object.prototype.propertyIsEnumerable.call(object, name)) return;
       const copy = this.#copies[at];
-      const isKnown = !(copy instanceof Opaque && copy.isAbsent);
-      (isKnown ? patch.goneNames : patch.forgottenNames).push(name);
+      patch.addGone(name, !(copy instanceof Opaque && copy.isAbsent));
     });
     return patch;
   }
