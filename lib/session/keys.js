@@ -10,6 +10,8 @@ class Keys {
   #record;
   #mks;
   #ids = null;
+  // by the id under which a key was claimed, the id that it has got, if that is another one
+  #renamed = null;
   // by name, the resources that the application has given or read: each with the text that the record has of it
   #resources = null;
 
@@ -63,8 +65,53 @@ class Keys {
       native.recordAddKey(this.#record, id, text);
       this.#keep(name, resource, text);
     }
-    if (this.#ids && !this.#ids.includes(id)) this.#ids.push(id);
+    this.#added(id);
     return id;
+  }
+
+  #added(id) {
+    this.#renamed?.delete(id);
+    if (this.#ids && !this.#ids.includes(id)) this.#ids.push(id);
+  }
+
+  // Adds the key of a dialog, with its leg descriptor. The save that stores it gives it another id if another dialog has this
+  // one.
+  claim(id, leg) {
+    native.recordAddKey(this.#record, id, undefined, leg, true);
+    this.#added(id);
+  }
+
+  // Takes the key of a dialog from another session.
+  take(id, leg, resource) {
+    this.add(id, resource);
+    if (leg !== null) native.recordAddKey(this.#record, id, undefined, leg, false);
+  }
+
+  // The leg descriptor of a key, null if it has none.
+  leg(id) {
+    return native.recordLeg(this.#record, id);
+  }
+
+  setLeg(id, leg) {
+    native.recordAddKey(this.#record, id, undefined, leg);
+  }
+
+  // The id that a key has now.
+  current(id) {
+    return this.#renamed?.get(id) ?? id;
+  }
+
+  // A save has given keys other ids: pairs of an id and the one that took its place.
+  rename(pairs) {
+    this.#renamed ??= new Map();
+    for (const [before, id] of pairs) {
+      this.#renamed.set(before, id);
+      const kept = this.#resources?.get(KEY_PREFIX + before);
+      if (!kept) continue;
+      this.#resources.delete(KEY_PREFIX + before);
+      this.#resources.set(KEY_PREFIX + id, kept);
+    }
+    this.#ids = null;
   }
 
   resource(id) {

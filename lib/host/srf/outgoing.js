@@ -5,13 +5,13 @@
 const net = require('node:net');
 const Session = require('../../session/session');
 const Transaction = require('../../transaction/transaction');
-const { FORMING } = require('./keys');
 const { Leg, attachSent } = require('./leg');
+const { FORMING } = require('./names');
 const { sessionIn, without } = require('./options');
 
 // createUAC(uri, opts, cbRequest, cbProvisional, callback): the first two callbacks may be in one object, the uri may be in
 // opts; without a callback it returns a promise. cbRequest gets each INVITE that is sent, one more for each redirect.
-function createUAC(host, original, args, at, mks) {
+function createUAC(host, original, args, at, mks, isOfB2bua) {
   const progress = args[at + 1];
   const grouped = progress !== null && typeof progress === 'object';
   const cbRequest = grouped ? progress.cbRequest : progress;
@@ -19,7 +19,7 @@ function createUAC(host, original, args, at, mks) {
   const sent = (err, req, ...more) => {
     if (!err) {
       const before = leg;
-      leg = new Leg(host, req, mks || before?.mks);
+      leg = host.legSent(req, mks || before?.mks);
       before?.answered(302, true);
     }
     return cbRequest?.(err, req, ...more);
@@ -30,7 +30,7 @@ function createUAC(host, original, args, at, mks) {
   const send = (done) => {
     args[place] = (err, ...results) => {
       if (leg && !err && isUnconfirmed(results[0])) host.dialogs.unconfirmed(leg);
-      else leg?.answered(err ? failureOf(err) : 200, true);
+      else leg?.answered(err ? failureOf(err) : 200, true, isOfB2bua);
       return done(err, ...results);
     };
     return original.apply(host.srf, args);
@@ -55,7 +55,7 @@ function listenerFor(host, options, mks) {
   if (mks === undefined) return null;
   return (err, req) => {
     if (err) return;
-    if (FORMING.has(method) && !inDialog) new Leg(host, req, mks).follow();
+    if (FORMING.has(method) && !inDialog) host.legSent(req, mks).listen(req);
     else if (mks) attachSent(req, mks);
   };
 }
@@ -69,10 +69,10 @@ function hookLegs(host) {
     const options = args[at];
     // drachtio-srf throws at once
     if (!isOptions(options) || typeof (at ? args[0] : options.uri) !== 'string') return original.apply(host.srf, args);
-    const mks = legB.get(options) ?? sessionIn(options);
+    const shared = legB.get(options);
     legB.delete(options);
     args[at] = without(options);
-    return createUAC(host, original, args, at, mks);
+    return createUAC(host, original, args, at, shared ?? sessionIn(options), shared !== undefined);
   });
 
   host.wrap('createB2BUA', (original) => (...args) => {
