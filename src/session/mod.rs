@@ -3,12 +3,14 @@
 //!
 //! - `patch`: a change of some properties; `document`: the data at one moment; `fields` splits, compares and joins their
 //!   texts;
+//! - `leg`: the leg descriptor of a key, and the names of a dialog's key;
 //! - `record`: one session as this process knows it;
 //! - `stored`: the session that a store gives, and the writes that it gets; `writes` makes the writes of a record, and
 //!   updates the record when the store has done them.
 
 mod document;
 pub mod fields;
+pub mod leg;
 mod patch;
 mod record;
 mod stored;
@@ -16,7 +18,9 @@ mod writes;
 
 pub use document::Document;
 pub use patch::Patch;
-pub use record::{FirstSave, KEY_PREFIX, Key, Record, Shared, State, UUID_PREFIX, Validity};
+pub use record::{
+    FirstSave, KEY_PREFIX, Key, Record, Shared, State, UUID_PREFIX, Validity, short_uuid,
+};
 pub use stored::{
-    Change, Create, Destroy, Expected, NamedKey, RemoveKey, Saved, Stored, Update, Write,
+    Change, Create, Destroy, Expected, NamedKey, RemoveKey, Renamed, Saved, Stored, Update, Write,
 };

@@ -9,8 +9,9 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use super::document::Document;
+use super::leg::{self, Leg};
 use super::patch::Patch;
-use super::stored::Stored;
+use super::stored::{NamedKey, Renamed, Stored};
 
 /// The prefix of every uuid of a session.
 pub const UUID_PREFIX: &str = "mks:session:";
@@ -49,8 +50,52 @@ pub struct Key {
     pub name: Rc<str>,
     /// The JSON text of the resource.
     pub resource: Option<String>,
-    /// Whether the store has the key with this resource.
+    /// The leg descriptor, of the key of a dialog ([`super::leg`]).
+    pub leg: Option<Rc<str>>,
+    /// Whether it begins a dialog, and must not take its name from another one.
+    pub claims: bool,
+    /// Whether the store has the key with this resource and this leg.
     pub stored: bool,
+}
+
+impl Key {
+    /// The key as a store gets it.
+    #[must_use]
+    pub fn named(&self) -> NamedKey {
+        NamedKey {
+            name: Rc::clone(&self.name),
+            resource: self.resource.clone(),
+            leg: self.leg.clone(),
+            claims: self.claims,
+        }
+    }
+
+    fn of(stored: NamedKey) -> Self {
+        let NamedKey {
+            name,
+            resource,
+            leg,
+            claims: _,
+        } = stored;
+        Self {
+            name,
+            resource,
+            leg,
+            claims: false,
+            stored: true,
+        }
+    }
+
+    /// Whether it is stored just as `stored` says.
+    fn is(&self, stored: &NamedKey) -> bool {
+        self.name == stored.name && self.resource == stored.resource && self.leg == stored.leg
+    }
+}
+
+/// The uuid of a session without its prefix, as Redis has it.
+#[must_use]
+pub fn short_uuid(uuid: &str) -> &str {
+    uuid.strip_prefix(UUID_PREFIX).unwrap_or(uuid)
 }
 
 /// Cache validity: proves a record equal to what the store has. The near cache owns it and drops it with the first
@@ -98,6 +143,12 @@ pub struct Record {
     pub newest: u64,
     /// Whether the next save writes even if nothing has changed: half of the TTL is over.
     pub renewal_due: bool,
+    /// When that will be so; absent without a TTL, and where the store does not say it.
+    pub renewal_due_at: Option<Instant>,
+    /// The keys that the store has stored under other names, in order: operations may still name the earlier ones.
+    pub renamed: Vec<Renamed>,
+    /// Whether keys were renamed since a caller has been told so.
+    pub has_new_names: bool,
     /// The document of a load or conflict, with its version, until it is merged into the data object.
     pub incoming: Option<(Document, u64)>,
     /// Proves that the store has all of this, and that no operation on it is queued; see [`Record::is_current`].
@@ -141,6 +192,9 @@ impl Record {
             version: 0,
             newest: 0,
             renewal_due: false,
+            renewal_due_at: None,
+            renamed: Vec::new(),
+            has_new_names: false,
             incoming: None,
             validity: Weak::new(),
         }
@@ -175,15 +229,12 @@ impl Record {
         Stored {
             uuid: self.uuid.to_string(),
             primary: Rc::clone(&self.primary),
-            keys: self
-                .keys
-                .iter()
-                .map(|key| (Rc::clone(&key.name), key.resource.clone()))
-                .collect(),
+            keys: self.keys.iter().map(Key::named).collect(),
             document: self.stored_document.clone(),
             version: self.version,
             renewal_due: self.renewal_due,
             renewal_due_in: None,
+            renewal_due_at: self.renewal_due_at,
         }
     }
 
@@ -212,6 +263,9 @@ impl Record {
             version,
             newest: self.newest,
             renewal_due: self.renewal_due,
+            renewal_due_at: self.renewal_due_at,
+            renamed: Vec::new(),
+            has_new_names: false,
             incoming: None,
             validity: Weak::new(),
         })
@@ -237,7 +291,9 @@ impl Record {
     /// Takes over what the first save of the record that a projection was made from has decided: it may have stored the
     /// session elsewhere, or have joined another one.
     pub fn follow_origin(&mut self) {
-        let Some(origin) = &self.origin else { return };
+        let Some(origin) = self.origin.clone() else {
+            return;
+        };
         let mut first = origin.borrow_mut();
         first.follow_origin();
         match first.state {
@@ -245,6 +301,7 @@ impl Record {
             State::Stored => {
                 self.uuid = Rc::clone(&first.uuid);
                 self.primary = Rc::clone(&first.primary);
+                self.rename_keys(&first.renamed);
             }
             State::Removed => {}
         }
@@ -263,17 +320,124 @@ impl Record {
         }
     }
 
-    /// Adds a key, or replaces the resource of an existing one.
+    /// Adds a key, or replaces the resource of an existing one, which keeps its leg.
     pub fn add_key(&mut self, name: &str, resource: Option<String>) {
-        match self.keys.iter_mut().find(|key| *key.name == *name) {
-            Some(key) if key.resource == resource => {}
-            Some(key) => (key.resource, key.stored) = (resource, false),
-            None => self.keys.push(Key {
+        self.add_leg(name, resource, None, None);
+    }
+
+    /// Adds a key, or replaces the resource, the leg and the claim of an existing one. A leg that is absent stays, an empty
+    /// one is removed; a claim that is absent stays.
+    pub fn add_leg(
+        &mut self,
+        name: &str,
+        resource: Option<String>,
+        leg: Option<&str>,
+        claims: Option<bool>,
+    ) {
+        let same_leg = |key: &Key| leg.is_none_or(|leg| key.leg.as_deref().unwrap_or("") == leg);
+        let position = self.position(name).filter(|at| {
+            // Under the earlier name of a key there may be a key of another dialog, which is moved here.
+            *self.keys[*at].name == *name || same_leg(&self.keys[*at])
+        });
+        let owned = |leg: &str| (!leg.is_empty()).then(|| leg.into());
+        let Some(key) = position.and_then(|at| self.keys.get_mut(at)) else {
+            self.keys.push(Key {
                 name: name.into(),
                 resource,
+                leg: leg.and_then(owned),
+                claims: claims.unwrap_or(false),
                 stored: false,
-            }),
+            });
+            return;
+        };
+        key.claims = claims.unwrap_or(key.claims);
+        if key.resource != resource {
+            (key.resource, key.stored) = (resource, false);
         }
+        if let Some(leg) = leg.filter(|_| !same_leg(key)) {
+            (key.leg, key.stored) = (owned(leg), false);
+        }
+    }
+
+    /// Where in `keys` the key is that has the name, or had it before the store gave it another one.
+    fn position(&self, name: &str) -> Option<usize> {
+        let at = |name: &str| self.keys.iter().position(|key| *key.name == *name);
+        at(name).or_else(|| {
+            let mut last = None;
+            for renamed in &self.renamed {
+                if *renamed.from == *last.unwrap_or(name) {
+                    last = Some(&*renamed.to);
+                }
+            }
+            last.and_then(at)
+        })
+    }
+
+    /// The key that has the name, or had it before the store gave it another one.
+    #[must_use]
+    pub fn key(&self, name: &str) -> Option<&Key> {
+        self.keys.get(self.position(name)?)
+    }
+
+    /// The name that the key `name` has now.
+    #[must_use]
+    pub fn name_now(&self, name: &Rc<str>) -> Rc<str> {
+        let key = if self.renamed.is_empty() {
+            None
+        } else {
+            self.key(name)
+        };
+        Rc::clone(key.map_or(name, |key| &key.name))
+    }
+
+    /// The store has other names for keys.
+    pub fn rename_keys(&mut self, renamed: &[Renamed]) {
+        let is_projected = self.origin.is_some();
+        for renamed in renamed {
+            if !self.renamed.contains(renamed) {
+                self.renamed.push(renamed.clone());
+            }
+            // A key that does not claim was moved here since, with the name that the other one has had.
+            let had_name = |key: &Key| key.name == renamed.from && (key.claims || is_projected);
+            let Some(at) = self.keys.iter().position(had_name) else {
+                continue;
+            };
+            self.has_new_names = true;
+            if self.keys.iter().any(|key| key.name == renamed.to) {
+                self.keys.remove(at);
+            } else {
+                self.keys[at].name = Rc::clone(&renamed.to);
+            }
+        }
+    }
+
+    /// The id of the key of a dialog, if one of its keys is that ([`leg::matches`]).
+    #[must_use]
+    pub fn key_of(&self, call_id: &str, remote: Option<&str>, local: Option<&str>) -> Option<&str> {
+        let fits = self.keys.iter().filter_map(|key| {
+            let id = key.name.strip_prefix(KEY_PREFIX)?;
+            let fits = leg::matches(id, key.leg.as_deref(), call_id, remote, local)?;
+            Some((fits, id))
+        });
+        fits.reduce(|best, next| if next.0 > best.0 { next } else { best })
+            .map(|(_, id)| id)
+    }
+
+    /// Whether the key `name` is that of a challenged request that waits for its retry.
+    #[must_use]
+    pub fn awaits_retry(&self, name: &str) -> bool {
+        let leg = self.key(name).and_then(|key| key.leg.as_deref());
+        leg.and_then(Leg::parse).is_some_and(|leg| leg.awaits_retry)
+    }
+
+    /// Whether half of the TTL has passed, as far as this process knows. If so, the next save writes even if nothing has
+    /// changed.
+    pub fn is_renewal_due(&mut self, now: Instant) -> bool {
+        if self.state != State::Stored {
+            return false;
+        }
+        self.renewal_due |= self.renewal_due_at.is_some_and(|at| at <= now);
+        self.renewal_due
     }
 
     /// Removes a key from the record.
@@ -287,26 +451,23 @@ impl Record {
         if stored.version > 0 && stored.version < self.newest {
             return false;
         }
-        let known = self.keys.iter().filter(|key| key.stored);
-        let known = known.map(|key| (&key.name, &key.resource));
-        let keys_changed = known.ne(stored.keys.iter().map(|(name, resource)| (name, resource)));
-        let mine = std::mem::take(&mut self.keys);
-        self.keys = stored
+        let mut known = self.keys.iter().filter(|key| key.stored);
+        let keys_changed = !stored
             .keys
-            .into_iter()
-            .map(|(name, resource)| Key {
-                name,
-                resource,
-                stored: true,
-            })
-            .collect();
+            .iter()
+            .all(|key| known.next().is_some_and(|known| known.is(key)))
+            || known.next().is_some();
+        let mine = std::mem::take(&mut self.keys);
+        self.keys = stored.keys.into_iter().map(Key::of).collect();
         for key in mine.into_iter().filter(|key| !key.stored) {
-            self.add_key(&key.name, key.resource);
+            let leg = key.leg.as_deref().unwrap_or("");
+            self.add_leg(&key.name, key.resource, Some(leg), Some(key.claims));
         }
         self.primary = stored.primary;
         self.state = State::Stored;
         self.newest = stored.version;
         self.renewal_due = stored.renewal_due;
+        self.renewal_due_at = stored.renewal_due_at;
         self.is_projection = false;
         let is_known = stored.version > 0 && stored.version == self.version;
         let changed = !is_known && self.stored_document != stored.document;

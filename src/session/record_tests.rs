@@ -1,15 +1,19 @@
 use super::*;
-use crate::session::{Saved, Write};
+use crate::session::{NamedKey, Saved, Write};
 
 fn stored(text: &str, keys: &[&str]) -> Stored {
     Stored {
         uuid: format!("{UUID_PREFIX}1"),
         primary: "mks:a".into(),
-        keys: keys.iter().map(|name| ((*name).into(), None)).collect(),
+        keys: keys
+            .iter()
+            .map(|name| NamedKey::plain((*name).into()))
+            .collect(),
         document: text.into(),
         version: 0,
         renewal_due: false,
         renewal_due_in: None,
+        renewal_due_at: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use drachtio_session::engine::{Shared, Value};
 use drachtio_session::error::Result;
-use drachtio_session::session::State;
+use drachtio_session::session::{State, short_uuid};
 
 use super::data::{same_fields, sorted};
 use super::process::Process;
@@ -117,7 +117,7 @@ impl Process {
             let there = net
                 .server
                 .versions
-                .get(&(Rc::clone(&record.uuid), record.version));
+                .get(&(short_uuid(&record.uuid).into(), record.version));
             if let Some(there) = there
                 && !same_fields(there, &known)
             {
@@ -128,7 +128,7 @@ impl Process {
                 self.fails("10", &what);
             }
         }
-        let floor = floors.and_then(|floors| floors.get(&record.uuid));
+        let floor = floors.and_then(|floors| floors.get(short_uuid(&record.uuid)));
         let floor = floor.copied().unwrap_or(0);
         if record.newest < floor {
             let what = format!(

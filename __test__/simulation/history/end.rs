@@ -144,7 +144,7 @@ impl History {
                 None => session,
             };
             let session =
-                session.filter(|session| session.keys.iter().any(|(name, _)| *name == key));
+                session.filter(|session| session.keys.iter().any(|named| named.name == key));
             let uuid: Option<Text> = session.as_ref().map(|session| session.uuid.as_str().into());
             end.found.push((key, uuid));
         }

@@ -12,12 +12,16 @@ fn create(uuid: &Rc<str>, keys: &[&str], text: &str, ttl: Option<u64>) -> StoreO
         primary: keys[0].into(),
         write: Rc::new(Write {
             change: Change::new(Document::default(), Patch::setting(text)),
-            keys: keys.iter().map(|key| ((*key).into(), None)).collect(),
+            keys: keys
+                .iter()
+                .map(|key| NamedKey::plain((*key).into()))
+                .collect(),
             ttl,
         }),
         join: false,
         sequence: 1,
         displaced: false,
+        renamed: Vec::new(),
     })
 }
 
@@ -78,19 +82,27 @@ fn a_resource_stays_with_its_key() {
             primary: "mks:a".into(),
             write: Rc::new(Write {
                 change: Change::new(Document::default(), Patch::default()),
-                keys: vec![(name.into(), resource.map(str::to_owned))],
+                keys: vec![NamedKey {
+                    resource: resource.map(str::to_owned),
+                    ..NamedKey::plain(name.into())
+                }],
                 ttl: None,
             }),
             known: Vec::new(),
             expected: None,
             sequence: 0,
             repeated: false,
+            renamed: Vec::new(),
         };
         store.perform(StoreOp::Update(update)).expect("stored");
         let found = load(&mut store, "mks:a").expect("found").keys;
-        let keys = found
-            .iter()
-            .map(|(name, resource)| format!("{name}={}", resource.as_deref().unwrap_or_default()));
+        let keys = found.iter().map(|key| {
+            format!(
+                "{}={}",
+                key.name,
+                key.resource.as_deref().unwrap_or_default()
+            )
+        });
         keys.collect::<Vec<_>>().join(" ")
     };
     assert_eq!(put("mks:a", None), "mks:a=");
@@ -130,13 +142,14 @@ fn an_update_does_not_create_a_removed_session_again() {
         primary: "mks:a".into(),
         write: Rc::new(Write {
             change: Change::new(Document::default(), Patch::setting(r#"{"x":1}"#)),
-            keys: vec![("mks:b".into(), None)],
+            keys: vec![NamedKey::plain("mks:b".into())],
             ttl: None,
         }),
         known: vec!["mks:a".into()],
         expected: None,
         sequence: 2,
         repeated: false,
+        renamed: Vec::new(),
     };
     let error = store.perform(StoreOp::Update(update)).expect_err("gone");
     assert_eq!(error.kind, crate::error::Kind::Gone);
