@@ -232,10 +232,11 @@ export declare function recordMerge(record: RecordHandle, set?: Text | undefined
 export declare function recordProjected(record: RecordHandle): string
 
 /**
- * Whether half of the TTL has passed since it was last known to start. If so, the next save writes even if nothing has
- * changed, and starts the TTL of the session and of its keys anew. False without a TTL, and in JavaScript stores.
+ * How long it is until half of the TTL has passed since it was last known to start, ms: 0 when it has. Then the next save
+ * writes even if nothing has changed, and starts the TTL of the session and of its keys anew. `null` without a TTL, where the
+ * session is not stored, and in JavaScript stores.
  */
-export declare function recordRenewalDue(record: RecordHandle): boolean
+export declare function recordRenewalIn(record: RecordHandle): number | null
 
 /** The JSON text of the resource of the key `name`; `null` if there is none. */
 export declare function recordResource(record: RecordHandle, name: string): string | null

@@ -164,12 +164,14 @@ pub fn record_awaits_retry(record: RecordHandle, id: Name) -> Result<bool> {
     Ok(record.borrow().awaits_retry(&name))
 }
 
-/// Whether half of the TTL has passed since it was last known to start. If so, the next save writes even if nothing has
-/// changed, and starts the TTL of the session and of its keys anew. False without a TTL, and in JavaScript stores.
+/// How long it is until half of the TTL has passed since it was last known to start, ms: 0 when it has. Then the next save
+/// writes even if nothing has changed, and starts the TTL of the session and of its keys anew. `null` without a TTL, where the
+/// session is not stored, and in JavaScript stores.
 #[napi(catch_unwind)]
 #[must_use]
-pub fn record_renewal_due(record: RecordHandle) -> bool {
-    record.borrow_mut().is_renewal_due(Instant::now())
+pub fn record_renewal_in(record: RecordHandle) -> Option<f64> {
+    let left = record.borrow_mut().renewal_in(Instant::now());
+    left.map(|left| (left.as_secs_f64() * 1000.0).ceil())
 }
 
 /// A tag; an empty one is none.

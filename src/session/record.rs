@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
@@ -430,14 +430,21 @@ impl Record {
         leg.and_then(Leg::parse).is_some_and(|leg| leg.awaits_retry)
     }
 
-    /// Whether half of the TTL has passed, as far as this process knows. If so, the next save writes even if nothing has
-    /// changed.
-    pub fn is_renewal_due(&mut self, now: Instant) -> bool {
+    /// How long it is, as far as this process knows, until half of the TTL has passed: zero when it has; then the next save
+    /// writes even if nothing has changed. Nothing without a TTL, and where the session is not stored.
+    pub fn renewal_in(&mut self, now: Instant) -> Option<Duration> {
         if self.state != State::Stored {
-            return false;
+            return None;
         }
-        self.renewal_due |= self.renewal_due_at.is_some_and(|at| at <= now);
-        self.renewal_due
+        let left = self
+            .renewal_due_at
+            .map(|at| at.saturating_duration_since(now));
+        self.renewal_due |= left.is_some_and(|left| left.is_zero());
+        if self.renewal_due {
+            Some(Duration::ZERO)
+        } else {
+            left
+        }
     }
 
     /// Removes a key from the record.

@@ -12,7 +12,7 @@ const delayedResponses = require('./delayed-responses');
 const Dialogs = require('./dialogs');
 const { Leg } = require('./leg');
 const { headerReader, tagOf } = require('./message');
-const { FORMING, findLive, idOfNew, received } = require('./names');
+const { FORMING, findLive, idOfNew, legOf } = require('./names');
 const { hookLegs } = require('./outgoing');
 
 const hosts = new WeakMap();
@@ -153,7 +153,7 @@ class SrfHost extends Host {
     }
     let facts = 0;
     if (method === 'SUBSCRIBE' && Number(this.header(req, 'expires') || NaN) === 0) facts |= Facts.FETCHES;
-    const tags = { callId, remote: tagOf(this.header(req, 'from')) ?? '', local: undefined };
+    const tags = { callId, remote: tagOf(this.header(req, 'from')), local: undefined };
     const isAuthorized = this.header(req, 'authorization') || this.header(req, 'proxy-authorization');
     transaction.id = idOfNew(engine, tags, this.header(req, 'via'));
     if (!isAuthorized) return facts;
@@ -181,7 +181,7 @@ class SrfHost extends Host {
 
   // The Call-ID and the local tag of a request that the application has sent to begin a dialog.
   tagsOfSent(req) {
-    return { callId: this.#callIdOf(req), remote: undefined, local: tagOf(this.header(req, 'from')) ?? '' };
+    return { callId: this.#callIdOf(req), remote: undefined, local: tagOf(this.header(req, 'from')) };
   }
 
   // The Dialog emits to its handlers in a later turn.
@@ -246,7 +246,7 @@ class SrfHost extends Host {
   }
 
   addKey(mks, { id, req }) {
-    mks.claim(id, received(req.method, tagOf(this.header(req, 'from'))));
+    mks.claim(id, legOf('<', req.method, tagOf(this.header(req, 'from'))));
   }
 
   // The application has sent a request that begins a dialog.

@@ -10,7 +10,7 @@ const rules = require('../../native/rules');
 const Session = require('../../session/session');
 const { attachHolder, holderOf } = require('../../session/attach');
 const { statusOf } = require('../request');
-const { idOfNew, sent } = require('./names');
+const { idOfNew, legOf } = require('./names');
 
 // Attaches a session to a sent request, and to the one that repeats it after a challenge.
 function attachSent(req, mks) {
@@ -54,7 +54,7 @@ class Leg {
     const tags = host.tagsOfSent(req);
     const id = idOfNew(engine, tags, host.header(req, 'via'));
     const session = mks && !mks.removed ? mks : new Session({ store: engine.store });
-    session.claim(id, sent(req.method, tags.local));
+    session.claim(id, legOf('>', req.method, tags.local));
     const leg = new Leg(host, session, id);
     attachHolder(req, leg);
     req.on?.('authenticate', onAuthenticate);

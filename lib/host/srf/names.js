@@ -8,9 +8,12 @@ const { branchOf } = require('./message');
 // The methods of requests that form a dialog.
 const FORMING = new Set(['INVITE', 'SUBSCRIBE']);
 
-// The leg descriptor of a received request that begins a dialog, and of one that the application sends.
-const received = (method, tag = '') => (method === 'SUBSCRIBE' ? `<${tag} s` : `<${tag}`);
-const sent = (method, tag = '') => (method === 'SUBSCRIBE' ? `>${tag} s` : `>${tag}`);
+// The leg descriptor of a request that begins a dialog: `side` is '<' if it was received, '>' if the application sends it.
+// Undefined if it has no From tag.
+function legOf(side, method, tag) {
+  if (!tag) return undefined;
+  return method === 'SUBSCRIBE' ? `${side}${tag} s` : side + tag;
+}
 
 // The id of the key of a new dialog: its Call-ID; where another dialog of this process has that, with the tag of the side
 // that began it; where that is in use too, as when a proxy forks to this application (RFC 3261, 8.2.2.2), with the branch.
@@ -31,4 +34,4 @@ function findLive({ sessions }, { callId, remote, local }) {
   return undefined;
 }
 
-module.exports = { FORMING, findLive, idOfNew, received, sent };
+module.exports = { FORMING, findLive, idOfNew, legOf };
