@@ -2,7 +2,7 @@
 // drachtio-srf as a host: a middleware layer before all others, so that a request has its session before drachtio-srf
 // dispatches it to a Dialog, and hooks on one instance for its Dialogs (dialogs.js) and for what it sends (outgoing.js).
 
-const { Event, Facts, Finish, Plan } = require('../../native/constants');
+const { ErrorCode, Event, Facts, Finish, Plan } = require('../../native/constants');
 const rules = require('../../native/rules');
 const Session = require('../../session/session');
 const Transaction = require('../../transaction/transaction');
@@ -292,7 +292,9 @@ class SrfHost extends Host {
 
   // The dialog with this key of a session has ended.
   dialogEnded(mks, id) {
-    if (rules.onEvent(Event.ENDED, 0, 0) === Finish.REMOVE) mks.removeKey(id, (err) => this.engine.report(err));
+    if (rules.onEvent(Event.ENDED, 0, 0) !== Finish.REMOVE) return;
+    // the application may have closed the store meanwhile
+    mks.removeKey(id, (err) => err?.code !== ErrorCode.STORE_CLOSED && this.engine.report(err));
   }
 }
 
