@@ -7,7 +7,7 @@ const Session = require('../../session/session');
 const Transaction = require('../../transaction/transaction');
 const { FORMING } = require('./keys');
 const { Leg, attachSent } = require('./leg');
-const { sessionIn, without } = require('./options');
+const { sessionIn, without } = require('../session-option');
 
 // createUAC(uri, opts, cbRequest, cbProvisional, callback): the first two callbacks may be in one object, the uri may be in
 // opts; without a callback it returns a promise. cbRequest gets each INVITE that is sent, one more for each redirect.
