@@ -28,7 +28,8 @@ class Original {
     return this.#method.apply(this.#srf, args);
   }
 
-  // Calls it, and settled(err, result) once, before the application gets the result. `at`: the index of the callback.
+  // Calls it, and settled(err, result) once, before the application gets the result. `at`: the index of the callback in
+  // `args`, which it changes.
   follow(args, at, settled) {
     let isSettled = false;
     const settle = (err, result) => {
@@ -50,14 +51,11 @@ class Original {
   }
 
   #withCallback(args, at, settle, callback) {
-    const all = [...args];
-    // the arguments before it may have been left out
-    all.length = Math.max(all.length, at);
-    all[at] = (err, ...results) => {
+    args[at] = (err, ...results) => {
       settle(err, results[0]);
       return callback(err, ...results);
     };
-    return this.call(all);
+    return this.call(args);
   }
 
   // With a callback, drachtio-srf returns itself.
