@@ -5,7 +5,7 @@
 const debug = require('debug')('drachtio:session');
 const { SessionError } = require('./errors');
 const { classicHost, shareOnSend } = require('./host/classic');
-const { idOf } = require('./host/request');
+const { idOf, incomplete } = require('./host/request');
 const SrfHost = require('./host/srf');
 const { ErrorCode, MAX_TIMEOUT } = require('./native/constants');
 const codec = require('./session/codec');
@@ -55,9 +55,10 @@ function session(options = {}) {
   const open = (host, req, res, next, dialogsOnly = false) => {
     const transaction = new Transaction(engine, host, req, res, onStoreFailure);
     const { id, plan } = transaction;
-    if (id === undefined) {
-      debug('%s without a Call-ID: no session', req.method);
-      return next();
+    const missing = incomplete(req, id);
+    if (missing) {
+      // On drachtio-srf the middleware at its own place in the stack reports it. A request that has a session needs none.
+      return dialogsOnly || req.mks || req.session ? next() : next(missing);
     }
     if (plan === 0 || (dialogsOnly && !transaction.isOfDialog)) return next();
     if (debug.enabled) debug('%s %s from %s, plan %d', req.method, id, req.source, plan);

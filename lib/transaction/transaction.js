@@ -54,7 +54,7 @@ class Transaction {
     this.send = undefined;
     this.args = undefined;
     this.finish = Finish.NOTHING;
-    this.plan = this.id === undefined ? 0 : this.#planned();
+    this.plan = this.id === undefined || typeof req.method !== 'string' ? 0 : this.#planned();
   }
 
   #planned() {

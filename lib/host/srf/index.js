@@ -7,7 +7,7 @@ const rules = require('../../native/rules');
 const Session = require('../../session/session');
 const Transaction = require('../../transaction/transaction');
 const Host = require('../host');
-const { isCanceled, statusOf } = require('../request');
+const { hasToTag, isCanceled, statusOf } = require('../request');
 const delayedResponses = require('./delayed-responses');
 const Dialogs = require('./dialogs');
 const { Leg } = require('./leg');
@@ -129,8 +129,10 @@ class SrfHost extends Host {
     }
     const callId = this.#callIdOf(req);
     if (callId === undefined) return 0;
-    const to = tagOf(this.header(req, 'to'));
-    if (to === undefined) return facts | this.#identifyOutside(transaction, callId);
+    const toHeader = this.header(req, 'to');
+    const to = tagOf(toHeader);
+    const isInDialog = typeof toHeader === 'string' ? to !== undefined : hasToTag(req);
+    if (!isInDialog) return facts | this.#identifyOutside(transaction, callId);
     facts |= Facts.TO_TAG | this.#unsubscribes(req);
     const from = tagOf(this.header(req, 'from'));
     const tags = made ? { callId, remote: to, local: from } : { callId, remote: from, local: to };
