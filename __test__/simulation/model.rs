@@ -415,12 +415,25 @@ impl<'a> Model<'a> {
             return false;
         }
         let ttl = (self.setup.ttl - 2) * MS;
-        let renews = |(at, op): (usize, &&Entry)| {
+        let renews = |(at, op): (usize, &Entry)| {
             let is_write = writes(op) || (op.property.is_some() && is_request(op));
             let is_write = is_write && op.session == self.ops[self.created].session;
-            is_write && self.status[at] == Done && op.ended <= time && time < op.started + ttl
+            is_write && self.status[at] == Done && op.ended <= time
         };
-        !self.ops.iter().enumerate().any(renews)
+        let ops = self.ops.iter().copied().enumerate();
+        let mut renewals: Vec<&Entry> = ops
+            .filter(|entry| renews(*entry))
+            .map(|(_, op)| op)
+            .collect();
+        renewals.sort_by_key(|op| op.ended);
+        let mut lasts = 0;
+        for op in renewals {
+            // A request does not say that its session has expired between its load and its save.
+            if !is_request(op) || op.what == What::Invite || op.ended < lasts {
+                lasts = lasts.max(op.started + ttl);
+            }
+        }
+        time >= lasts
     }
 
     /// Whether a key may expire before its session: a save renews the pointers that its process knows.
