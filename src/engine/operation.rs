@@ -217,7 +217,9 @@ impl Operation {
     /// The store may have given the key that it removes another name since it was asked for.
     pub fn follow_names(&mut self) {
         if let (Action::RemoveKey { name, .. }, Some(record)) = (&mut self.action, &self.record) {
-            *name = record.borrow().name_now(name);
+            let mut record = record.borrow_mut();
+            record.follow_origin();
+            *name = record.name_now(name);
         }
     }
 
