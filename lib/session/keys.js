@@ -101,17 +101,20 @@ class Keys {
     return this.#renamed?.get(id) ?? id;
   }
 
-  // A save has given keys other ids: pairs of an id and the one that took its place.
-  rename(pairs) {
-    this.#renamed ??= new Map();
-    for (const [before, id] of pairs) {
-      this.#renamed.set(before, id);
-      const kept = this.#resources?.get(KEY_PREFIX + before);
-      if (!kept) continue;
-      this.#resources.delete(KEY_PREFIX + before);
-      this.#resources.set(KEY_PREFIX + id, kept);
-    }
+  // A save has given keys other ids, in the same places. Gives pairs of an id and the one that took its place.
+  rename() {
+    const before = this.ids;
     this.#ids = null;
+    const pairs = before.map((id, at) => [id, this.ids[at]]).filter(([id, now]) => now !== undefined && now !== id);
+    this.#renamed ??= new Map();
+    for (const [id, now] of pairs) {
+      this.#renamed.set(id, now);
+      const kept = this.#resources?.get(KEY_PREFIX + id);
+      if (!kept) continue;
+      this.#resources.delete(KEY_PREFIX + id);
+      this.#resources.set(KEY_PREFIX + now, kept);
+    }
+    return pairs;
   }
 
   resource(id) {
@@ -142,6 +145,7 @@ class Keys {
   forget(id, isCertain) {
     this.#ids = isCertain && this.#ids ? this.#ids.filter((other) => other !== id) : null;
     this.#resources?.delete(KEY_PREFIX + id);
+    this.#renamed?.forEach((now, before) => now === id && this.#renamed.delete(before));
   }
 }
 Keys.isId = isId;

@@ -174,8 +174,9 @@ class StoredSession {
     this.#content.recorded(patch);
     this.#saves++;
     let inSameTurn = true;
-    const saved = (err) => {
+    const saved = (err, isRenamed) => {
       this.#saves--;
+      if (isRenamed === true) this.#rename();
       if (!err && !this.#isStored) this.#isStored = mode === SaveMode.ALWAYS || native.recordIsStored(this.record);
       if (err?.code === ErrorCode.CONFLICT) {
         this.merge(false);
@@ -186,6 +187,14 @@ class StoredSession {
     };
     this.engine.run(saved, 'save', this.record, patch?.set, patch?.removed, mode, ttl, ifUnchanged);
     inSameTurn = false;
+  }
+
+  // The store has given keys other ids, because other dialogs have theirs.
+  #rename() {
+    for (const [before, id] of this.#keys.rename()) {
+      this.engine.sessions.delete(before, this);
+      if (this.#isLive) this.engine.sessions.add(id, this);
+    }
   }
 
   // A save that was done in this turn, or had nothing to write. A release() in this turn need not compare the data again.
