@@ -22,6 +22,9 @@ class Host {
     if (facts & Facts.AUTHORIZED) mks.retried(id);
   }
 
+  // The host may proxy the request of a transaction instead of answering it.
+  mayProxy(_transaction) {}
+
   // Gives a session the key of a transaction.
   addKey(mks, { id }) {
     mks.set(id);

@@ -50,19 +50,19 @@ class Keys {
     this.#resources.set(name, { resource, text });
   }
 
-  // add(id), add(resource) with a sessionID, add(id, resource); gives the id
-  add(id, resource) {
+  // add(id), add(resource) with a sessionID, add(id, resource); gives the id. `leg`: its leg descriptor, if it has one.
+  add(id, resource, leg) {
     if (id !== null && typeof id === 'object') {
       resource = isStorable(id) ? id : undefined;
       id = id.sessionID;
     }
     const invalid = refusal(id);
     if (invalid) throw invalid;
-    if (resource === undefined || resource === null) native.recordAddKey(this.#record, id);
+    if (resource === undefined || resource === null) native.recordAddKey(this.#record, id, undefined, leg);
     else {
       const name = KEY_PREFIX + id;
       const text = encode(name, resource);
-      native.recordAddKey(this.#record, id, text);
+      native.recordAddKey(this.#record, id, text, leg);
       this.#keep(name, resource, text);
     }
     this.#added(id);
@@ -81,19 +81,14 @@ class Keys {
     this.#added(id);
   }
 
-  // Takes the key of a dialog from another session.
-  take(id, leg, resource) {
-    this.add(id, resource);
-    if (leg !== null) native.recordAddKey(this.#record, id, undefined, leg, false);
-  }
-
   // The leg descriptor of a key, null if it has none.
   leg(id) {
     return native.recordLeg(this.#record, id);
   }
 
   setLeg(id, leg) {
-    native.recordAddKey(this.#record, id, undefined, leg);
+    const resource = native.recordResource(this.#record, KEY_PREFIX + id) ?? undefined;
+    native.recordAddKey(this.#record, id, resource, leg);
   }
 
   // The id that a key has now.

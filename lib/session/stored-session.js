@@ -99,7 +99,7 @@ class StoredSession {
 
   // Takes the key of a dialog from another session, with its leg descriptor and resource.
   take(id, leg, resource) {
-    this.#keys.take(id, leg, resource);
+    this.#keys.add(id, resource, leg ?? undefined);
     if (this.#isLive) this.engine.sessions.add(id, this);
   }
 

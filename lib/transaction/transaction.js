@@ -6,7 +6,7 @@
 const debug = require('debug')('drachtio:session');
 const diagnostics = require('../diagnostics');
 const { isCanceled, statusOf } = require('../host/request');
-const { Event, Facts, Finish, Plan } = require('../native/constants');
+const { Event, Facts, Finish, Plan, SaveMode } = require('../native/constants');
 const rules = require('../native/rules');
 const { attachHolder, holderOf } = require('../session/attach');
 const codec = require('../session/codec');
@@ -186,6 +186,7 @@ class Transaction {
         mks.pending = this.id;
         this.host.awaitFinal(this);
       }
+      this.host.mayProxy(this);
       wrapSend(this);
       return next();
     }
@@ -244,6 +245,17 @@ class Transaction {
       this.#retained = mks;
     }
     this.mks = mks;
+  }
+
+  // The host has proxied the request, and no final response passes the application.
+  proxied() {
+    if (this.responded || this.#retained === null) return;
+    this.responded = true;
+    if (!this.isPending) return this.mks.write(SaveMode.CHANGES, (err) => this.end(err));
+    debug('%s %s: was proxied, key removed', this.req.method, this.id);
+    this.decided();
+    if (rules.onEvent(Event.PROXIED, this.facts, 0) === Finish.REMOVE) this.removeKey();
+    this.release();
   }
 
   // The final response, or what takes its place, has decided whether a dialog begins.

@@ -31,6 +31,26 @@ function onUpdate(update, res) {
   holder?.host.joinEarly(update, res, holder);
 }
 
+// where the agent of a connection is marked as hooked
+const HOOKED = Symbol('drachtio-session hook');
+
+// The application gets no final response of a proxied request: its transaction ends with the result of the proxying, after the
+// application has got that.
+function hookProxy(agent) {
+  const { proxy } = agent;
+  Object.defineProperty(agent, HOOKED, { value: true });
+  agent.proxy = function proxyWithSession(req, options, callback) {
+    const followed = (token, ...rest) => {
+      try {
+        return callback(token, ...rest);
+      } finally {
+        if (token[0] === 'NOK' || token[1] === 'done') setImmediate(() => Transaction.of(req)?.proxied());
+      }
+    };
+    return proxy.call(this, req, options, followed);
+  };
+}
+
 class SrfHost extends Host {
   // by status code, whether drachtio-srf accepts it
   #statuses = new Map();
@@ -245,6 +265,12 @@ class SrfHost extends Host {
     const { mks, req } = transaction;
     this.addKey(mks, transaction);
     if (req.method === 'INVITE') req.on('newListener', onNewListener);
+  }
+
+  // The request of a transaction that has a response may be proxied instead.
+  mayProxy({ req }) {
+    const { agent } = req;
+    if (agent && typeof agent.proxy === 'function' && agent[HOOKED] === undefined) hookProxy(agent);
   }
 
   addKey(mks, { id, req }) {

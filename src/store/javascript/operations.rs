@@ -247,7 +247,7 @@ async fn remove_key(calls: &Calls, remove: &RemoveKey) -> Result<u64> {
     };
     let Some(uuid) = uuid else { return Ok(0) };
     let Some(mut stored) = read(calls, &uuid).await? else {
-        calls.destroy(&remove.name).await?;
+        unpoint(calls, &remove.name, &uuid).await?;
         return Ok(0);
     };
     let before = stored.keys.len();
@@ -264,14 +264,22 @@ async fn remove_key(calls: &Calls, remove: &RemoveKey) -> Result<u64> {
         write(calls, &stored, remove.ttl).await?;
     }
     if had_key {
-        calls.destroy(&remove.name).await?;
+        unpoint(calls, &remove.name, &uuid).await?;
     }
     Ok(stored.keys.len() as u64)
 }
 
 async fn remove_session(calls: &Calls, uuid: &str, names: Vec<Rc<str>>) -> Result<()> {
     for name in names {
-        calls.destroy(&name).await?;
+        unpoint(calls, &name, uuid).await?;
     }
     calls.destroy(uuid).await
+}
+
+/// Removes the entry of a key, unless the key leads to another session: that one has taken it.
+async fn unpoint(calls: &Calls, name: &str, uuid: &str) -> Result<()> {
+    match uuid_of(calls, name).await? {
+        Some(owner) if owner == uuid => calls.destroy(name).await,
+        _ => Ok(()),
+    }
 }
