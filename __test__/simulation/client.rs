@@ -344,7 +344,9 @@ impl Client {
             let reply = self.first(create).await?;
             match reply {
                 server::Reply::Taken(taken) => {
-                    taken.into_iter().for_each(|index| create.rename(index));
+                    for index in taken {
+                        create.rename(index);
+                    }
                 }
                 server::Reply::Int(-1) if !create.displaced => {
                     create.primary = format!("{}#{}", create.primary, create.uuid).into();
@@ -403,7 +405,9 @@ impl Client {
             let reply = self.changes_of(update).await?;
             match reply {
                 server::Reply::Taken(taken) => {
-                    taken.into_iter().for_each(|index| update.rename(index));
+                    for index in taken {
+                        update.rename(index);
+                    }
                 }
                 server::Reply::Conflict(hash) => {
                     let (_, found) = self.parse(&update.primary, &hash)?;

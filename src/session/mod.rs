@@ -3,13 +3,14 @@
 //!
 //! - `patch`: a change of some properties; `document`: the data at one moment; `fields` splits, compares and joins their
 //!   texts;
-//! - `leg`: the leg descriptor of a key, and the names of a dialog's key;
+//! - `leg`: the leg descriptor of a key, and the names of a dialog's key; `keys`: the keys of a record;
 //! - `record`: one session as this process knows it;
 //! - `stored`: the session that a store gives, and the writes that it gets; `writes` makes the writes of a record, and
 //!   updates the record when the store has done them.
 
 mod document;
 pub mod fields;
+mod keys;
 pub mod leg;
 mod patch;
 mod record;
@@ -17,10 +18,9 @@ mod stored;
 mod writes;
 
 pub use document::Document;
+pub use keys::Key;
 pub use patch::Patch;
-pub use record::{
-    FirstSave, KEY_PREFIX, Key, Record, Shared, State, UUID_PREFIX, Validity, short_uuid,
-};
+pub use record::{FirstSave, KEY_PREFIX, Record, Shared, State, UUID_PREFIX, Validity, short_uuid};
 pub use stored::{
     Change, Create, Destroy, Expected, NamedKey, RemoveKey, Renamed, Saved, Stored, Update, Write,
 };

@@ -50,13 +50,6 @@ pub struct Renamed {
     pub to: Rc<str>,
 }
 
-impl Renamed {
-    /// Itself, if the names differ.
-    fn is_new(self) -> Option<Self> {
-        (self.from != self.to).then_some(self)
-    }
-}
-
 /// A change of a session's data, from one document to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -126,19 +119,23 @@ impl Write {
     /// The same, with the next name for the key at `index`, of the session `uuid`, and that name; after the last resort
     /// the key does not claim any more.
     #[must_use]
-    pub fn with_alternative(&self, index: usize, uuid: &str) -> Option<(Self, Renamed)> {
+    fn with_alternative(&self, index: usize, uuid: &str) -> (Self, Option<Renamed>) {
         let mut keys = self.keys.clone();
-        let key = keys.get_mut(index)?;
-        let next = leg::alternative(&key.name, key.leg.as_deref(), uuid);
-        key.claims = next.is_some();
-        let to = next.unwrap_or_else(|| Rc::clone(&key.name));
-        let from = std::mem::replace(&mut key.name, Rc::clone(&to));
+        let mut renamed = None;
+        if let Some(key) = keys.get_mut(index) {
+            let next = leg::alternative(&key.name, key.leg.as_deref(), uuid);
+            key.claims = next.is_some();
+            renamed = next.map(|to| {
+                let from = std::mem::replace(&mut key.name, Rc::clone(&to));
+                Renamed { from, to }
+            });
+        }
         let write = Self {
             change: self.change.clone(),
             keys,
             ttl: self.ttl,
         };
-        Some((write, Renamed { from, to }))
+        (write, renamed)
     }
 }
 
@@ -165,14 +162,14 @@ pub struct Create {
 impl Create {
     /// The key at `index` is that of another dialog: takes the next name for it.
     pub fn rename(&mut self, index: usize) {
-        let Some((write, renamed)) = self.write.with_alternative(index, &self.uuid) else {
-            return;
-        };
+        let (write, renamed) = self.write.with_alternative(index, &self.uuid);
         self.write = Rc::new(write);
-        if renamed.from == self.primary {
-            self.primary = Rc::clone(&renamed.to);
+        if let Some(renamed) = renamed {
+            if renamed.from == self.primary {
+                self.primary = Rc::clone(&renamed.to);
+            }
+            self.renamed.push(renamed);
         }
-        self.renamed.extend(renamed.is_new());
     }
 }
 
@@ -200,10 +197,9 @@ pub struct Update {
 impl Update {
     /// The key at `index` is that of another dialog: takes the next name for it.
     pub fn rename(&mut self, index: usize) {
-        if let Some((write, renamed)) = self.write.with_alternative(index, &self.uuid) {
-            self.write = Rc::new(write);
-            self.renamed.extend(renamed.is_new());
-        }
+        let (write, renamed) = self.write.with_alternative(index, &self.uuid);
+        self.write = Rc::new(write);
+        self.renamed.extend(renamed);
     }
 }
 

@@ -4,8 +4,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::document::Document;
+use super::keys::Key;
 use super::patch::Patch;
-use super::record::{FirstSave, Key, Record, State};
+use super::record::{FirstSave, Record, State};
 use super::stored::{Change, Create, Expected, NamedKey, Saved, Update, Write};
 
 impl Record {
