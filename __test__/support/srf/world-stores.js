@@ -61,7 +61,12 @@ function promises() {
       const found = await session.Session.loadFromStorage({ store: new PromiseStore(entries) }, id);
       return found ? { ...found.session } : undefined;
     },
-    left: () => [...entries.keys()],
+    // the keys; the sessions themselves only if none leads to them
+    left() {
+      const names = [...entries.keys()];
+      const keys = names.filter((name) => !name.startsWith('mks:session:'));
+      return keys.length > 0 ? keys : names;
+    },
     close: () => undefined
   };
 }
