@@ -1,6 +1,7 @@
 'use strict';
 // The stores that the tests of identity run on. Each is opened with options, and gives make(), a store object for one more
-// process, read(id), the data under a key as it is stored, left(), the names of all that is stored, and close().
+// process, read(id), the data under a key as it is stored, keys(), the keys by which sessions are found, left(), the names of
+// all that is stored, and close().
 //
 // What a kind has: `processes`: several processes can share it; `claims`: it keeps a dialog's key from another session, also
 // one of another process; `ttl`.
@@ -23,11 +24,17 @@ async function valueIn(store, id) {
   return stored ? { ...stored.session } : undefined;
 }
 
+async function keysIn(store) {
+  const all = await store.all();
+  return all.flatMap(({ keys }) => Object.keys(keys)).toSorted();
+}
+
 function memory(_redis, options) {
   const store = new session.MemoryStore(options);
   return {
     make: () => store,
     read: (id) => valueIn(store, id),
+    keys: () => keysIn(store),
     left: () => store.ids(),
     close: () => store.close()
   };
@@ -41,13 +48,12 @@ const redisStore = (cache) => (redis, options) => {
     await store.length(); // connected
     return store;
   };
-  let reader;
+  let opened;
+  const reader = () => (opened ??= open({ cache: false }));
   return {
     make: () => open({ cache }),
-    async read(id) {
-      reader ??= open({ cache: false });
-      return valueIn(await reader, id);
-    },
+    read: async (id) => valueIn(await reader(), id),
+    keys: async () => keysIn(await reader()),
     left: async () => (await redis.cli('EVAL', NAMES, '0')).split('\n').filter(Boolean).toSorted(),
     close: () => Promise.all(stores.map((store) => store.close()))
   };
@@ -61,12 +67,8 @@ function promises() {
       const found = await session.Session.loadFromStorage({ store: new PromiseStore(entries) }, id);
       return found ? { ...found.session } : undefined;
     },
-    // the keys; the sessions themselves only if none leads to them
-    left() {
-      const names = [...entries.keys()];
-      const keys = names.filter((name) => !name.startsWith('mks:session:'));
-      return keys.length > 0 ? keys : names;
-    },
+    keys: () => [...entries.keys()].filter((name) => !name.startsWith('mks:session:')).toSorted(),
+    left: () => [...entries.keys()],
     close: () => undefined
   };
 }

@@ -164,6 +164,20 @@ class World {
     }, what);
   }
 
+  // The keys by which sessions are found.
+  keys() {
+    return this.content.keys();
+  }
+
+  // Waits until there are as many of them, and gives their ids.
+  async hasKeys(count) {
+    const found = await until(async () => {
+      const keys = await this.keys();
+      return keys.length === count && keys;
+    }, `${count} keys in the store`);
+    return found.map((name) => name.slice('mks:'.length));
+  }
+
   // The names of all that is stored.
   left() {
     return this.content.left();
