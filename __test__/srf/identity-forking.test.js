@@ -84,7 +84,7 @@ inEachWorld((test) => {
 
     test(`a fork ${where} right after the CANCEL of the one before: a session of its own`, needs, async (world) => {
       const processes = await start(world, count);
-      const numbers = ['desk', 'mobile', 'home', 'desk', 'mobile'];
+      const numbers = ['desk', 'mobile', 'home', 'office', 'car'];
       let last;
       for (const [number, to] of numbers.entries()) {
         const srf = processes[number % processes.length];
