@@ -27,6 +27,8 @@ class Incoming {
     const { known } = leg;
     const connection = known ? leg.connection : server.select(method, leg.connectTo);
     if (method === 'BYE' && known) server.ended(leg, 'network', 'normal-release', message);
+    // the dialog of a proxied call passes by the application
+    if (!first && leg.proxied) return transaction.resolve(SipMessage.response(200));
     // Dialogs are told apart by Call-ID and From tag alone: of two legs that have one id (a spiral), one is known.
     if (!first && server.isHidden(leg)) return transaction.resolve(SipMessage.response(481));
     // a dialog belongs to one connection; when that is gone, the server answers by itself

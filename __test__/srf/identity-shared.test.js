@@ -1,0 +1,210 @@
+'use strict';
+// drachtio-srf: a leg that is up keeps its session stored, whatever becomes of the call that began it; and a Dialog that lives
+// keeps its session from expiring.
+
+const assert = require('node:assert/strict');
+const { once } = require('node:events');
+const { SDP } = require('../../examples/drachtio-server');
+const { b2bua, keepsCallId, offer, plain, uas } = require('../support/srf/parties');
+const { inEachWorld } = require('../support/srf/world');
+const { until } = require('../support/waiting');
+
+const AGENT = 'sip:agent@127.0.0.1:5070';
+const MINE = { owner: 'ann' };
+
+// A caller waits while an agent is connected with his session; then the test goes on with `app.emit('up', agent, req, res)`.
+const queue = (options) => (srf, world) =>
+  srf.invite(async (req, res) => {
+    world.begins(req);
+    res.send(180);
+    const agent = await srf.createUAC(AGENT, { ...offer(), session: req.session, ...options?.(req) });
+    srf.emit('up', world.follow(agent, 'ann'), req, res);
+  });
+
+// The agent's leg is up, and the caller is still waiting.
+async function waiting(world, srf, opts) {
+  const up = once(srf, 'up');
+  const callee = world.server.callee();
+  const call = world.dial(srf, { from: 'ann', callId: 'waits@a.example', ...opts });
+  const [agent, req, res] = await up;
+  return { call, agent, req, res, callee: await callee };
+}
+
+const ENDS = {
+  'is refused': ({ res, call }) => (res.send(480), call.final),
+  'gives up': ({ call }) => call.cancel(),
+  'is proxied to a voice mail': async ({ call, req }, srf, world) => {
+    const proxied = world.server.proxied();
+    srf.proxyRequest(req, 'sip:mail@127.0.0.1:5070', () => undefined);
+    (await proxied).respond(200, { body: SDP('mail') });
+    return call.final;
+  }
+};
+
+inEachWorld((test) => {
+  for (const [how, end] of Object.entries(ENDS)) {
+    for (const [which, options] of [
+      ['an agent', undefined],
+      ['an agent whose leg keeps the Call-ID', keepsCallId]
+    ]) {
+      test(`a caller waits for ${which}, and ${how}: the session of the agent's leg is stored`, async (world) => {
+        const srf = await world.start(queue(options));
+        const parties = await waiting(world, srf);
+        await end(parties, srf, world);
+        const [id] = await world.hasKeys(1);
+        assert.deepEqual(await world.stored(id), MINE);
+        assert.deepEqual(await world.info(parties.callee), MINE);
+        await parties.callee.bye();
+        assert.deepEqual(world.ended, [MINE]);
+      });
+    }
+  }
+
+  test('a caller waits for an agent and is answered: both legs have one session', async (world) => {
+    const srf = await world.start(queue());
+    const { agent, call, callee, req, res } = await waiting(world, srf);
+    const dialog = world.follow(await srf.createUAS(req, res, offer()), 'ann');
+    await call.answered;
+    assert.equal(dialog.session, agent.session);
+    await world.hasKeys(2);
+    await call.bye();
+    assert.deepEqual(await world.stored(callee.callId), MINE);
+    await callee.bye();
+  });
+
+  test('a caller is refused while two legs share his session', async (world) => {
+    const srf = await world.start((app) =>
+      app.invite(async (req, res) => {
+        world.begins(req);
+        const legs = [];
+        for (const uri of [AGENT, 'sip:supervisor@127.0.0.1:5070']) {
+          legs.push(world.follow(await app.createUAC(uri, { ...offer(), session: req.session }), 'ann'));
+        }
+        res.send(480);
+        app.emit('up', ...legs);
+      })
+    );
+    const up = once(srf, 'up');
+    const call = world.dial(srf, { from: 'ann' });
+    const [[agent, supervisor]] = await Promise.all([up, call.final]);
+    await world.hasKeys(2);
+    await agent.destroy();
+    assert.deepEqual(await world.stored(supervisor.sip.callId), MINE);
+    await supervisor.destroy();
+  });
+
+  test("a caller is refused while the agent's phone rings: the session is stored once it is answered", async (world) => {
+    world.server.onInvite((callee) => callee.respond(180));
+    const srf = await world.start((app) =>
+      app.invite(async (req, res) => {
+        world.begins(req);
+        const connected = app.createUAC(AGENT, { ...offer(), session: req.session });
+        app.emit('ringing', res);
+        app.emit('up', world.follow(await connected, 'ann'));
+      })
+    );
+    const ringing = world.server.callee();
+    const [[res], callee] = await Promise.all([once(srf, 'ringing'), ringing, world.dial(srf, { from: 'ann' })]);
+    res.send(480);
+    const up = once(srf, 'up');
+    callee.respond(200, { body: SDP('agent') });
+    await up;
+    await world.becomes(callee.callId, MINE);
+    await callee.bye();
+  });
+
+  test("a caller is refused while the agent's phone rings, and the agent does not answer", async (world) => {
+    world.server.onInvite((callee) => callee.respond(180));
+    const srf = await world.start((app) =>
+      app.invite(async (req, res) => {
+        world.begins(req);
+        const connected = app.createUAC(AGENT, { ...offer(), session: req.session });
+        app.emit('ringing', res);
+        await connected.catch((err) => app.emit('failed', err));
+      })
+    );
+    const ringing = world.server.callee();
+    const [[res], callee] = await Promise.all([once(srf, 'ringing'), ringing, world.dial(srf, { from: 'ann' })]);
+    const failed = once(srf, 'failed');
+    res.send(480);
+    callee.respond(486);
+    await failed;
+    await world.becomesEmpty();
+  });
+
+  test('another process takes over the leg of a refused caller', ['processes'], async (world) => {
+    const srf = await world.start(queue());
+    const parties = await waiting(world, srf);
+    await ENDS['is refused'](parties);
+    await world.becomes(parties.callee.callId, MINE);
+    await world.kill(srf);
+    const other = await world.start((app) => world.handleInStack(app, ['bye']));
+    const bye = await other.request('sip:placeholder', { method: 'BYE', stackDialogId: parties.agent.id });
+    await once(bye, 'response');
+  });
+
+  // ---- quiet calls
+
+  const TTL = { ttl: 1 }; // s
+  const QUIET_MS = 2500;
+
+  test('a quiet call longer than the TTL: its session stays while its Dialog lives', ['ttl'], TTL, async (world) => {
+    const srf = await world.start(uas);
+    const call = await world.call(srf, { from: 'ann' });
+    await world.during(QUIET_MS, async () => assert.deepEqual(await world.stored(call.callId), MINE));
+    assert.deepEqual(await world.info(call), MINE);
+    assert.equal(call.dialog.mks.removed, false);
+    await call.bye();
+    assert.deepEqual(world.ended, [MINE]);
+  });
+
+  for (const [which, options] of [
+    ['', undefined],
+    [' that keeps the Call-ID', { options: keepsCallId }]
+  ]) {
+    test(`a quiet call of a B2BUA${which}, longer than the TTL: both legs find the session`, ['ttl'], TTL, async (world) => {
+      const srf = await world.start(b2bua({ ...options, stays: true }));
+      const call = await world.connect(srf, { from: 'ann' });
+      const ids = await world.hasKeys(2);
+      await world.during(QUIET_MS, async () => {
+        for (const id of ids) assert.deepEqual(await world.stored(id), MINE);
+      });
+      assert.deepEqual(await world.info(call), MINE);
+      assert.deepEqual(await world.info(call.callee), MINE);
+      // and one leg alone
+      await call.bye();
+      const [id] = await world.hasKeys(1);
+      await world.during(QUIET_MS, async () => assert.deepEqual(await world.stored(id), MINE));
+      assert.deepEqual(await world.info(call.callee), MINE);
+      await call.callee.bye();
+    });
+  }
+
+  test('a quiet call: another process finds its session after the TTL', ['ttl', 'processes'], TTL, async (world) => {
+    const one = await world.start(uas);
+    const call = await world.call(one, { from: 'ann' });
+    await world.during(QUIET_MS, () => undefined);
+    await world.start((app) => world.handleInStack(app, ['info', 'bye']));
+    await world.kill(one);
+    world.server.restart();
+    await world.server.routed(['info', 'bye']);
+    assert.deepEqual(await world.info(call), MINE);
+    await call.bye();
+  });
+
+  test('a process that dies renews nothing: its sessions expire', ['ttl', 'processes'], TTL, async (world) => {
+    const srf = await world.start(uas);
+    const call = await world.call(srf, { from: 'ann' });
+    assert.deepEqual(await world.stored(call.callId), MINE);
+    await srf.store.close();
+    await world.kill(srf);
+    await until(async () => (await world.stored(call.callId)) === undefined, 'the session to expire');
+  });
+
+  test('a call without a Dialog expires', ['ttl'], TTL, async (world) => {
+    const srf = await world.start(plain);
+    const call = await world.call(srf, { from: 'ann' });
+    assert.deepEqual(await world.stored(call.callId), MINE);
+    await until(async () => (await world.stored(call.callId)) === undefined, 'the session to expire');
+  });
+});
