@@ -9,7 +9,7 @@
 const session = require('../../..');
 const { PromiseStore } = require('../contract/stores');
 
-// `left` by names without the tombstones of young sessions that another process has removed
+// All names in Redis, without the tombstones of young sessions that another process has removed.
 const NAMES = `
   local left = {}
   for _, key in ipairs(redis.call('KEYS', '*')) do
@@ -17,6 +17,8 @@ const NAMES = `
     if not tombstone or redis.call('HLEN', key) > tombstone then left[#left + 1] = key end
   end
   return left`;
+
+const namesIn = async (redis) => (await redis.cli('EVAL', NAMES, '0')).split('\n').filter(Boolean).toSorted();
 
 // What is stored under the key of a native store.
 async function valueIn(store, id) {
@@ -54,7 +56,7 @@ const redisStore = (cache) => (redis, options) => {
     make: () => open({ cache }),
     read: async (id) => valueIn(await reader(), id),
     keys: async () => keysIn(await reader()),
-    left: async () => (await redis.cli('EVAL', NAMES, '0')).split('\n').filter(Boolean).toSorted(),
+    left: () => namesIn(redis),
     close: () => Promise.all(stores.map((store) => store.close()))
   };
 };
@@ -80,4 +82,4 @@ const kinds = [
   { name: 'store with promises', open: promises, processes: true }
 ];
 
-module.exports = { kinds };
+module.exports = { kinds, namesIn };
