@@ -195,7 +195,8 @@ inEachWorld((test) => {
       const returned = (await proxied).comesBack({ to: 'desk', connectTo: other.connection });
       const [[dialog]] = await Promise.all([up, call.answered, returned.answered]);
       assert.deepEqual(await world.info(returned), MINE);
-      assert.deepEqual(await world.stored(call.callId), MINE);
+      const [id] = await world.hasKeys(1);
+      assert.deepEqual(await world.stored(id), MINE);
       await returned.bye();
       assert.deepEqual(world.ended, [MINE]);
       assert.equal(dialog.mks.removed, true);

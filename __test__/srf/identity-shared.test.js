@@ -146,7 +146,7 @@ inEachWorld((test) => {
   // ---- quiet calls
 
   const TTL = { ttl: 1 }; // s
-  const QUIET_MS = 2500;
+  const QUIET_MS = 1700;
 
   test('a quiet call longer than the TTL: its session stays while its Dialog lives', ['ttl'], TTL, async (world) => {
     const srf = await world.start(uas);
