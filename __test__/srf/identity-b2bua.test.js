@@ -23,9 +23,31 @@ const remembersIds = (srf, world) =>
     srf.emit('up', legA, legB);
   });
 
-inEachWorld((test) => {
-  const keeping = (stays) => b2bua({ options: keepsCallId, stays });
+const keeping = (stays) => b2bua({ options: keepsCallId, stays });
 
+// Connects calls to the switch; answers calls to the desk, which have a session of their own.
+const switching = (srf, world) =>
+  srf.invite(async (req, res) => {
+    world.begins(req);
+    const number = req.calledNumber;
+    req.session.owner = number;
+    if (number === 'desk') return srf.emit('desk', world.follow(await srf.createUAS(req, res, offer()), 'desk'));
+    const options = { localSdpB: req.body };
+    const { uas: legA, uac: legB } = await srf.createB2BUA(req, res, 'sip:desk@127.0.0.1:5060', options);
+    for (const dialog of [legA, legB]) world.follow(dialog, number);
+    legA.on('destroy', () => legB.destroy().catch(() => undefined));
+    return srf.emit('up', legA, legB);
+  });
+
+// Proxies calls to the exchange, and answers those to the desk.
+const proxying = (srf, world) =>
+  srf.invite(async (req, res) => {
+    world.begins(req);
+    if (req.calledNumber === 'exchange') return srf.proxyRequest(req, 'sip:desk@127.0.0.1:5060', () => undefined);
+    return srf.emit('up', world.follow(await srf.createUAS(req, res, offer()), req.callingNumber));
+  });
+
+inEachWorld((test) => {
   test('a B2BUA that keeps the Call-ID: both legs have one session', async (world) => {
     const srf = await world.start(keeping());
     const call = await world.connect(srf, ANN);
@@ -89,26 +111,30 @@ inEachWorld((test) => {
     await Promise.all(call.dialogs.map((dialog) => dialog.destroy()));
   });
 
-  test('a B2BUA that keeps the Call-ID dies, and another process hangs up its legs by id', ['claims'], async (world) => {
-    for (const order of [
-      [0, 1],
-      [1, 0]
-    ]) {
-      const one = await world.start(remembersIds);
-      const call = await world.connect(one, ANN);
-      await world.kill(one);
-      const other = await world.start((srf) => srf.bye((req, res) => res.send(200)));
-      const { dialogs } = await world.stored(call.callId);
-      for (const leg of order) {
-        const bye = await other.request('sip:placeholder', { method: 'BYE', stackDialogId: dialogs[leg] });
-        const [{ status }] = await once(bye, 'response');
-        assert.equal(status, 200);
-        await world.hasKeys(leg === order[0] ? 1 : 0);
+  test(
+    'a B2BUA that keeps the Call-ID dies, and another process hangs up its legs by id',
+    ['claims'],
+    async (world) => {
+      for (const order of [
+        [0, 1],
+        [1, 0]
+      ]) {
+        const one = await world.start(remembersIds);
+        const call = await world.connect(one, ANN);
+        await world.kill(one);
+        const other = await world.start((srf) => srf.bye((req, res) => res.send(200)));
+        const { dialogs } = await world.stored(call.callId);
+        for (const leg of order) {
+          const bye = await other.request('sip:placeholder', { method: 'BYE', stackDialogId: dialogs[leg] });
+          const [{ status }] = await once(bye, 'response');
+          assert.equal(status, 200);
+          await world.hasKeys(leg === order[0] ? 1 : 0);
+        }
+        await world.becomesEmpty();
+        await world.kill(other);
       }
-      await world.becomesEmpty();
-      await world.kill(other);
     }
-  });
+  );
 
   test('a B2BUA that keeps the Call-ID dies; after a restart its legs send requests', ['claims'], async (world) => {
     const one = await world.start(keeping());
@@ -129,20 +155,6 @@ inEachWorld((test) => {
   });
 
   // ---- spirals: `switch` connects to `desk`, and the INVITE to it comes back
-
-  // Connects calls to the switch; answers calls to the desk, which have a session of their own.
-  const switching = (srf, world) =>
-    srf.invite(async (req, res) => {
-      world.begins(req);
-      const number = req.calledNumber;
-      req.session.owner = number;
-      if (number === 'desk') return srf.emit('desk', world.follow(await srf.createUAS(req, res, offer()), 'desk'));
-      const options = { localSdpB: req.body };
-      const { uas: legA, uac: legB } = await srf.createB2BUA(req, res, 'sip:desk@127.0.0.1:5060', options);
-      for (const dialog of [legA, legB]) world.follow(dialog, number);
-      legA.on('destroy', () => legB.destroy().catch(() => undefined));
-      return srf.emit('up', legA, legB);
-    });
 
   for (const [where, count, needs] of [
     ['the same process', 1, []],
@@ -172,14 +184,6 @@ inEachWorld((test) => {
   }
 
   // ---- a proxied INVITE that comes back
-
-  // Proxies calls to the exchange, and answers those to the desk.
-  const proxying = (srf, world) =>
-    srf.invite(async (req, res) => {
-      world.begins(req);
-      if (req.calledNumber === 'exchange') return srf.proxyRequest(req, 'sip:desk@127.0.0.1:5060', () => undefined);
-      return srf.emit('up', world.follow(await srf.createUAS(req, res, offer()), req.callingNumber));
-    });
 
   for (const [where, count, needs] of [
     ['the same process', 1, []],

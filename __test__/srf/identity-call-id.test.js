@@ -93,25 +93,29 @@ inEachWorld((test) => {
       await ann.dialog.destroy();
     });
 
-    test(`two calls with one Call-ID ${where}: requests that the server no longer knows a dialog of`, needs, async (world) => {
-      const answer = (srf) => {
-        uas(srf, world);
-        world.handleInStack(srf, ['info', 'bye']);
-      };
-      const { ann, ben } = await bothUp(world, applications, answer);
-      const ids = [];
-      world.server.on('wire', (from, text) => {
-        if (from === 'server' && text.includes('\r\nINFO ')) ids.push(text.split('|')[9]);
-      });
-      await world.restartServer(['info', 'bye']);
-      // they go round the processes, so that each of them gets requests of both calls
-      for (let count = 0; count < 2; count++) await own(world, ann, ben);
-      assert.deepEqual(ids, ['', '', '', '']);
-      await ben.bye();
-      assert.deepEqual(await world.info(ann), { owner: 'ann' });
-      await ann.bye();
-      assert.deepEqual(world.ended, [{ owner: 'ben' }, { owner: 'ann' }]);
-    });
+    test(
+      `two calls with one Call-ID ${where}: requests that the server no longer knows a dialog of`,
+      needs,
+      async (world) => {
+        const answer = (srf) => {
+          uas(srf, world);
+          world.handleInStack(srf, ['info', 'bye']);
+        };
+        const { ann, ben } = await bothUp(world, applications, answer);
+        const ids = [];
+        world.server.on('wire', (from, text) => {
+          if (from === 'server' && text.includes('\r\nINFO ')) ids.push(text.split('|')[9]);
+        });
+        await world.restartServer(['info', 'bye']);
+        // they go round the processes, so that each of them gets requests of both calls
+        for (let count = 0; count < 2; count++) await own(world, ann, ben);
+        assert.deepEqual(ids, ['', '', '', '']);
+        await ben.bye();
+        assert.deepEqual(await world.info(ann), { owner: 'ann' });
+        await ann.bye();
+        assert.deepEqual(world.ended, [{ owner: 'ben' }, { owner: 'ann' }]);
+      }
+    );
   }
 
   test('a process that never had the calls gets their requests after a restart', ['claims'], async (world) => {

@@ -50,24 +50,28 @@ inEachWorld((test) => {
     ['that began before', 'T1', 'T2'],
     ['that began later', 'T2', 'T1']
   ]) {
-    test(`cdr:stop of a call ${order} and whose process died leaves the other call with its Call-ID`, ['claims'], async (world) => {
-      const processes = { [dies]: await world.start(uas), [lives]: await world.start(recording) };
-      const calls = {};
-      for (const [tag, from] of [
-        ['T1', 'ann'],
-        ['T2', 'ben']
-      ]) {
-        calls[tag] = await world.call(processes[tag], { callId: 'same@a.example', tag, from });
+    test(
+      `cdr:stop of a call ${order} and whose process died leaves the other call with its Call-ID`,
+      ['claims'],
+      async (world) => {
+        const processes = { [dies]: await world.start(uas), [lives]: await world.start(recording) };
+        const calls = {};
+        for (const [tag, from] of [
+          ['T1', 'ann'],
+          ['T2', 'ben']
+        ]) {
+          calls[tag] = await world.call(processes[tag], { callId: 'same@a.example', tag, from });
+        }
+        await world.kill(processes[dies]);
+        assert.equal((await calls[dies].bye()).status, 481);
+        const [id] = await world.hasKeys(1);
+        const { owner } = await world.info(calls[lives]);
+        assert.equal(owner, calls[lives].user);
+        assert.deepEqual(await world.stored(id), { owner });
+        await calls[lives].bye();
+        assert.deepEqual(world.ended, [{ owner }]);
       }
-      await world.kill(processes[dies]);
-      assert.equal((await calls[dies].bye()).status, 481);
-      const [id] = await world.hasKeys(1);
-      const { owner } = await world.info(calls[lives]);
-      assert.equal(owner, calls[lives].user);
-      assert.deepEqual(await world.stored(id), { owner });
-      await calls[lives].bye();
-      assert.deepEqual(world.ended, [{ owner }]);
-    });
+    );
   }
 
   test('cdr:stop of both calls with one Call-ID whose process died', ['claims'], async (world) => {

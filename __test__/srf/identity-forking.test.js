@@ -51,13 +51,13 @@ const WHERE = [
   ['in two processes', 2, ['claims']]
 ];
 
-inEachWorld((test) => {
-  const start = async (world, count) => {
-    const processes = [];
-    while (processes.length < count) processes.push(await world.start(device));
-    return processes;
-  };
+const start = async (world, count) => {
+  const processes = [];
+  while (processes.length < count) processes.push(await world.start(device));
+  return processes;
+};
 
+inEachWorld((test) => {
   for (const [where, count, needs] of WHERE) {
     for (const [number, which] of ['first', 'second', 'third'].entries()) {
       test(`three forks of one INVITE ${where}: the ${which} is answered`, needs, async (world) => {

@@ -32,23 +32,27 @@ inEachWorld((test) => {
       ['with Dialogs', uas],
       ['by res.send(200)', plain]
     ]) {
-      test(`two calls with one Call-ID, answered ${answered}, are found ${where} by their tags`, needs, async (world) => {
-        const srf = await world.start(answer);
-        const ids = { callId: 'one@a.example' };
-        const ann = await world.call(srf, { ...ids, tag: 'T1', from: 'ann' });
-        const ben = await world.call(srf, { ...ids, tag: 'T2', from: 'ben' });
-        const store = elsewhere ? await world.store() : srf.store;
-        const find = (call) => lookUp(store, call.callId, call.localTag, call.remoteTag);
-        assert.deepEqual(await find(ann), { owner: 'ann' });
-        assert.deepEqual(await find(ben), { owner: 'ben' });
-        assert.equal(await lookUp(store, ids.callId, 'unknown', 'tags'), null);
-        assert.equal(await lookUp(store, 'another@a.example', 'T1', ann.remoteTag), null);
-        await ann.bye();
-        assert.equal(await lookUp(elsewhere ? await world.store() : store, ann.callId, 'T1', ann.remoteTag), null);
-        assert.deepEqual(await find(ben), { owner: 'ben' });
-        await ben.bye();
-        assert.equal(await lookUp(elsewhere ? await world.store() : store, ben.callId, 'T2', ben.remoteTag), null);
-      });
+      test(
+        `two calls with one Call-ID, answered ${answered}, are found ${where} by their tags`,
+        needs,
+        async (world) => {
+          const srf = await world.start(answer);
+          const ids = { callId: 'one@a.example' };
+          const ann = await world.call(srf, { ...ids, tag: 'T1', from: 'ann' });
+          const ben = await world.call(srf, { ...ids, tag: 'T2', from: 'ben' });
+          const store = elsewhere ? await world.store() : srf.store;
+          const find = (call) => lookUp(store, call.callId, call.localTag, call.remoteTag);
+          assert.deepEqual(await find(ann), { owner: 'ann' });
+          assert.deepEqual(await find(ben), { owner: 'ben' });
+          assert.equal(await lookUp(store, ids.callId, 'unknown', 'tags'), null);
+          assert.equal(await lookUp(store, 'another@a.example', 'T1', ann.remoteTag), null);
+          await ann.bye();
+          assert.equal(await lookUp(elsewhere ? await world.store() : store, ann.callId, 'T1', ann.remoteTag), null);
+          assert.deepEqual(await find(ben), { owner: 'ben' });
+          await ben.bye();
+          assert.equal(await lookUp(elsewhere ? await world.store() : store, ben.callId, 'T2', ben.remoteTag), null);
+        }
+      );
     }
 
     test(`both legs of a B2BUA are found ${where}`, needs, async (world) => {
@@ -75,16 +79,20 @@ inEachWorld((test) => {
       await call.callee.bye();
     });
 
-    test(`a key that the application has added is found ${where} by its id, whatever the tags`, needs, async (world) => {
-      const srf = await world.start(uas);
-      const call = await world.call(srf, { from: 'ann' });
-      call.dialog.mks.set('room@a.example');
-      await call.dialog.session.save();
-      const store = elsewhere ? await world.store() : srf.store;
-      assert.deepEqual(await lookUp(store, 'room@a.example', 'any', 'tags'), { owner: 'ann' });
-      await call.dialog.mks.del('room@a.example');
-      await call.bye();
-    });
+    test(
+      `a key that the application has added is found ${where} by its id, whatever the tags`,
+      needs,
+      async (world) => {
+        const srf = await world.start(uas);
+        const call = await world.call(srf, { from: 'ann' });
+        call.dialog.mks.set('room@a.example');
+        await call.dialog.session.save();
+        const store = elsewhere ? await world.store() : srf.store;
+        assert.deepEqual(await lookUp(store, 'room@a.example', 'any', 'tags'), { owner: 'ann' });
+        await call.dialog.mks.del('room@a.example');
+        await call.bye();
+      }
+    );
   }
 
   test('what is found in this process is the session of the Dialog', async (world) => {
@@ -123,7 +131,7 @@ inEachWorld((test) => {
       7
     ];
     for (const ids of refused) {
-      await assert.rejects(async () => Session.loadFromStorage({ store }, ids), { code: 'ERR_SESSION_ARGUMENT' });
+      await assert.rejects(Session.loadFromStorage({ store }, ids), { code: 'ERR_SESSION_ARGUMENT' });
     }
   });
 });

@@ -12,7 +12,16 @@ function request(method, headers, more) {
   const all = { 'call-id': 'mock@a.example', to: '<sip:app@x>', from: '<sip:ann@x>;tag=T1', ...headers };
   const get = (name) => all[name.toLowerCase()];
   const has = (name) => get(name) !== undefined;
-  const req = { method, source: 'network', sessionID: all['call-id'], get, has, on: () => req, once: () => req, ...more };
+  const req = {
+    method,
+    source: 'network',
+    sessionID: all['call-id'],
+    get,
+    has,
+    on: () => req,
+    once: () => req,
+    ...more
+  };
   return req;
 }
 

@@ -1,13 +1,11 @@
 'use strict';
-// drachtio-srf: a leg that is up keeps its session stored, whatever becomes of the call that began it; and a Dialog that lives
-// keeps its session from expiring.
+// drachtio-srf: a leg that is up keeps its session stored, whatever becomes of the call that began it.
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const { SDP } = require('../../examples/drachtio-server');
-const { b2bua, keepsCallId, offer, plain, uas } = require('../support/srf/parties');
+const { keepsCallId, offer } = require('../support/srf/parties');
 const { inEachWorld } = require('../support/srf/world');
-const { until } = require('../support/waiting');
 
 const AGENT = 'sip:agent@127.0.0.1:5070';
 const MINE = { owner: 'ann' };
@@ -141,70 +139,5 @@ inEachWorld((test) => {
     const other = await world.start((app) => world.handleInStack(app, ['bye']));
     const bye = await other.request('sip:placeholder', { method: 'BYE', stackDialogId: parties.agent.id });
     await once(bye, 'response');
-  });
-
-  // ---- quiet calls
-
-  const TTL = { ttl: 1 }; // s
-  const QUIET_MS = 1700;
-
-  test('a quiet call longer than the TTL: its session stays while its Dialog lives', ['ttl'], TTL, async (world) => {
-    const srf = await world.start(uas);
-    const call = await world.call(srf, { from: 'ann' });
-    await world.during(QUIET_MS, async () => assert.deepEqual(await world.stored(call.callId), MINE));
-    assert.deepEqual(await world.info(call), MINE);
-    assert.equal(call.dialog.mks.removed, false);
-    await call.bye();
-    assert.deepEqual(world.ended, [MINE]);
-  });
-
-  for (const [which, options] of [
-    ['', undefined],
-    [' that keeps the Call-ID', { options: keepsCallId }]
-  ]) {
-    test(`a quiet call of a B2BUA${which}, longer than the TTL: both legs find the session`, ['ttl'], TTL, async (world) => {
-      const srf = await world.start(b2bua({ ...options, stays: true }));
-      const call = await world.connect(srf, { from: 'ann' });
-      const ids = await world.hasKeys(2);
-      await world.during(QUIET_MS, async () => {
-        for (const id of ids) assert.deepEqual(await world.stored(id), MINE);
-      });
-      assert.deepEqual(await world.info(call), MINE);
-      assert.deepEqual(await world.info(call.callee), MINE);
-      // and one leg alone
-      await call.bye();
-      const [id] = await world.hasKeys(1);
-      await world.during(QUIET_MS, async () => assert.deepEqual(await world.stored(id), MINE));
-      assert.deepEqual(await world.info(call.callee), MINE);
-      await call.callee.bye();
-    });
-  }
-
-  test('a quiet call: another process finds its session after the TTL', ['ttl', 'processes'], TTL, async (world) => {
-    const one = await world.start(uas);
-    const call = await world.call(one, { from: 'ann' });
-    await world.during(QUIET_MS, () => undefined);
-    await world.start((app) => world.handleInStack(app, ['info', 'bye']));
-    await world.kill(one);
-    world.server.restart();
-    await world.server.routed(['info', 'bye']);
-    assert.deepEqual(await world.info(call), MINE);
-    await call.bye();
-  });
-
-  test('a process that dies renews nothing: its sessions expire', ['ttl', 'processes'], TTL, async (world) => {
-    const srf = await world.start(uas);
-    const call = await world.call(srf, { from: 'ann' });
-    assert.deepEqual(await world.stored(call.callId), MINE);
-    await srf.store.close();
-    await world.kill(srf);
-    await until(async () => (await world.stored(call.callId)) === undefined, 'the session to expire');
-  });
-
-  test('a call without a Dialog expires', ['ttl'], TTL, async (world) => {
-    const srf = await world.start(plain);
-    const call = await world.call(srf, { from: 'ann' });
-    assert.deepEqual(await world.stored(call.callId), MINE);
-    await until(async () => (await world.stored(call.callId)) === undefined, 'the session to expire');
   });
 });

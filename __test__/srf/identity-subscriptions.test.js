@@ -18,7 +18,8 @@ const MINE = { owner: 'ann' };
 // Accepts subscriptions by res.send(202), and answers what comes within them.
 function notifier(srf, world) {
   srf.subscribe((req, res) => {
-    if (req.session.owner && req.session.owner !== req.callingNumber) world.wrong.push(`${req.session.owner} was found`);
+    if (req.session.owner && req.session.owner !== req.callingNumber)
+      world.wrong.push(`${req.session.owner} was found`);
     req.session.owner = req.callingNumber;
     res.send(202, { headers: { Expires: req.get('expires') } }, () => srf.emit('up', res.stackDialogId));
   });

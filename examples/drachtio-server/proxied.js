@@ -9,7 +9,17 @@ class Proxied {
   constructor(server, connection, id, { transaction, destination }) {
     const { leg, request: invite } = transaction;
     const user = /sips?:(?:([^@>;]*)@)?/.exec(destination)?.[1] || 'callee';
-    Object.assign(this, { server, connection, id, transaction, leg, invite, uri: destination, user, callId: leg.callId });
+    Object.assign(this, {
+      server,
+      connection,
+      id,
+      transaction,
+      leg,
+      invite,
+      uri: destination,
+      user,
+      callId: leg.callId
+    });
     this.finished = false;
   }
 

@@ -7,6 +7,7 @@ const { EventEmitter, once } = require('node:events');
 const { fork } = require('node:child_process');
 const { isDeepStrictEqual } = require('node:util');
 const { DrachtioServer } = require('../../../examples/drachtio-server');
+const { within } = require('../waiting');
 const { CREDENTIALS } = require('./parties');
 
 const APPLICATION = path.join(__dirname, 'collision-application.js');
@@ -40,9 +41,8 @@ class Collisions {
     for (const child of this.children) {
       if (child.exitCode !== null) continue;
       const gone = once(child, 'exit');
+      child.on('message', ({ wrong = [] }) => this.wrong.push(...wrong));
       child.send('end');
-      const [{ wrong }] = await once(child, 'message');
-      this.wrong.push(...wrong);
       await gone;
     }
   }
@@ -132,9 +132,9 @@ class Collisions {
   async forks() {
     const ids = this.ids();
     const ringing = [this.dial('ring', ids), this.dial('ring', ids)];
-    await Promise.all(ringing.map((fork_) => fork_.response(180)));
+    await Promise.all(ringing.map((one) => one.response(180)));
     const call = await this.up('uas', ids);
-    await Promise.all(ringing.map((fork_) => fork_.cancel()));
+    await Promise.all(ringing.map((one) => one.cancel()));
     await this.check(call);
     await this.bye(call);
   }
@@ -203,16 +203,20 @@ class Collisions {
     await this.bye(await this.up('plain', { ...ids, tag }));
   }
 
+  unit(kind, number) {
+    return within(this[kind](number), `the end of the calls '${kind}', number ${number}`);
+  }
+
   // Plays so many calls, in so many lines at once.
   async play(total, atOnce) {
     const colliding = ['pair', 'afterCancel', 'forks', 'challenge', 'credentials', 'kept', 'serverBye', 'redial'];
     let [ordinary, units] = [0, 0];
     const line = async () => {
       while (this.count < total) {
-        if (ordinary <= this.count / 2) await this.ordinary(ordinary++);
+        if (ordinary <= this.count / 2) await this.unit('ordinary', ordinary++);
         else {
           const number = units++;
-          await this[colliding[number % colliding.length]](Math.floor(number / colliding.length));
+          await this.unit(colliding[number % colliding.length], Math.floor(number / colliding.length));
         }
       }
     };
@@ -227,6 +231,8 @@ async function collide(release, redis, { total, atOnce }) {
   try {
     for (let count = 0; count < 2; count++) await collisions.startApplication(release, redis);
     await collisions.play(total, atOnce);
+  } catch (err) {
+    collisions.wrong.push(err.message);
   } finally {
     await collisions.stop();
     await server.stop();
