@@ -48,8 +48,13 @@ class World {
     define(srf, this);
     const earlier = new Set(this.server.connections);
     this.applications.add(srf);
-    await connectSrf(srf, this.server, this.applications.size);
-    srf.connection = [...this.server.connections].find((connection) => !earlier.has(connection));
+    await connectSrf(srf, this.server);
+    const methods = Object.keys(srf.app.routedMethods).map((method) => method.toLowerCase());
+    srf.connection = await until(
+      () =>
+        [...this.server.connections].find((one) => !earlier.has(one) && methods.every((name) => one.methods.has(name))),
+      'the application to be connected'
+    );
     return srf;
   }
 
