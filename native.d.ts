@@ -166,9 +166,10 @@ export declare function onEvent(event: number, facts: number, status: number): n
 
 /**
  * The placeholder for the session with the key `id` that a message with `plan` needs, when the load has `failed` or found
- * nothing (`rules::Placeholder`): a record with that key, or `null` if the session has ended ([`ended_record`]).
+ * nothing (`rules::Placeholder`): a record with that key, or `null` if the session has ended ([`ended_record`]). `leg`: the
+ * leg descriptor of the dialog that the message begins, which claims the key ([`record_add_key`]).
  */
-export declare function placeholderRecord(plan: number, failed: boolean, id: Name): RecordHandle | null
+export declare function placeholderRecord(plan: number, failed: boolean, id: Name, leg?: Text | undefined | null): RecordHandle | null
 
 /** What to do with a message: bits of `plan` for bits of `facts` (see `Constants`). `status` is 0 for a request. */
 export declare function plan(method: string, facts: number, status: number): number

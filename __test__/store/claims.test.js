@@ -140,11 +140,13 @@ test('an entry of a JavaScript store has the legs, if there are any', async () =
   // it takes the name: such a store can't check
   const { names } = await begin(store, 'a', '<s');
   assert.deepEqual(names, ['mks:a']);
-  assert.equal(native.recordRenewalDue(mks.record), false);
+  assert.equal(native.recordRenewalIn(mks.record), null);
   native.recordAddKey(loaded.record, 'b', null, '');
   const plain = await begin(store, 'c', '');
   assert.deepEqual(Object.keys(entries.get(plain.mks.uuid)), ['keys', 'session']);
 });
+
+const isUpTo = (most, ms) => ms > 0 && ms <= most;
 
 test('a save of an unchanged session renews the time to live of all keys when half of it has passed', async (t) => {
   const server = await startRedis(t);
@@ -152,14 +154,14 @@ test('a save of an unchanged session renews the time to live of all keys when ha
     const store = connect(t, { host: server.host, port: server.port, ttl: 4, ...options });
     const { mks } = await begin(store, 'a', '<r', { own: 'own' });
     const loaded = await load(store, 'own');
-    for (const { record } of [mks, loaded]) assert.equal(native.recordRenewalDue(record), false);
+    for (const { record } of [mks, loaded]) assert.ok(isUpTo(2000, native.recordRenewalIn(record)));
     await write(mks, SaveMode.CHANGES);
-    await until(() => native.recordRenewalDue(mks.record), 'the renewal');
+    await until(() => native.recordRenewalIn(mks.record) === 0, 'the renewal');
     const left = async (id) => Number(await server.cli('PTTL', `sess:mks:${id}`));
     for (const id of ['own', 'a']) assert.ok((await left(id)) < 2100, id);
     await write(mks, SaveMode.CHANGES);
     for (const id of ['own', 'a']) assert.ok((await left(id)) > 3000, id);
-    assert.equal(native.recordRenewalDue(mks.record), false);
+    assert.ok(isUpTo(2000, native.recordRenewalIn(mks.record)));
     await mks.destroy();
   }
 });
@@ -168,10 +170,11 @@ test('a renewal never falls due without a time to live', async () => {
   for (const options of [{ ttl: null }, { ttl: 1 }]) {
     const store = new MemoryStore(options);
     const { mks } = await begin(store, 'a', '<r');
-    assert.equal(native.recordRenewalDue(mks.record), false);
+    const due = native.recordRenewalIn(mks.record);
+    assert.ok(options.ttl === null ? due === null : isUpTo(500, due));
     if (options.ttl === null) await setTimeout(5);
-    else await until(() => native.recordRenewalDue(mks.record), 'the renewal');
-    assert.equal(native.recordRenewalDue(mks.record), options.ttl !== null);
+    else await until(() => native.recordRenewalIn(mks.record) === 0, 'the renewal');
+    assert.equal(native.recordRenewalIn(mks.record), options.ttl === null ? null : 0);
   }
 });
 

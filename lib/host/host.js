@@ -18,21 +18,25 @@ class Host {
   }
 
   // A request waits for the final response that decides whether a dialog begins.
-  awaitFinal({ facts, id, mks }) {
-    if (facts & Facts.AUTHORIZED) mks.retried(id);
+  awaitFinal(_transaction) {}
+
+  // A request waits for its session: gives what is called then in place of `next`.
+  resumption(_transaction, next) {
+    return next;
   }
 
   // The host may proxy the request of a transaction instead of answering it.
   mayProxy(_transaction) {}
 
-  // Gives a session the key of a transaction.
-  addKey(mks, { id }) {
-    mks.set(id);
+  // Gives a session the key of a request that begins a dialog.
+  addKey(mks, { facts, id }) {
+    if (!mks.has(id)) mks.set(id);
+    else if (facts & Facts.AUTHORIZED) mks.retried(id);
   }
 
   // The handlers of a request that gets no response have been called: finishes the transaction when they have run.
   afterHandlers(transaction) {
-    transaction.finishWithoutResponse();
+    transaction.afterTurn();
   }
 
   // Whether res.send accepts a status code; it must refuse the others itself.

@@ -17,8 +17,9 @@ const Updates = require('./update');
 
 class Session extends StoredSession {
   // The placeholder for a session with the key `id` that could not be loaded (`failed`) or does not exist.
-  static placeholder(store, plan, failed, id) {
-    const record = native.placeholderRecord(plan, failed, id);
+  // `leg`: the leg descriptor of the dialog that the message begins.
+  static placeholder(store, plan, failed, id, leg) {
+    const record = native.placeholderRecord(plan, failed, id, leg);
     return record ? new Session({ store }, record, [id]) : new Session({ store }, native.endedRecord(), []);
   }
 
@@ -116,11 +117,13 @@ class Session extends StoredSession {
   }
 }
 
+const isTag = (tag) => typeof tag === 'string' && /^[^\s;]+$/.test(tag);
+
 // The session of a dialog that a Replaces or Join header names (RFC 3891, RFC 3911). Either tag may be the local one.
 function loadDialog(store, { callId, fromTag, toTag }, done) {
-  const isTag = (tag) => typeof tag === 'string' && /^[^\s;]+$/.test(tag);
   if (!Keys.isId(callId) || !isTag(fromTag) || !isTag(toTag)) {
-    const message = 'a session is found by the id of a key, or by {callId, fromTag, toTag}: three strings that are not empty';
+    const message =
+      'a session is found by the id of a key, or by {callId, fromTag, toTag}: three strings that are not empty';
     return done(new SessionError(ErrorCode.ARGUMENT, message));
   }
   const found = (err, mks) => done(err, mks ?? null);

@@ -3,6 +3,7 @@
 // that succeeds or not.
 
 const debug = require('debug')('drachtio:session');
+const afterTurn = require('../after-turn');
 const { statusOf } = require('../host/request');
 const { SessionError } = require('../errors');
 const { ErrorCode, Event, Finish, Plan, SaveMode } = require('../native/constants');
@@ -96,6 +97,13 @@ class DelayedResponse {
     this.#send();
   }
 
+  // Gives res.send of the host back: what is sent from now on is the host's to refuse.
+  afterTurn() {
+    const { transaction } = this;
+    const { res, send } = transaction;
+    if (res.send === delayedSend && res[WRAPPED] === transaction) res.send = send;
+  }
+
   // Calls res.send of the host, once.
   #send() {
     if (this.#isSent) return;
@@ -115,23 +123,8 @@ class DelayedResponse {
       const message = `${req.method} ${id}: the host refused a delayed response: ${err.message}`;
       return engine.report(new SessionError(ErrorCode.RESPONSE, message, err));
     }
-    giveBack(transaction);
+    afterTurn(this);
   }
-}
-
-// Gives res.send of the host back, after this turn: what is sent from then on is the host's to refuse.
-let answered = [];
-
-function giveBack(answeredOne) {
-  if (answered.push(answeredOne) > 1) return;
-  setImmediate(() => {
-    const transactions = answered;
-    answered = [];
-    for (const transaction of transactions) {
-      const { res, send } = transaction;
-      if (res.send === delayedSend && res[WRAPPED] === transaction) res.send = send;
-    }
-  });
 }
 
 // The host has sent a 2xx that begins a dialog, or was refused. The transaction retained the session until now, so that the

@@ -46,6 +46,8 @@ class Transaction {
     this.leg = null;
     this.tags = null;
     this.live = undefined;
+    // `descriptor`, the leg descriptor of the dialog that the message begins.
+    this.descriptor = undefined;
     this.facts = host.identify(this);
     this.canceledByEvent = false;
     // whether the application has given a final response
@@ -106,7 +108,7 @@ class Transaction {
   }
 
   placeholder(failed) {
-    return Session.placeholder(this.engine.store, this.plan, failed, this.id);
+    return Session.placeholder(this.engine.store, this.plan, failed, this.id, this.descriptor);
   }
 
   create(next) {
@@ -118,8 +120,11 @@ class Transaction {
   }
 
   load(next) {
-    const { engine, id, live } = this;
+    const { engine, id, leg, live } = this;
     if (!engine.connected) return this.continueWithoutStore(unavailable('the store is disconnected'), next);
+    // the dialog's session, if the store can have nothing newer
+    if (leg !== null && live.has(id) && engine.isCurrent(live.record)) return this.#found(live, next);
+    next = this.host.resumption(this, next);
     const loaded = (err, found, foundId) => {
       if (this.isPending && this.canceled) return this.dropCanceled(found);
       if (err) {
@@ -127,11 +132,16 @@ class Transaction {
         return this.continueWithoutStore(err, next);
       }
       if (found && foundId !== undefined) this.id = foundId;
-      if (debug.enabled) debug('%s %s: %s', this.req.method, this.id, found ? 'loaded' : 'no session, a placeholder');
-      this.attach(found ?? this.leg?.mks ?? this.placeholder(false), next);
+      this.#found(found ?? leg?.mks ?? null, next);
     };
     if (this.tags !== null) Session.findDialog(engine.store, this.tags, loaded);
     else Session.find(engine.store, id, loaded, live);
+  }
+
+  #found(found, next) {
+    if (debug.enabled) debug('%s %s: %s', this.req.method, this.id, found ? 'loaded' : 'no session, a placeholder');
+    if (found && this.isPending) this.host.addKey(found, this);
+    this.attach(found ?? this.placeholder(false), next);
   }
 
   // The session could not be loaded: goes on with the live one, if there is one, or with a placeholder. What the handler
@@ -177,7 +187,7 @@ class Transaction {
     req.sessionID ??= this.id;
     req.sessionStore = this.engine.store;
     req.resolvers = codec.resolvers;
-    if (req.mks !== mks || holderOf(req) !== this) attachHolder(req, this);
+    if (holderOf(req) !== this) attachHolder(req, this);
     mks.retain();
     this.#retained = mks;
     if (diagnostics.message.hasSubscribers) this.publish();
@@ -222,11 +232,10 @@ class Transaction {
   }
 
   // The handlers have run, and no response follows.
-  finishWithoutResponse() {
-    const done = (err) => this.end(err);
+  afterTurn() {
     const finish = this.finishFor(0);
-    if (finish === Finish.REMOVE) this.mks.removeKey(this.id, done);
-    else this.mks.write(rules.saveModeOf(finish), done);
+    if (finish === Finish.REMOVE) this.mks.removeKey(this.id, (err) => this.end(err));
+    else this.mks.write(rules.saveModeOf(finish), (err) => this.end(err));
   }
 
   // Goes on with a session that exists, in place of the new one.

@@ -37,7 +37,8 @@ pub fn exports(exports: Object, env: Env) -> napi::Result<()> {
         c"engineSetString" = |engine: EngineHandle, op: u32, name: Text, value: Quoted, ttl: Option<f64>| {
             engine::engine_set_string(engine, op, name, value, ttl)
         };
-        c"placeholderRecord" = |plan: u32, failed: bool, id: Name| record::placeholder_record(plan, failed, id);
+        c"placeholderRecord" = |plan: u32, failed: bool, id: Name, leg: Option<Text>|
+            record::placeholder_record(plan, failed, id, leg);
         c"recordAddKey" = |
             record: RecordHandle, id: Name, resource: Option<Text>, leg: Option<Text>, claims: Option<bool>
         | {

@@ -32,9 +32,15 @@ pub fn ended_record() -> RecordHandle {
 }
 
 /// The placeholder for the session with the key `id` that a message with `plan` needs, when the load has `failed` or found
-/// nothing (`rules::Placeholder`): a record with that key, or `null` if the session has ended ([`ended_record`]).
+/// nothing (`rules::Placeholder`): a record with that key, or `null` if the session has ended ([`ended_record`]). `leg`: the
+/// leg descriptor of the dialog that the message begins, which claims the key ([`record_add_key`]).
 #[napi(catch_unwind)]
-pub fn placeholder_record(plan: u32, failed: bool, id: Name) -> Result<Option<RecordHandle>> {
+pub fn placeholder_record(
+    plan: u32,
+    failed: bool,
+    id: Name,
+    leg: Option<Text>,
+) -> Result<Option<RecordHandle>> {
     let name = name_of(id)?;
     let placeholder = rules::placeholder(Plan::from_bits_truncate(plan), failed);
     let first = if placeholder == Placeholder::Joining {
@@ -50,7 +56,8 @@ pub fn placeholder_record(plan: u32, failed: bool, id: Name) -> Result<Option<Re
         Placeholder::Ended => return Ok(None),
         Placeholder::Unknown => Record::unknown(Uuid::new_v4()),
     };
-    record.add_key(&name, None);
+    let leg = leg_of(leg.as_ref())?;
+    record.add_leg(&name, None, leg, Some(leg.is_some()));
     Ok(Some(handle_of(Rc::new(RefCell::new(record)))))
 }
 
@@ -95,6 +102,20 @@ pub fn record_resource(record: RecordHandle, name: String) -> Option<String> {
     record.key(&name).and_then(|key| key.resource.clone())
 }
 
+/// A leg descriptor; an empty one is none.
+fn leg_of(leg: Option<&Text>) -> Result<Option<&str>> {
+    let Some(leg) = leg.map(|leg| leg.0.as_str()) else {
+        return Ok(None);
+    };
+    if leg.is_empty() || Leg::parse(leg).is_some() {
+        return Ok(Some(leg));
+    }
+    let message = format!(
+        "{leg:?} is no leg descriptor: it must be '<' or '>', a tag, and flags of one character after a space each; or '?'"
+    );
+    Err(thrown(Error::new(Kind::Argument, message)))
+}
+
 /// Adds a key, or replaces the resource, leg descriptor and claim of an existing one; the next save stores it, also where
 /// only the resource or the leg is another one. An absent `leg` stays as it is, an empty one is removed. `claims` says that
 /// the key begins a dialog and must not take its name from another dialog: the save then stores it under another name. It
@@ -109,16 +130,10 @@ pub fn record_add_key(
     claims: Option<bool>,
 ) -> Result<()> {
     let name = name_of(id)?;
+    let leg = leg_of(leg.as_ref())?;
     let mut record = record.borrow_mut();
     if record.state == State::Removed {
         return Err(thrown(Error::gone(&record.uuid)));
-    }
-    let leg = leg.as_ref().map(|leg| leg.0.as_str());
-    if let Some(leg) = leg.filter(|leg| !leg.is_empty() && Leg::parse(leg).is_none()) {
-        let message = format!(
-            "{leg:?} is no leg descriptor: it must be '<' or '>', a tag, and flags of one character after a space each; or '?'"
-        );
-        return Err(thrown(Error::new(Kind::Argument, message)));
     }
     record.add_leg(&name, resource.map(|text| text.0), leg, claims);
     Ok(())

@@ -3,7 +3,7 @@
 // whichever side ends it, its key is removed.
 
 const debug = require('debug')('drachtio:session');
-const { SaveMode } = require('../../native/constants');
+const afterTurn = require('../../after-turn');
 const { attachHolder } = require('../../session/attach');
 const Session = require('../../session/session');
 const Transaction = require('../../transaction/transaction');
@@ -14,13 +14,11 @@ class Dialogs {
   #host;
   // by session, its legs that were accepted and whose ACK the application sends itself (third party call control)
   #unconfirmed = new Map();
-  #renewal = new Renewal();
-  // the legs whose Dialogs have ended in this turn
-  #ended = [];
-  #finishEnded = () => this.#finish();
+  #renewal;
 
   constructor(host) {
     this.#host = host;
+    this.#renewal = new Renewal(host.engine.ttlMayBeShort);
   }
 
   // A leg was accepted; drachtio-srf makes a Dialog of it when the application sends the ACK, which it may never do.
@@ -82,18 +80,7 @@ class Dialogs {
     this.#abandonUnconfirmed(mks);
     leg.wasShared = mks.keyCount > 1;
     if (id !== undefined) this.#host.dialogEnded(mks, id);
-    if (this.#ended.push(leg) === 1) setImmediate(this.#finishEnded);
-  }
-
-  // The handlers of 'destroy' have run. What they have changed is saved if another leg shares the session and has not ended
-  // too.
-  #finish() {
-    const legs = this.#ended;
-    this.#ended = [];
-    for (const { mks, wasShared } of legs) {
-      if (wasShared) mks.write(SaveMode.CHANGES, (err) => mks.report(err));
-      mks.release();
-    }
+    afterTurn(leg);
   }
 }
 

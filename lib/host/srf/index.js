@@ -6,6 +6,7 @@ const { ErrorCode, Event, Facts, Finish, Plan } = require('../../native/constant
 const rules = require('../../native/rules');
 const Session = require('../../session/session');
 const Transaction = require('../../transaction/transaction');
+const afterTurn = require('../../after-turn');
 const Host = require('../host');
 const { hasToTag, isCanceled, statusOf } = require('../request');
 const delayedResponses = require('./delayed-responses');
@@ -54,13 +55,6 @@ function hookProxy(agent) {
 class SrfHost extends Host {
   // by status code, whether drachtio-srf accepts it
   #statuses = new Map();
-  // requests without a response whose handlers run in this turn
-  #afterHandlers = [];
-  #finishAfterHandlers = () => {
-    const transactions = this.#afterHandlers;
-    this.#afterHandlers = [];
-    transactions.forEach((transaction) => transaction.finishWithoutResponse());
-  };
 
   // `open(host, req, res, next, dialogsOnly)` gives a request its session
   constructor(srf, engine, open) {
@@ -70,7 +64,7 @@ class SrfHost extends Host {
     this.header = headerReader();
     this.dialogs = new Dialogs(this);
     // A new array: requests that are passing through the old one keep their place in it.
-    const front = (req, res, next) => open(this, req, res, this.#passOn(req, res, next), true);
+    const front = (req, res, next) => open(this, req, res, next, true);
     srf.app.stack = [{ method: '*', handle: front }, ...srf.app.stack];
     this.#hook();
   }
@@ -112,9 +106,9 @@ class SrfHost extends Host {
     return req.stackDialogId ? this.srf.findDialogById(req.stackDialogId) : undefined;
   }
 
-  // A Dialog gets the requests that came while it lived, even if it ended while the session was loaded.
-  #passOn(req, res, next) {
-    const dialog = this.#dialogOf(req);
+  // A request waits for its session. A Dialog gets the requests that came while it lived, even if it ended meanwhile.
+  resumption({ leg, req, res }, next) {
+    const dialog = leg?.dialog;
     if (!dialog) return next;
     const listeners = req.method === 'BYE' ? dialog.rawListeners('destroy') : [];
     return (err) => {
@@ -177,7 +171,8 @@ class SrfHost extends Host {
     if (method === 'SUBSCRIBE' && Number(this.header(req, 'expires') || NaN) === 0) facts |= Facts.FETCHES;
     const tags = { callId, remote: tagOf(this.header(req, 'from')), local: undefined };
     const isAuthorized = this.header(req, 'authorization') || this.header(req, 'proxy-authorization');
-    transaction.id = idOfNew(engine, tags, this.header(req, 'via'));
+    transaction.id = idOfNew(engine, tags, req, this.header);
+    transaction.descriptor = legOf('<', method, tags.remote);
     if (!isAuthorized) return facts;
     // it may answer a challenge, also with another From tag
     transaction.tags = { ...tags, isRetry: true };
@@ -208,14 +203,17 @@ class SrfHost extends Host {
 
   // The Dialog emits to its handlers in a later turn.
   afterHandlers(transaction) {
-    if (this.#afterHandlers.push(transaction) === 1) setImmediate(this.#finishAfterHandlers);
+    afterTurn(transaction);
   }
 
   // res.send throws for a status without a reason phrase. On a response that is finished it does nothing else.
   accepts(res, status) {
     const known = this.#statuses.get(status);
     if (known !== undefined) return known;
-    const finished = Object.create(Object.getPrototypeOf(res), { finished: { value: true } });
+    const proto = Object.getPrototypeOf(res);
+    // a mock
+    if (typeof proto?.send !== 'function') return true;
+    const finished = Object.create(proto, { finished: { value: true } });
     let accepted = true;
     try {
       finished.send(status);
@@ -261,9 +259,7 @@ class SrfHost extends Host {
     if (typeof callback === 'function') callback(new Error('there was a final response before'));
   }
 
-  awaitFinal(transaction) {
-    const { mks, req } = transaction;
-    this.addKey(mks, transaction);
+  awaitFinal({ req }) {
     if (req.method === 'INVITE') req.on('newListener', onNewListener);
   }
 
@@ -273,8 +269,8 @@ class SrfHost extends Host {
     if (agent && typeof agent.proxy === 'function' && agent[HOOKED] === undefined) hookProxy(agent);
   }
 
-  addKey(mks, { id, req }) {
-    mks.claim(id, legOf('<', req.method, tagOf(this.header(req, 'from'))));
+  addKey(mks, { descriptor, id }) {
+    mks.claim(id, descriptor);
   }
 
   // The application has sent a request that begins a dialog.
@@ -320,7 +316,8 @@ class SrfHost extends Host {
 
   // The dialog with this key of a session has ended.
   dialogEnded(mks, id) {
-    if (rules.onEvent(Event.ENDED, 0, 0) !== Finish.REMOVE) return;
+    // its BYE may have removed it
+    if (!mks.has(id) || rules.onEvent(Event.ENDED, 0, 0) !== Finish.REMOVE) return;
     // the application may have closed the store meanwhile
     mks.removeKey(id, (err) => err?.code !== ErrorCode.STORE_CLOSED && this.engine.report(err));
   }

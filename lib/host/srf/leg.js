@@ -37,8 +37,9 @@ class Leg {
     this.mks = mks;
     this.#id = id;
     this.dialog = null;
-    // whether the dialog has ended
+    // whether the dialog has ended, and whether its session had other keys then
     this.hasEnded = false;
+    this.wasShared = false;
     // whether the ACK that the application sends itself is not expected any more
     this.isAbandoned = false;
     // its place among the legs that are up, and when its session is looked at for renewal (renewal.js)
@@ -52,7 +53,7 @@ class Leg {
   static sent(host, req, mks) {
     const { engine } = host;
     const tags = host.tagsOfSent(req);
-    const id = idOfNew(engine, tags, host.header(req, 'via'));
+    const id = idOfNew(engine, tags, req, host.header);
     const session = mks && !mks.removed ? mks : new Session({ store: engine.store });
     session.claim(id, legOf('>', req.method, tags.local));
     const leg = new Leg(host, session, id);
@@ -107,6 +108,14 @@ class Leg {
   // Listens for the final response, where drachtio-srf makes no Dialog.
   listen(req) {
     req.on('response', onResponse);
+  }
+
+  // The handlers of 'destroy' have run. What they have changed is saved if another leg shares the session and has not ended
+  // too.
+  afterTurn() {
+    const { mks } = this;
+    if (this.wasShared) mks.write(SaveMode.CHANGES, (err) => mks.report(err));
+    mks.release();
   }
 
   // Its key leads to this session now.

@@ -9,19 +9,19 @@ const { branchOf } = require('./message');
 const FORMING = new Set(['INVITE', 'SUBSCRIBE']);
 
 // The leg descriptor of a request that begins a dialog: `side` is '<' if it was received, '>' if the application sends it.
-// Undefined if it has no From tag.
+// Undefined if it has no From tag, or one that can't be.
 function legOf(side, method, tag) {
-  if (!tag) return undefined;
+  if (!tag || !/^[!-~]+$/.test(tag)) return undefined;
   return method === 'SUBSCRIBE' ? `${side}${tag} s` : side + tag;
 }
 
 // The id of the key of a new dialog: its Call-ID; where another dialog of this process has that, with the tag of the side
 // that began it; where that is in use too, as when a proxy forks to this application (RFC 3261, 8.2.2.2), with the branch.
-// `tags`: `callId`, and `remote` or `local`.
-function idOfNew({ sessions }, { callId, remote, local }, via) {
+// The tags: `callId`, and `remote` or `local`. `header` reads a header of the message.
+function idOfNew({ sessions }, { callId, remote, local }, message, header) {
   if (!sessions.find(callId)) return callId;
   const [, qualified] = native.dialogIds(callId, remote, local);
-  return sessions.find(qualified) ? `${qualified};branch=${branchOf(via)}` : qualified;
+  return sessions.find(qualified) ? `${qualified};branch=${branchOf(header(message, 'via'))}` : qualified;
 }
 
 // The live session of a dialog, and the id of its key; undefined if there is none in this process.

@@ -3,7 +3,7 @@
 // a save restarts it.
 
 const native = require('../../native');
-const { SaveMode } = require('../../native/constants');
+const { ErrorCode, SaveMode } = require('../../native/constants');
 
 const INTERVAL = 1000; // ms between two looks at the legs
 const SHORT_INTERVAL = 50; // the same, where a TTL is short
@@ -14,17 +14,20 @@ class Renewal {
   #legs = [];
   #timer = null;
   #interval = INTERVAL;
+  #isClosed = false;
+  #mayBeShort;
 
-  get size() {
-    return this.#legs.length;
+  // `mayBeShort`: whether a TTL may be less than some seconds
+  constructor(mayBeShort) {
+    this.#mayBeShort = mayBeShort;
   }
 
   add(leg) {
     leg.index = this.#legs.length;
     leg.dueAt = 0;
     this.#legs.push(leg);
-    if (this.#timer === null) this.#start(INTERVAL);
-    this.#schedule(leg, Date.now());
+    if (this.#timer === null && !this.#isClosed) this.#start(INTERVAL);
+    if (this.#mayBeShort) this.#schedule(leg, Date.now());
   }
 
   delete(leg) {
@@ -45,13 +48,19 @@ class Renewal {
   }
 
   #look() {
-    if (this.#legs.length === 0) {
+    if (this.#legs.length === 0 || this.#isClosed) {
       clearInterval(this.#timer);
       this.#timer = null;
       return;
     }
     const now = Date.now();
-    for (const leg of this.#legs) if (leg.dueAt <= now) this.#schedule(leg, now);
+    for (const leg of this.#legs) if (leg.dueAt <= now && !this.#isClosed) this.#schedule(leg, now);
+  }
+
+  // Another process may have ended the session, and the application may have closed the store.
+  #renewed(err, mks) {
+    if (err?.code === ErrorCode.STORE_CLOSED) this.#isClosed = true;
+    else if (err && err.code !== ErrorCode.GONE) mks.report(err);
   }
 
   // Asks the record when the renewal of a leg's session falls due; renews it if that is now.
@@ -65,7 +74,7 @@ class Renewal {
       if (due < SHORT && this.#interval !== SHORT_INTERVAL) this.#start(SHORT_INTERVAL);
     } else {
       leg.dueAt = now + this.#interval;
-      mks.write(SaveMode.CHANGES, (err) => mks.report(err));
+      mks.write(SaveMode.CHANGES, (err) => this.#renewed(err, mks));
     }
   }
 }
