@@ -6,7 +6,7 @@ const debug = require('debug')('drachtio:session');
 const afterTurn = require('../after-turn');
 const { statusOf } = require('../host/request');
 const { SessionError } = require('../errors');
-const { ErrorCode, Event, Finish, Plan, SaveMode } = require('../native/constants');
+const { ErrorCode, Event, Finish, Plan } = require('../native/constants');
 const rules = require('../native/rules');
 
 // where a response has its transaction, while `res.send` is wrapped

@@ -10,6 +10,7 @@
 
 mod document;
 pub mod fields;
+mod key;
 mod keys;
 pub mod leg;
 mod patch;
@@ -18,7 +19,7 @@ mod stored;
 mod writes;
 
 pub use document::Document;
-pub use keys::Key;
+pub use key::Key;
 pub use patch::Patch;
 pub use record::{FirstSave, KEY_PREFIX, Record, Shared, State, UUID_PREFIX, Validity, short_uuid};
 pub use stored::{

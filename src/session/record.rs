@@ -9,7 +9,7 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use super::document::Document;
-use super::keys::Key;
+use super::key::Key;
 use super::patch::Patch;
 use super::stored::{Renamed, Stored};
 

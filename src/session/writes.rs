@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::document::Document;
-use super::keys::Key;
+use super::key::Key;
 use super::patch::Patch;
 use super::record::{FirstSave, Record, State};
 use super::stored::{Change, Create, Expected, NamedKey, Saved, Update, Write};
