@@ -38,6 +38,12 @@ export interface Constants {
   maxTtl: number
 }
 
+/**
+ * The ids by which a dialog is looked up, in order: its Call-ID, that with the remote tag, that with the local tag. A tag
+ * that is not known is `null`.
+ */
+export declare function dialogIds(callId: Text, remoteTag?: Text | undefined | null, localTag?: Text | undefined | null): Array<string>
+
 /** The record of a session that has ended. It has no keys, and none can be added. */
 export declare function endedRecord(): RecordHandle
 
@@ -160,9 +166,10 @@ export declare function onEvent(event: number, facts: number, status: number): n
 
 /**
  * The placeholder for the session with the key `id` that a message with `plan` needs, when the load has `failed` or found
- * nothing (`rules::Placeholder`): a record with that key, or `null` if the session has ended ([`ended_record`]).
+ * nothing (`rules::Placeholder`): a record with that key, or `null` if the session has ended ([`ended_record`]). `leg`: the
+ * leg descriptor of the dialog that the message begins, which claims the key ([`record_add_key`]).
  */
-export declare function placeholderRecord(plan: number, failed: boolean, id: Name): RecordHandle | null
+export declare function placeholderRecord(plan: number, failed: boolean, id: Name, leg?: Text | undefined | null): RecordHandle | null
 
 /** What to do with a message: bits of `plan` for bits of `facts` (see `Constants`). `status` is 0 for a request. */
 export declare function plan(method: string, facts: number, status: number): number
@@ -174,10 +181,16 @@ export declare function plan(method: string, facts: number, status: number): num
 export declare function recordAbsorb(record: RecordHandle, fresh: RecordHandle): boolean | null
 
 /**
- * Adds a key, or replaces the resource of an existing one; the next save stores it. Throws `ERR_SESSION_GONE` if the
- * session was removed.
+ * Adds a key, or replaces the resource, leg descriptor and claim of an existing one; the next save stores it, also where
+ * only the resource or the leg is another one. An absent `leg` stays as it is, an empty one is removed. `claims` says that
+ * the key begins a dialog and must not take its name from another dialog: the save then stores it under another name. It
+ * stays as it is where it is absent (false for a new key), and means nothing without a tag in the leg. Throws
+ * `ERR_SESSION_GONE` if the session was removed, `ERR_SESSION_ARGUMENT` for a leg that is none.
  */
-export declare function recordAddKey(record: RecordHandle, id: Name, resource?: string | undefined | null): void
+export declare function recordAddKey(record: RecordHandle, id: Name, resource?: Text | undefined | null, leg?: Text | undefined | null, claims?: boolean | undefined | null): void
+
+/** Whether the key with this id is that of a challenged request that waits for its retry (the flag `?` of its leg). */
+export declare function recordAwaitsRetry(record: RecordHandle, id: Name): boolean
 
 /** Whether another process has written a version that this one has not loaded. */
 export declare function recordIsBehind(record: RecordHandle): boolean
@@ -194,8 +207,17 @@ export declare function recordIsRemoved(record: RecordHandle): boolean
 /** Whether the store has it, as far as this process knows. */
 export declare function recordIsStored(record: RecordHandle): boolean
 
+/**
+ * The id of the key that is the one of a dialog, by its Call-ID and tags; `null` for a tag that is not known yet. Gives
+ * `null` if no key is. A key that is named by the Call-ID and has no tag fits any dialog, if no other key does.
+ */
+export declare function recordKeyOf(record: RecordHandle, callId: Text, remoteTag?: Text | undefined | null, localTag?: Text | undefined | null): string | null
+
 /** The names of its keys. */
 export declare function recordKeys(record: RecordHandle): Array<string>
+
+/** The leg descriptor of the key with this id; `null` if the key has none, or the session has no such key. */
+export declare function recordLeg(record: RecordHandle, id: Name): string | null
 
 /** The approximate length of the JSON text of its data, bytes. */
 export declare function recordLength(record: RecordHandle): number
@@ -209,6 +231,13 @@ export declare function recordMerge(record: RecordHandle, set?: Text | undefined
 
 /** The JSON text of its projected data, once all queued and pending saves are done: for a new data object. */
 export declare function recordProjected(record: RecordHandle): string
+
+/**
+ * How long it is until half of the TTL has passed since it was last known to start, ms: 0 when it has. Then the next save
+ * writes even if nothing has changed, and starts the TTL of the session and of its keys anew. `null` without a TTL, where the
+ * session is not stored, and in JavaScript stores.
+ */
+export declare function recordRenewalIn(record: RecordHandle): number | null
 
 /** The JSON text of the resource of the key `name`; `null` if there is none. */
 export declare function recordResource(record: RecordHandle, name: string): string | null

@@ -4,6 +4,7 @@
 
 const { Host } = require('./host');
 const calls = require('./calls');
+const { watchCollections } = require('./collections');
 const { startClock } = require('./cpu-clock');
 const load = require('./load');
 const memory = require('./memory');
@@ -45,7 +46,9 @@ const actions = {
   openCalls: (options) => memory.openCalls(host, options),
   connect: (options) => peer.connect(options),
   startClock() {
-    stopClock = startClock();
+    const collections = watchCollections();
+    const cost = startClock();
+    stopClock = async () => ({ ...cost(), collections: await collections() });
   },
   stopClock: () => stopClock(),
   size: () => peer.size(),

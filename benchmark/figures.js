@@ -19,4 +19,8 @@ const rate = (peers, id) => pick(peers[id], (result) => result.perSecond);
 // main-thread CPU without the driver's share
 const net = (peers, id) => pick(peers[id], (result, round) => result.mainCpu - peers.driver[round].mainCpu);
 
-module.exports = { find, main, net, p50, p99, processCpu, rate };
+// what a peer needs more than another one, of the figure with this name; undefined if one was not measured
+const over = (peers, id, base, name) =>
+  peers[base] && pick(peers[id], (result, round) => result[name] - peers[base][round][name]);
+
+module.exports = { find, main, net, over, p50, p99, processCpu, rate };

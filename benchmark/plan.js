@@ -1,5 +1,6 @@
 'use strict';
-// What a run measures: everything, with --quick what the table of targets needs, with --against the same on two builds.
+// What a run measures: everything, with --quick what the tables of targets need, with --against the same on two builds, with
+// --only srf the applications on drachtio-srf.
 
 const REDIS_PEERS = ['driver', 'redis', 'redis-uncached', 'classic-node-redis', 'classic-ioredis', 'express-redis'];
 const MEMORY_PEERS = ['driver', 'memory', 'express-memory', 'memorystore'];
@@ -30,8 +31,14 @@ const full = {
   infos: { size: 8192, properties: 16, atOnce: 64 },
   infoPeers: ['driver', 'redis', 'memory'],
   openCalls: ['redis', 'redis-uncached', 'express-redis', 'memory'].map((id) => ({ id, count: 100000 })),
-  srf: { atOnce: [1, 16] },
-  srfPeers: ['srf-alone', 'srf-memory', 'srf-redis'],
+  srf: {
+    ms: 600,
+    calls: [
+      { kind: 'UasCall', atOnce: [16, 1] },
+      { kind: 'B2buaCall', atOnce: [16] }
+    ]
+  },
+  srfPeers: ['srf-alone', 'srf-map', 'srf-memory', 'srf-redis'],
   growthRounds: 3,
   growth: ['memory', 'express-memory', 'memorystore', 'redis'].map((id) => ({
     id,
@@ -52,7 +59,13 @@ const quick = {
   clients: { objects: [false], atOnce: [64] },
   floor: { atOnce: [64], requests: 30000 },
   openCalls: [{ id: 'redis', count: 20000 }],
-  srf: { atOnce: [16] },
+  srf: {
+    ms: 600,
+    calls: [
+      { kind: 'UasCall', atOnce: [16] },
+      { kind: 'B2buaCall', atOnce: [16] }
+    ]
+  },
   growthRounds: 3,
   growth: ['memory', 'redis'].map((id) => ({ id, live: [1000, MILLION] })),
   coldStart: { rounds: 3, ids: ['memory', 'redis', 'classic-ioredis'] }
@@ -69,9 +82,11 @@ const against = {
   clientPeers: ['store-uncached'],
   floor: undefined,
   openCalls: [],
-  srfPeers: undefined,
   growthRounds: 9,
   coldStart: undefined
 };
 
-module.exports = { against, full, quick };
+// The same runs with drachtio-srf alone: one pass takes about a minute.
+const onlySrf = (plan) => ({ ...plan, only: 'srf', srf: { ...plan.srf, ms: 1000 } });
+
+module.exports = { against, full, onlySrf, quick };

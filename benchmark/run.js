@@ -1,8 +1,9 @@
 'use strict';
 // npm run bench: measures drachtio-session and its peers in turns and writes docs/benchmarks.md.
-// -- --quick: measures what the table of targets needs, in some three minutes, and writes nothing.
-// -- --quick --against <folder>: measures the rows of that table for two builds in turns, this one and the built checkout in
+// -- --quick: measures what the tables of targets need, in some four minutes, and writes nothing.
+// -- --quick --against <folder>: measures the rows of these tables for two builds in turns, this one and the built checkout in
 //    the folder, and prints how they compare.
+// -- --only srf [--against <folder>]: the same with the rows of drachtio-srf only, in about a minute (five for two builds).
 // -- --report: writes the page again from the last full run.
 
 const fs = require('node:fs');
@@ -55,9 +56,14 @@ async function measure(plan) {
     infos: require('./measures/infos')
   };
   const results = { plan, machine: require('./machine')() };
+  const ended = () => ({ ...results, seconds: Math.round((Date.now() - begun) / 1000) });
   const server = await startServer();
   const measured = (ids, work) => withPeers(ids, server, plan.root, work);
   try {
+    if (fs.existsSync(SRF_SERVER)) {
+      results.srf = await measured(plan.srfPeers, (peers) => require('./measures/srf')(peers, plan, say));
+    }
+    if (plan.only) return ended();
     const redis = await measured(plan.redisPeers, async (peers) => {
       const called = await measures.calls(peers, plan, say);
       const ours = peers.filter(({ id }) => id.startsWith('redis'));
@@ -70,17 +76,13 @@ async function measure(plan) {
     results.clients = await measured(plan.clientPeers, (peers) => measures.clients(peers, plan, say));
     await server.raw('FLUSHALL');
     results.infos = await measured(plan.infoPeers, (peers) => measures.infos(peers, plan, say));
-    if (plan.srfPeers && fs.existsSync(SRF_SERVER)) {
-      results.srf = await measured(plan.srfPeers, (peers) => require('./measures/srf')(peers, plan, say));
-    }
     if (plan.coldStart) results.coldStart = await require('./measures/cold-start')(server, plan, say);
     results.openCalls = await require('./measures/open-calls')(server, plan, say);
   } finally {
     await server.stop();
   }
   results.growth = await require('./measures/growth')(plan, say);
-  results.seconds = Math.round((Date.now() - begun) / 1000);
-  return results;
+  return ended();
 }
 
 // Measures this build and the one in `root`.
@@ -100,22 +102,31 @@ const fail = (err) => {
   process.exit(1);
 };
 
+function options() {
+  const [flag, text] = [{ type: 'boolean' }, { type: 'string' }];
+  const { values } = parseArgs({ options: { quick: flag, report: flag, against: text, only: text } });
+  if (values.only !== undefined && values.only !== 'srf') throw new Error('--only measures one part alone: srf');
+  if (values.against !== undefined && !values.quick && !values.only)
+    throw new Error('--against <folder> needs --quick or --only srf');
+  return values;
+}
+
 main(async () => {
-  const flag = { type: 'boolean' };
-  const { values: given } = parseArgs({ options: { quick: flag, report: flag, against: { type: 'string' } } });
-  if (given.against !== undefined && !given.quick) throw new Error('--against <folder> needs --quick');
+  const given = options();
   setup();
   requireRedisServer();
   requireRust();
   installPeers();
-  const { against, full, quick } = require('./plan');
+  const { against, full, onlySrf, quick } = require('./plan');
   const report = require('./report');
   if (given.report) return report.write(JSON.parse(fs.readFileSync(RESULTS, 'utf8')));
+  const narrowed = given.only ? onlySrf : (plan) => plan;
   if (given.against !== undefined) {
-    return console.log(await compare(against, path.resolve(given.against)).catch(fail));
+    return console.log(await compare(narrowed(against), path.resolve(given.against)).catch(fail));
   }
-  const results = await measure(given.quick ? quick : full).catch(fail);
+  const results = await measure(narrowed(given.quick || given.only ? quick : full)).catch(fail);
   if (results.plan.name === 'full') {
+    fs.mkdirSync(path.dirname(RESULTS), { recursive: true });
     fs.writeFileSync(RESULTS, JSON.stringify(results));
     report.write(results);
   }

@@ -1,7 +1,7 @@
 'use strict';
 // The targets of drachtio-session: for each ratio the value that is asked, the aim beyond it, and the value measured.
 
-const { find, main, net, p50, p99, rate } = require('./figures');
+const { find, main, net, over, p50, p99, rate } = require('./figures');
 const { ratio, spread } = require('./statistics');
 
 // `above` / `below`; undefined where one was not measured
@@ -120,9 +120,41 @@ function rows({ calls, memoryCalls, clients, floor, growth, commands, infos }) {
   ];
 }
 
+const SRF_STORES = [
+  { id: 'srf-memory', store: 'MemoryStore', least: 20, aim: 12 },
+  { id: 'srf-redis', store: 'RedisStore', least: 30, aim: 20 }
+];
+// garbage collections, on either store
+const SRF_COLLECTIONS = 8;
+
+const known = (values) => values && spread(values);
+
+// what the module adds to a call of an application on drachtio-srf
+function srfRows({ srf }) {
+  const rowsOf = (kind, name) => {
+    const at16 = find(srf, { kind, atOnce: 16 });
+    const cpu = SRF_STORES.map(({ id, store, least, aim }) => ({
+      what: `${name}: main-thread CPU, more than with a \`Map\` by Call-ID, ${store}`,
+      least,
+      aim,
+      value: known(over(at16, id, 'srf-map', 'mainCpu'))
+    }));
+    const collections = SRF_STORES.map(({ id, store }) => ({
+      what: `${name}: garbage collections, more than drachtio-srf alone, ${store}`,
+      least: SRF_COLLECTIONS,
+      value: known(over(at16, id, 'srf-alone', 'collections'))
+    }));
+    return [...cpu, ...collections].map((row) => less({ ...row, unit: 'µs' }));
+  };
+  return [...rowsOf('UasCall', 'call'), ...rowsOf('B2buaCall', 'B2BUA call')];
+}
+
 // [{what, unit, least, aim, value: {median, low, high}, verdict}]
-function targets(measured) {
-  return rows(measured).map(({ met, aimed, ...row }) => {
+const targets = (measured) => judged(rows(measured));
+const srfTargets = (measured) => (measured.srf ? judged(srfRows(measured)) : []);
+
+function judged(list) {
+  return list.map(({ met, aimed, ...row }) => {
     if (!row.value) return { ...row, verdict: 'not measured' };
     if (row.verdict) return row;
     const { median } = row.value;
@@ -130,4 +162,4 @@ function targets(measured) {
   });
 }
 
-module.exports = { targets };
+module.exports = { srfTargets, targets };

@@ -240,9 +240,10 @@ class Host extends EventEmitter {
     this.legs = new Map(); // Call-ID -> leg, while its dialog lives
     this.sent = []; // every response that left, in order: {method, callId, statusCode, reason, body, headers, args}
     this.refused = []; // and those that could not: the same, with `why`
+    this.wire = []; // the options of every request that the application sent, as they went to the server
     this.peer = new Peer(this);
     this.SipRequest = sipRequestClass();
-    this.siprequest = (uri, opts, callback) => this.originate('INVITE', uri, opts, callback);
+    this.siprequest = (...args) => this.originate('INVITE', ...args);
     for (const method of METHODS) {
       this[method.toLowerCase()] = (fn) => this.use(method, fn);
       this.siprequest[method.toLowerCase()] = (...args) =>
@@ -317,20 +318,25 @@ class Host extends EventEmitter {
       }
     });
   }
-  originate(method, uri, ...rest) {
-    const opts = rest.find((arg) => arg && typeof arg === 'object') || {};
-    const callback = rest.find((arg) => typeof arg === 'function') || (() => {});
-    const uacRequest = new this.SipRequest(this, { method, uri, ...opts });
-    return uacRequest.send({ ...opts, method: uacRequest.method, uri }, { response: callback });
+  // siprequest([uri][, options][, callback]); the options may have the uri.
+  originate(...args) {
+    const [method, uri] = args.filter((arg) => typeof arg === 'string' || arg === undefined);
+    const opts = args.find((arg) => arg && typeof arg === 'object') || {};
+    const callback = args.find((arg) => typeof arg === 'function') || (() => {});
+    const uacRequest = new this.SipRequest(this, { ...opts, method: opts.method ?? method, uri: opts.uri ?? uri });
+    return uacRequest.send(opts, { response: callback });
   }
-  // A request of the application leaves for the peer, whose responses come back through the stack.
-  depart(options, { response: callback }, prepare) {
-    const method = (options.method || 'INVITE').toUpperCase();
+  // A request of the application leaves for the peer, whose responses come back through the stack. It goes to the server
+  // as JSON, with all of its options.
+  depart(uacRequest, wire, { response: callback }, prepare) {
+    if (this.record) this.wire.push(wire);
+    const options = JSON.parse(wire);
+    const method = uacRequest.method.toUpperCase();
     const given = lowered(options.headers);
     const callId = given['call-id'] || `${token()}@b.example`;
     const leg = this.legs.get(callId);
     const tag = leg ? leg.appTag : token();
-    const uri = options.uri || (leg ? leg.uri : 'sip:callee@b.example');
+    const uri = uacRequest.uri || (leg ? leg.uri : 'sip:callee@b.example');
     const from = leg ? tagged(leg.to, tag) : `<sip:app@host.example>;tag=${tag}`;
     const to = leg ? (method === 'CANCEL' ? leg.from : tagged(leg.from, leg.tag)) : `<${uri}>`;
     const headers = { 'call-id': callId, from, to, cseq: `1 ${method}`, contact: '<sip:app@host.example>', ...given };
@@ -389,7 +395,7 @@ class Host extends EventEmitter {
 // The class of outgoing requests, one for each host so that what hooks into it stays there.
 function sipRequestClass() {
   const dispatchRequest = (agent, uacRequest, options, callbacks) =>
-    agent.depart(options, callbacks, (req) => {
+    agent.depart(uacRequest, JSON.stringify(options), callbacks, (req) => {
       const { prepareRequest = dispatchRequest.prepareRequest } = uacRequest.dispatchRequest;
       prepareRequest(uacRequest, req);
     });

@@ -5,7 +5,7 @@
 const debug = require('debug')('drachtio:session');
 const { SessionError } = require('./errors');
 const { classicHost, shareOnSend } = require('./host/classic');
-const { idOf } = require('./host/request');
+const { idOf, incomplete } = require('./host/request');
 const SrfHost = require('./host/srf');
 const { ErrorCode, MAX_TIMEOUT } = require('./native/constants');
 const codec = require('./session/codec');
@@ -47,20 +47,21 @@ function session(options = {}) {
     const mks = new Session({ store });
     const id = idOf(req);
     if (id) mks.set(id);
-    mks.attachTo(req);
-    Transaction.of(req)?.replace(mks);
+    const transaction = Transaction.of(req);
+    if (transaction) transaction.replace(mks);
+    else mks.attachTo(req);
   };
 
   const open = (host, req, res, next, dialogsOnly = false) => {
-    const id = host.keyOf(req);
-    if (!id) {
-      debug('%s without a Call-ID: no session', req.method);
-      return next();
+    const transaction = new Transaction(engine, host, req, res, onStoreFailure);
+    const { id, plan } = transaction;
+    const missing = incomplete(req, id);
+    if (missing) {
+      // On drachtio-srf the middleware at its own place in the stack reports it. A request that has a session needs none.
+      return dialogsOnly || req.mks || req.session ? next() : next(missing);
     }
-    const transaction = new Transaction(engine, host, req, res, id, onStoreFailure);
-    if (dialogsOnly && !transaction.isOfDialog) return next();
-    if (debug.enabled) debug('%s %s from %s, plan %d', req.method, id, req.source, transaction.plan);
-    if (transaction.plan === 0) return next();
+    if (plan === 0 || (dialogsOnly && !transaction.isOfDialog)) return next();
+    if (debug.enabled) debug('%s %s from %s, plan %d', req.method, id, req.source, plan);
     transaction.begin(next);
   };
   if (!SrfHost.of(app, engine, open)) shareOnSend(app);

@@ -45,11 +45,16 @@ bitflags! {
         const SHARED = 1 << 6;
         /// The server made the request itself, such as the BYE after a missing ACK: it sends no response to it.
         const MADE_BY_SERVER = 1 << 7;
-        /// It ends the subscription that created its dialog: a SUBSCRIBE with `Expires: 0`, or a NOTIFY with the state
+        /// It ends a subscription in its dialog: a SUBSCRIBE with `Expires: 0`, or a NOTIFY with the state
         /// `terminated` (RFC 6665, 4.1.2.3 and 4.1.3).
         const UNSUBSCRIBES = 1 << 8;
         /// The host has an object for the dialog, which retains the session in this process while it lives.
         const RETAINED = 1 << 9;
+        /// A SUBSCRIBE has formed the dialog: known when the session is loaded.
+        const SUBSCRIPTION = 1 << 10;
+        /// It is a SUBSCRIBE without To tag with `Expires: 0`: it fetches the state once, and no subscription stays
+        /// (RFC 6665, 4.4.3).
+        const FETCHES = 1 << 11;
     }
 }
 
@@ -105,6 +110,8 @@ numbered! {
         Answered,
         /// The dialog has ended.
         Ended,
+        /// The application has proxied the request: the dialog begins elsewhere.
+        Proxied,
     }
 }
 
@@ -153,15 +160,14 @@ fn plan_request(method: &str, facts: Facts) -> Plan {
         "BYE" if facts.contains(Facts::MADE_BY_SERVER) => {
             Plan::LOAD | Plan::AFTER_HANDLER | Plan::ENDS_DIALOG | Plan::IN_DIALOG
         }
-        _ if facts.contains(Facts::UNSUBSCRIBES) => {
-            Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG | Plan::IN_DIALOG
-        }
         "BYE" => Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG | Plan::IN_DIALOG,
         // After the final response a CANCEL has no effect (RFC 3261, 9.2): the session stays.
         "CANCEL" if facts.contains(Facts::PENDING) => {
             Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG
         }
         "CANCEL" => Plan::LOAD | Plan::ON_FINAL | Plan::IN_DIALOG,
+        // Whether a SUBSCRIBE has formed the dialog is known after the load.
+        _ if facts.contains(Facts::UNSUBSCRIBES) => Plan::LOAD | Plan::ON_FINAL | Plan::IN_DIALOG,
         _ => Plan::LOAD | Plan::ON_FINAL | in_dialog,
     }
 }
@@ -258,12 +264,15 @@ pub fn finish(plan: Plan, facts: Facts, status: u16) -> Finish {
     if plan.contains(Plan::FORMS_DIALOG) {
         return match status {
             _ if facts.contains(Facts::CANCELED) => Finish::Remove,
+            200..300 if facts.contains(Facts::FETCHES) => Finish::Remove,
             200..300 => Finish::SaveDialog,
             401 | 407 => Finish::SaveForRetry,
             _ => Finish::Remove,
         };
     }
-    if plan.contains(Plan::ENDS_DIALOG) && !challenged {
+    // A usage that ends in a dialog which an INVITE has formed does not end the dialog (RFC 5057).
+    let ends_subscription = facts.contains(Facts::UNSUBSCRIBES | Facts::SUBSCRIPTION);
+    if (plan.contains(Plan::ENDS_DIALOG) || ends_subscription) && !challenged {
         return Finish::Remove;
     }
     Finish::SaveChanges
@@ -289,7 +298,7 @@ pub fn on_event(event: Event, facts: Facts, status: u16) -> Finish {
         }
         Event::Answered if (200..300).contains(&status) => Finish::SaveDialog,
         Event::Answered if (100..200).contains(&status) => Finish::Nothing,
-        Event::Answered | Event::Ended => Finish::Remove,
+        Event::Answered | Event::Ended | Event::Proxied => Finish::Remove,
     }
 }
 

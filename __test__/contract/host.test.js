@@ -91,11 +91,30 @@ onEachStore((test, kind) => {
       await bench.assertEmpty();
     });
 
-    test(`${name}: a request without a Call-ID is passed on, without a session`, async (bench) => {
+    test(`${name}: a request without a Call-ID is an error that says so, and gets no session`, async (bench) => {
       const middleware = session({ store: bench.first });
-      const req = make('OPTIONS', undefined, NEW);
-      await reached(middleware, req, response());
-      assert.equal(req.session, undefined);
+      for (const method of ['OPTIONS', 'INVITE', 'BYE', 'ACK']) {
+        const req = make(method, undefined, NEW);
+        await assert.rejects(reached(middleware, req, response()), {
+          name: 'SessionError',
+          code: 'ERR_SESSION_ARGUMENT',
+          message: `the ${method} has no Call-ID: req.get('call-id'), req.id or req.sessionID must give it`
+        });
+        assert.equal(req.session, undefined);
+      }
+    });
+
+    test(`${name}: a request without a method is an error that says so`, async (bench) => {
+      const middleware = session({ store: bench.first });
+      for (const method of [undefined, null, '', 200]) {
+        const req = make(method, 'nameless', NEW);
+        await assert.rejects(reached(middleware, req, response()), {
+          name: 'SessionError',
+          code: 'ERR_SESSION_ARGUMENT',
+          message: "the request has no `method`: set it to a SIP method, such as 'INVITE'"
+        });
+        assert.equal(req.session, undefined);
+      }
     });
   }
 
@@ -127,6 +146,31 @@ onEachStore((test, kind) => {
     await assertNew('<sip:b@example>;epid=1;tag=1', false);
     await assertNew('<sip:b@example> ; TAG = 1', false);
     await assertNew('sip:b@example;tag=1', false);
+  });
+
+  test('an INVITE or SUBSCRIBE without a To header is not in a dialog', async (bench) => {
+    const middleware = session({ store: bench.first });
+    const throwing = {
+      get isNewInvite() {
+        throw new TypeError("Cannot read properties of undefined (reading 'params')");
+      }
+    };
+    for (const method of ['INVITE', 'SUBSCRIBE']) {
+      for (const fields of [{}, throwing]) {
+        const callId = `${method}-${Object.keys(fields).length}`;
+        await through(middleware, srf(method, callId, NEW), 200, (req) => (req.session.user = 'old'));
+        const req = request(method, { 'call-id': callId }, fields);
+        await reached(middleware, req, response());
+        assert.equal(req.session.user, undefined, callId);
+      }
+    }
+  });
+
+  test('a request that has a session is passed on, whatever it lacks', async (bench) => {
+    const middleware = session({ store: bench.first });
+    const own = { user: 'jack jones' };
+    const req = await reached(middleware, request(undefined, {}, { session: own }), response());
+    assert.equal(req.session, own);
   });
 
   test('without a readable To, isNewInvite tells: a method or a getter', async (bench) => {

@@ -267,8 +267,14 @@ impl Sequence {
         names
             .into_iter()
             .map(|name| {
-                let resource = self.random.one_in(3).then(|| "{\"r\":1}".to_owned());
-                (name, resource)
+                let legs = ["<r", "<s", ">r", "<r s", "<r ?", "?"];
+                let leg = self.random.one_in(2).then(|| *self.random.pick(&legs));
+                NamedKey {
+                    resource: self.random.one_in(3).then(|| "{\"r\":1}".to_owned()),
+                    leg: leg.map(Into::into),
+                    claims: !self.random.one_in(4),
+                    ..NamedKey::plain(name)
+                }
             })
             .collect()
     }
@@ -326,6 +332,7 @@ impl Sequence {
                     join: self.random.one_in(3),
                     sequence,
                     displaced: false,
+                    renamed: Vec::new(),
                 })
             }
             3..7 => {
@@ -346,6 +353,7 @@ impl Sequence {
                     expected,
                     sequence,
                     repeated: false,
+                    renamed: Vec::new(),
                 })
             }
             7..9 => {

@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use drachtio_session::error::{Error, Kind, Result};
 use drachtio_session::session::{
-    Create, Destroy, Document, NamedKey, Patch, RemoveKey, Saved, Stored, Update, fields,
+    Create, Destroy, Document, NamedKey, Patch, RemoveKey, Saved, Stored, UUID_PREFIX, Update,
+    fields, leg, short_uuid,
 };
 use drachtio_session::store::{Answers, Backend, Event, Failed, Reply, StoreOp};
 
@@ -329,7 +330,7 @@ impl Client {
             Some(primary) => self.parse(&primary, &self.hash(&primary).await?)?.1,
             None => session,
         };
-        Ok(session.filter(|session| session.keys.iter().any(|(key, _)| key == name)))
+        Ok(session.filter(|session| session.keys.iter().any(|key| key.name == *name)))
     }
 
     /// The pointer in a hash, and the session that is stored in it.
@@ -339,19 +340,28 @@ impl Client {
     }
 
     async fn create(&self, create: &mut Create) -> Result<Saved> {
-        if !create.displaced {
+        loop {
             let reply = self.first(create).await?;
-            if reply != server::Reply::Int(-1) {
-                return saved(&reply, &create.uuid);
+            match reply {
+                server::Reply::Taken(taken) => {
+                    for index in taken {
+                        create.rename(index);
+                    }
+                }
+                server::Reply::Int(-1) if !create.displaced => {
+                    create.primary = format!("{}#{}", create.primary, create.uuid).into();
+                    create.displaced = true;
+                }
+                reply => {
+                    let is_elsewhere = create.displaced || !create.renamed.is_empty();
+                    return Ok(Saved {
+                        primary: is_elsewhere.then(|| Rc::clone(&create.primary)),
+                        renamed: create.renamed.clone(),
+                        ..saved(&reply, &create.uuid)?
+                    });
+                }
             }
-            create.primary = format!("{}#{}", create.primary, create.uuid).into();
-            create.displaced = true;
         }
-        let reply = self.first(create).await?;
-        Ok(Saved {
-            primary: Some(Rc::clone(&create.primary)),
-            ..saved(&reply, &create.uuid)?
-        })
     }
 
     async fn first(&self, create: &Create) -> Result<server::Reply> {
@@ -361,12 +371,13 @@ impl Client {
         let joins = create.join && !create.displaced;
         let save = Save {
             primary: Rc::clone(&create.primary),
-            uuid: Rc::clone(&create.uuid),
+            uuid: short_uuid(&create.uuid).into(),
             mode: if joins { Mode::Join } else { Mode::Create },
             ttl: write.ttl.unwrap_or(0),
             by: format!("{} {}", &self.writer[1..], create.sequence).into(),
             expected: None,
             added: added(&write.keys),
+            takes: takes(&write.keys),
             others: Vec::new(),
             stamp: Some((Rc::clone(&self.writer), create.sequence)),
             fields: self.fields(set, Vec::new(), write.ttl),
@@ -389,37 +400,53 @@ impl Client {
         Ok(self.fields(properties(&changes.set), deleted.collect(), ttl))
     }
 
-    async fn update(&self, update: &Update) -> Result<Reply> {
+    async fn update(&self, update: &mut Update) -> Result<Reply> {
+        loop {
+            let reply = self.changes_of(update).await?;
+            match reply {
+                server::Reply::Taken(taken) => {
+                    for index in taken {
+                        update.rename(index);
+                    }
+                }
+                server::Reply::Conflict(hash) => {
+                    let (_, found) = self.parse(&update.primary, &hash)?;
+                    return found.map_or_else(
+                        || Err(Error::gone(&update.uuid)),
+                        |found| Ok(Reply::Conflict(Box::new(found))),
+                    );
+                }
+                reply => {
+                    return Ok(Reply::Saved(Saved {
+                        renamed: update.renamed.clone(),
+                        ..saved(&reply, &update.uuid)?
+                    }));
+                }
+            }
+        }
+    }
+
+    async fn changes_of(&self, update: &Update) -> Result<server::Reply> {
         let write = &update.write;
         let others = update.known.iter().filter(|name| {
-            **name != update.primary && !write.keys.iter().any(|(new, _)| new == *name)
+            **name != update.primary && !write.keys.iter().any(|new| new.name == **name)
         });
         let expected = update.expected.as_ref();
         let save = Save {
             primary: Rc::clone(&update.primary),
-            uuid: Rc::clone(&update.uuid),
+            uuid: short_uuid(&update.uuid).into(),
             mode: Mode::Update,
             ttl: write.ttl.unwrap_or(0),
             by: "".into(),
             expected: expected.map(|expected| (expected.version, expected.reserve)),
             added: added(&write.keys),
+            takes: takes(&write.keys),
             others: others.cloned().collect(),
             stamp: (update.sequence > 0).then(|| (Rc::clone(&self.writer), update.sequence)),
             fields: self.changes(&write.change.patch, write.ttl)?,
         };
-        match self
-            .script(&update.primary, Command::Save(Rc::new(save)))
-            .await?
-        {
-            server::Reply::Conflict(hash) => {
-                let (_, found) = self.parse(&update.primary, &hash)?;
-                found.map_or_else(
-                    || Err(Error::gone(&update.uuid)),
-                    |found| Ok(Reply::Conflict(Box::new(found))),
-                )
-            }
-            reply => saved(&reply, &update.uuid).map(Reply::Saved),
-        }
+        self.script(&update.primary, Command::Save(Rc::new(save)))
+            .await
     }
 
     async fn remove_key(&self, remove: &mut RemoveKey) -> Result<(u64, u64)> {
@@ -434,7 +461,7 @@ impl Client {
         let fields = write.map(|write| self.changes(&write.change.patch, remove.ttl));
         let command = server::Remove {
             primary: Rc::clone(primary),
-            uuid: Rc::clone(uuid),
+            uuid: short_uuid(uuid).into(),
             writer: Rc::clone(&self.writer),
             sequence: remove.sequence,
             name: Rc::clone(&remove.name),
@@ -454,7 +481,7 @@ impl Client {
     async fn destroy(&self, destroy: &Destroy) -> Result<()> {
         let command = server::Destroy {
             primary: Rc::clone(&destroy.primary),
-            uuid: Rc::clone(&destroy.uuid),
+            uuid: short_uuid(&destroy.uuid).into(),
             writer: Rc::clone(&self.writer),
             known: destroy.known.clone(),
         };
@@ -468,7 +495,7 @@ impl Client {
             if !destroy.known.contains(&name) {
                 let command = server::Remove {
                     primary: Rc::clone(&destroy.primary),
-                    uuid: Rc::clone(&destroy.uuid),
+                    uuid: short_uuid(&destroy.uuid).into(),
                     writer: Rc::clone(&self.writer),
                     sequence: 0,
                     name,
@@ -493,6 +520,7 @@ pub fn parse(name: &Text, hash: &Pairs, wall: u64) -> Result<(Option<Text>, Opti
         version: 0,
         renewal_due: false,
         renewal_due_in: None,
+        renewal_due_at: None,
     };
     let mut pointer = None;
     let mut properties = Vec::with_capacity(hash.len());
@@ -500,12 +528,16 @@ pub fn parse(name: &Text, hash: &Pairs, wall: u64) -> Result<(Option<Text>, Opti
         if let Some(name) = field.strip_prefix('.') {
             properties.push((name, &**value));
         } else if let Some(name) = field.strip_prefix('@') {
-            let resource = (!value.is_empty()).then(|| value.to_string());
-            session.keys.push((name.into(), resource));
+            let (leg, resource) = leg::split(value);
+            session.keys.push(NamedKey {
+                leg: leg.map(Into::into),
+                resource: resource.map(str::to_owned),
+                ..NamedKey::plain(name.into())
+            });
         } else {
             match &**field {
                 "->" => pointer = Some(Rc::clone(value)),
-                "uuid" => session.uuid = value.to_string(),
+                "uuid" => session.uuid = [UUID_PREFIX, value].concat(),
                 "version" => session.version = value.parse().unwrap_or(0),
                 "ttl" => {
                     let parts = value.split_once('@');
@@ -544,8 +576,20 @@ fn properties(of: &[fields::Field<'_>]) -> Pairs {
 
 fn added(keys: &[NamedKey]) -> Vec<(Text, Text)> {
     keys.iter()
-        .map(|(name, resource)| (Rc::clone(name), resource.as_deref().unwrap_or("").into()))
+        .map(|key| {
+            let value = leg::joined(key.leg.as_deref(), key.resource.as_deref());
+            (Rc::clone(&key.name), value.into())
+        })
         .collect()
+}
+
+fn takes(keys: &[NamedKey]) -> Vec<usize> {
+    let tagged = |key: &NamedKey| leg::has_tag(key.leg.as_deref());
+    let takes = keys
+        .iter()
+        .enumerate()
+        .filter(|(_, key)| tagged(key) && !key.claims);
+    takes.map(|(at, _)| at).collect()
 }
 
 fn saved(reply: &server::Reply, uuid: &str) -> Result<Saved> {
@@ -557,8 +601,8 @@ fn saved(reply: &server::Reply, uuid: &str) -> Result<Saved> {
         }),
         server::Reply::Joined(version, uuid) => Ok(Saved {
             version: *version,
-            uuid: Some(uuid.to_string()),
-            primary: None,
+            uuid: Some([UUID_PREFIX, uuid].concat()),
+            ..Saved::default()
         }),
         other => Err(strange(other)),
     }

@@ -22,6 +22,8 @@
 //!  11 No read is older than the last invalidation that the process got before it.
 //!  12 Each session counts its keys right, and nothing is left in the store when all times to live are over.
 //!  13 What a process has once seen of a session that others have written, it does not see older again.
+//!  14 A dialog that was stored (done) and not ended is there in the end, also where others have its Call-ID; none is found
+//!     by the tag of another, or with another's data; one that was ended is not there.
 //! A process that has writes pending knows better than the store, and may not know what others did; one with a near cache
 //! hears of it a moment later: 5 and 6 do not hold for their loads.
 
@@ -31,7 +33,7 @@ use std::rc::Rc;
 use drachtio_session::error::Kind;
 
 use crate::glue::get;
-use crate::history::{Entry, Final, JOINED, JOINED_SESSION, Setup, What, described};
+use crate::history::{Entry, Final, JOINED, JOINED_SESSION, Setup, What, described, tag};
 use crate::network::{MS, Time};
 use crate::server::Text;
 
@@ -120,7 +122,77 @@ pub fn check(
         wrong.append(&mut model.wrong);
     }
     check_joined(setup, entries, end, given_up, crashed, &mut wrong);
+    check_dialogs(setup, entries, end, given_up, crashed, &mut wrong);
     wrong
+}
+
+/// Dialogs with one Call-ID.
+fn check_dialogs(
+    setup: &Setup,
+    entries: &[Entry],
+    end: &Final,
+    given_up: &[Option<Time>],
+    crashed: &[bool],
+    wrong: &mut Vec<String>,
+) {
+    let of_kind = |what| entries.iter().filter(move |op| op.what == what);
+    let dialog = |uuid: &Text| {
+        let mut dialogs = of_kind(What::Dialog);
+        dialogs.find(|op| op.outcome.uuid.as_ref() == Some(uuid))
+    };
+    let tag_of = |op: &Entry| tag(op.value.unwrap_or(0));
+    for (name, uuid) in &end.found {
+        let tagged = name.split_once(";remote-tag=");
+        let expected = tagged.and_then(|(_, rest)| rest.split(';').next());
+        let owner = uuid.as_ref().and_then(dialog);
+        if let (Some(expected), Some(owner)) = (expected, owner)
+            && *expected != *tag_of(owner)
+        {
+            wrong.push(format!("14 {name} leads to {}", described(owner)));
+        }
+    }
+    let is_own = |owner: &Entry, data: &crate::server::Pairs| {
+        let seen = number(get(data, "owner"));
+        seen == owner.value || (seen.is_none() && owner.outcome.error.is_some())
+    };
+    for (uuid, data) in &end.data {
+        if let Some(owner) = dialog(uuid)
+            && !is_own(owner, data)
+        {
+            wrong.push(format!("14 {} has {data:?}", described(owner)));
+        }
+    }
+    for op in of_kind(What::FindDialog).chain(of_kind(What::HangUp)) {
+        let owner = op.outcome.uuid.as_ref().and_then(dialog);
+        let fits = owner
+            .is_some_and(|owner| tag_of(owner) == tag_of(op) && is_own(owner, &op.outcome.data));
+        if op.outcome.found && !fits {
+            wrong.push(format!("14 {} is another's", described(op)));
+        }
+    }
+    for op in of_kind(What::Dialog) {
+        let uuid = op.outcome.uuid.as_ref();
+        let is_unsure =
+            |op: &Entry| op.outcome.lost || crashed[op.actor] || given_up[op.actor].is_some();
+        let ends = |other: &&Entry| {
+            let is_unknown = other.outcome.uuid.is_none() && is_unsure(other);
+            other.outcome.uuid.as_ref() == uuid || (is_unknown && tag_of(other) == tag_of(op))
+        };
+        let mut ends = of_kind(What::HangUp).filter(ends).peekable();
+        let may_have_ended = ends.peek().is_some();
+        let has_ended = ends.any(|op| op.outcome.error.is_none() && !is_unsure(op));
+        let is_there = end.data.iter().any(|(other, _)| Some(other) == uuid);
+        let is_sure = op.outcome.error.is_none() && !is_unsure(op) && op.status == 200;
+        if is_sure && !may_have_ended && !is_there && !setup.expires() {
+            wrong.push(format!("14 {} is lost in the end", described(op)));
+        }
+        if has_ended && is_there && !is_unsure(op) {
+            wrong.push(format!("14 {} has ended and is there", described(op)));
+        }
+        if op.outcome.error.is_some() && !setup.is_faulty() && !may_have_ended {
+            wrong.push(format!("8 it failed without a fault: {}", described(op)));
+        }
+    }
 }
 
 /// Requests outside of a dialog, in whatever process, share one session: what each has saved is there in the end.
@@ -343,12 +415,25 @@ impl<'a> Model<'a> {
             return false;
         }
         let ttl = (self.setup.ttl - 2) * MS;
-        let renews = |(at, op): (usize, &&Entry)| {
+        let renews = |(at, op): (usize, &Entry)| {
             let is_write = writes(op) || (op.property.is_some() && is_request(op));
             let is_write = is_write && op.session == self.ops[self.created].session;
-            is_write && self.status[at] == Done && op.ended <= time && time < op.started + ttl
+            is_write && self.status[at] == Done && op.ended <= time
         };
-        !self.ops.iter().enumerate().any(renews)
+        let ops = self.ops.iter().copied().enumerate();
+        let mut renewals: Vec<&Entry> = ops
+            .filter(|entry| renews(*entry))
+            .map(|(_, op)| op)
+            .collect();
+        renewals.sort_by_key(|op| op.ended);
+        let mut lasts = 0;
+        for op in renewals {
+            // A request does not say that its session has expired between its load and its save.
+            if !is_request(op) || op.what == What::Invite || op.ended < lasts {
+                lasts = lasts.max(op.started + ttl);
+            }
+        }
+        time >= lasts
     }
 
     /// Whether a key may expire before its session: a save renews the pointers that its process knows.

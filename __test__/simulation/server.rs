@@ -41,8 +41,10 @@ pub struct Save {
     pub by: Text,
     /// Of a conditional save the version, and whether the writer reserves the next one.
     pub expected: Option<(u64, bool)>,
-    /// The names of the keys that are added, each with its resource.
+    /// The names of the keys that are added, each with its leg and resource.
     pub added: Vec<(Text, Text)>,
+    /// The indices of those that take their names also from another dialog.
+    pub takes: Vec<usize>,
     /// The other keys.
     pub others: Vec<Text>,
     /// The writer and the sequence number.
@@ -112,6 +114,8 @@ pub enum Reply {
     Pair(u64, u64),
     Joined(u64, Text),
     Conflict(Pairs),
+    /// The indices of the added keys whose names other dialogs have.
+    Taken(Vec<usize>),
     Hash(Pairs),
     Names(Vec<Text>),
     Pong,
@@ -533,10 +537,12 @@ impl Server {
             _ => false,
         };
         let own_key = joined("@", save.added.first().map_or("", |(name, _)| name));
+        let is_own = stored_uuid.as_ref() == Some(uuid);
         let mut fresh = absent;
+        let mut replaces = false;
         let mut joined_uuid = None;
         if *mode == Mode::Update {
-            if stored_uuid.as_ref() != Some(uuid) {
+            if !is_own {
                 return Reply::Int(0);
             }
             if was_done {
@@ -552,7 +558,7 @@ impl Server {
             }
         } else if absent {
             // There is nothing to check.
-        } else if stored_uuid.as_ref() == Some(uuid) {
+        } else if is_own {
             if was_done {
                 return Reply::Int(stored.cast_signed());
             }
@@ -566,11 +572,41 @@ impl Server {
                 return Reply::Joined(stored, stored_uuid);
             }
             joined_uuid = Some(stored_uuid);
-        } else if parsed(&self.hget(primary, "keys").unwrap_or_else(|| "0".into()))
-            > u64::from(self.hget(primary, &own_key).is_some())
-        {
-            return Reply::Int(-1);
         } else {
+            replaces = true;
+        }
+
+        let mut taken = Vec::new();
+        for (at, (key, value)) in save.added.iter().enumerate() {
+            let owner = if key == primary {
+                let here = stored_uuid.as_ref().map(|_| primary);
+                pointer.as_ref().or(here).cloned()
+            } else {
+                leads_to[at].clone()
+            };
+            let claims = value.starts_with(['<', '>']) && !save.takes.contains(&at);
+            let Some(owner) = owner.filter(|owner| claims && !(is_own && owner == primary)) else {
+                continue;
+            };
+            let value = self.hget(&owner, &joined("@", key));
+            let owner_uuid = self.hget(&owner, "uuid");
+            let leg = value.as_ref().and_then(|value| value.lines().next());
+            if leg.is_some_and(|leg| leg.starts_with(['<', '>']) && !leg.contains(" ?"))
+                && owner_uuid.as_ref() != Some(uuid)
+            {
+                taken.push(at);
+            }
+        }
+        if !taken.is_empty() {
+            return Reply::Taken(taken);
+        }
+
+        if replaces {
+            let keys = self.hget(primary, "keys");
+            let keys = keys.map_or(0, |keys| parsed(&keys));
+            if keys > u64::from(self.hget(primary, &own_key).is_some()) {
+                return Reply::Int(-1);
+            }
             self.delete_session(primary, None, &writer);
             fresh = true;
         }

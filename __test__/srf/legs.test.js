@@ -404,22 +404,16 @@ onEachRelease((test) => {
     await bench.assertEmpty();
   });
 
-  test('what is known of a leg goes with it, while the session lives on', async (bench) => {
+  test('a session has many legs, one after the other', async (bench) => {
     const srf = await bench.start((app) => app.invite((req, res) => res.send(404)));
     const first = await srf.createUAC(BOB, offer());
     const { mks } = first;
-    const asked = new Set();
-    const { has } = mks;
-    mks.has = (id) => (asked.add(id), has.call(mks, id));
-    let most = 0;
     for (let count = 0; count < 20; count++) {
-      asked.clear();
       const uac = await srf.createUAC(BOB, { ...offer(), session: first.session });
-      most = Math.max(most, asked.size);
+      assert.equal(mks.keyCount, 2);
       await uac.destroy();
       await until(() => mks.keyCount === 1, 'the key of the leg to go');
     }
-    assert.ok(most > 0 && most < 8, `${most} are known of`);
     await first.destroy();
     await bench.becomesEmpty();
   });

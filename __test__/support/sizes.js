@@ -9,6 +9,7 @@ const SIZES = {
   'guarantees/writers': { WRITES: [4992, 100032] },
   'session/many-saves': { SAVES: [10000, 100000] },
   'session/patches': { PATCHES: [1000, 20000] },
+  'srf/collisions': { COLLIDING_CALLS: [600, 20000] },
   'srf/heap': { HEAP_CALLS: [null, 20000] },
   'srf/load': { B2BUA_CALLS: [1000, 5000] }
 };

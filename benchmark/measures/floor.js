@@ -33,7 +33,7 @@ async function recordCall(peer, size) {
   const words = commands.filter(([verb]) => VERBS.test(verb)).map((command) => command.map(unescaped));
   const text = JSON.stringify(words);
   const [id] = /\d+-\d+-\d{8}@a\.example/.exec(text);
-  const [uuid] = /[0-9a-f]{12}(?<=mks:session:[0-9a-f-]{36})/.exec(text);
+  const [uuid] = /[0-9a-f]{12}(?<=[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/.exec(text);
   const general = (word) => word.replaceAll(id, '\u0001').replaceAll(uuid, '\u0002');
   return words.map((command) => command.map(general));
 }

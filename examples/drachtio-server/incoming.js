@@ -25,8 +25,12 @@ class Incoming {
     const { id, leg, request: message, first } = transaction;
     const { method } = message;
     const { known } = leg;
-    const connection = known ? leg.connection : server.select(method);
+    const connection = known ? leg.connection : server.select(method, leg.connectTo);
     if (method === 'BYE' && known) server.ended(leg, 'network', 'normal-release', message);
+    // the dialog of a proxied call passes by the application
+    if (!first && leg.proxied) return transaction.resolve(SipMessage.response(200));
+    // Dialogs are told apart by Call-ID and From tag alone: of two legs that have one id (a spiral), one is known.
+    if (!first && server.isHidden(leg)) return transaction.resolve(SipMessage.response(481));
     // a dialog belongs to one connection; when that is gone, the server answers by itself
     if (!connection || connection.closed) {
       return transaction.resolve(SipMessage.response(known ? 481 : 503));
@@ -106,7 +110,7 @@ class Incoming {
     headers.push(...message.without(...REWRITTEN));
     const response = SipMessage.response(status, message.reason, headers, message.body);
     if (first && status > 100) server.establish(leg, connection, status, request, response);
-    if (status >= 200 && terminates(leg, request)) server.dialogs.delete(leg.dialogId);
+    if (status >= 200 && terminates(leg, request)) server.forget(leg);
     server.sent(connection, id, response, {
       protocol: method === 'INVITE' ? 'udp' : '',
       address: server.peerAddress,

@@ -9,6 +9,7 @@ const { Connection } = require('./wire');
 const { Call, SDP, accept } = require('./legs');
 const { Incoming } = require('./incoming');
 const { Outgoing } = require('./outgoing');
+const { Proxied } = require('./proxied');
 const { SipMessage } = require('./sip');
 
 const SECRET = 'cymru';
@@ -16,7 +17,7 @@ const VERSION = 'v0.9.10';
 
 const time = () => `${new Date().toISOString().slice(11, 23)}000`;
 
-// Emits 'callee' (an application's INVITE has reached a peer), 'sip' (direction, message) for each SIP message between
+// Emits 'callee' (an application's INVITE has reached a peer), 'proxied' (so has one that it proxies), 'sip' (direction, message) for each SIP message between
 // server and application, and 'wire' (from, text) for whatever goes over a connection.
 class DrachtioServer extends EventEmitter {
   constructor() {
@@ -77,7 +78,8 @@ class DrachtioServer extends EventEmitter {
 
   // ---- what tests and demos say
 
-  // An INVITE of a peer: {callId, tag, from, to, body, headers, ack: false to hold the ACK back}
+  // An INVITE of a peer: {callId, tag, from, to, body, headers, ack: false to hold the ACK back, connectTo: the connection of
+  // the application that gets it, in place of the next in turn}
   call(opts) {
     return new Call(this, 'INVITE', opts);
   }
@@ -100,11 +102,20 @@ class DrachtioServer extends EventEmitter {
   async callee() {
     return (await once(this, 'callee'))[0];
   }
+  // The next request that an application proxies; it rings until the test answers it.
+  async proxied() {
+    return (await once(this, 'proxied'))[0];
+  }
 
   // The way between server and peer takes two turns of the event loop, so that, as from a real network, an answer does not
   // come in one packet with what it answers.
   hop(arrive) {
     setImmediate(() => setImmediate(arrive));
+  }
+
+  // now, as the server's messages have it
+  time() {
+    return time();
   }
 
   // Asks a script for its answer to a request of the application -> promise of the status.
@@ -124,10 +135,11 @@ class DrachtioServer extends EventEmitter {
     socket.on('close', () => this.connections.delete(connection));
   }
 
-  // Requests go round the applications per method, as on the real server.
-  select(method) {
+  // Requests go round the applications per method, as on the real server, unless a test says where this one goes.
+  select(method, connectTo) {
     const wanted = method.toLowerCase();
     const able = [...this.connections].filter(({ methods }) => methods.has(wanted));
+    if (connectTo && able.includes(connectTo)) return connectTo;
     const turn = this.turns.get(wanted) || 0;
     this.turns.set(wanted, turn + 1);
     return able[turn % able.length];
@@ -155,6 +167,10 @@ class DrachtioServer extends EventEmitter {
         const message = SipMessage.parse(sip);
         if (message.isResponse) return this.incoming.response(connection, id, first, message);
         return this.outgoing.request(connection, id, { transactionId: first, dialogId: second, message });
+      }
+      case 'proxy': {
+        const [, transactionId, , , , , , , destination] = fields;
+        return Proxied.send(this, connection, id, transactionId, destination);
       }
       default:
         return reply('NOK', `Unknown message type: ${type}`);
@@ -188,13 +204,25 @@ class DrachtioServer extends EventEmitter {
     const source = incoming ? 'network' : 'application';
     if (status >= 300) return this.ended(leg, source, 'call-rejected', response);
     leg.connection = connection;
-    this.dialogs.set(leg.dialogId, leg);
+    // of forks that have one id, the one that is answered has the dialog
+    leg.confirmed = status >= 200;
+    const other = this.dialogs.get(leg.dialogId);
+    if (leg.confirmed || !other?.confirmed) this.dialogs.set(leg.dialogId, leg);
     if (status >= 200 && method === 'INVITE') this.cdr('start', source, incoming ? 'uas' : 'uac', response);
     return undefined;
   }
 
+  // Whether another leg has the dialog id of this one.
+  isHidden(leg) {
+    return !leg.known && this.dialogs.has(leg.dialogId);
+  }
+
+  forget(leg) {
+    if (leg.known) this.dialogs.delete(leg.dialogId);
+  }
+
   ended(leg, source, reason, message) {
-    this.dialogs.delete(leg.dialogId);
+    this.forget(leg);
     if (leg.method === 'INVITE') this.cdr('stop', source, reason, message);
   }
 

@@ -74,6 +74,11 @@ class Leg extends EventEmitter {
     return this.request('INVITE', { body, ...opts });
   }
 
+  // The session timer of this peer runs out (RFC 4028, 10), and the server hangs up both sides.
+  sessionTimeout() {
+    this.server.incoming.bye(this, 'Session timer expired');
+  }
+
   // How this peer answers requests of the application: a status, or (leg, request) => status | {status, body, headers}
   // or a promise of it; undefined: never.
   onRequest(script) {
@@ -98,11 +103,13 @@ class Leg extends EventEmitter {
 
 // A call (or subscription) that a peer begins.
 class Call extends Leg {
-  constructor(server, method, { callId, tag = token(), from = 'caller', to = 'app', body, headers, ack = true } = {}) {
+  constructor(server, method, opts = {}) {
+    const { callId, tag = token(), from = 'caller', to = 'app', body, headers, ack = true, connectTo } = opts;
     const local = tagged(`"${from}" <sip:${from}@${server.peerAddress}>`, tag);
     super(server, {
       name: 'A',
       user: from,
+      connectTo,
       callId: callId ?? `${token()}@a.example`,
       local,
       remote: `<sip:${to}@${server.sipAddress}>`
@@ -149,7 +156,24 @@ class Call extends Leg {
   arrived(response) {
     this.responses.push(response);
     this.emit(String(response.status), response);
+    this.emit('response', response);
   }
+}
+
+// The INVITE that reached `peer` goes to an application once more, with the same Call-ID and From (RFC 3261, 6: spiral).
+function spiral(peer, { to = peer.user, ...opts } = {}) {
+  const { server, invite } = peer;
+  const from = invite.get('from');
+  const call = new Call(server, invite.method, {
+    callId: peer.callId,
+    tag: tagOf(from),
+    from: /sips?:([^@>;]*)@/.exec(from)?.[1],
+    to,
+    body: invite.body,
+    ...opts
+  });
+  call.on('response', ({ status, body }) => peer.respond(status, { body, tag: call.remoteTag }));
+  return call;
 }
 
 // What an INVITE (or SUBSCRIBE) of the application reaches.
@@ -179,6 +203,12 @@ class Callee extends Leg {
     this.server.outgoing.respond(this.transaction, { status, ...answer });
   }
 
+  // The INVITE comes back to an application, from a proxy of this peer (a spiral) -> the Call; its responses are this peer's.
+  // `opts` as of server.call()
+  comesBack(opts) {
+    return spiral(this, opts);
+  }
+
   // How this peer takes a CANCEL: (callee) => …; without it the INVITE is answered 487.
   onCancel(script) {
     this.cancelScript = script;
@@ -193,4 +223,4 @@ class Callee extends Leg {
   }
 }
 
-module.exports = { Call, Callee, SDP, accept };
+module.exports = { Call, Callee, SDP, accept, spiral };

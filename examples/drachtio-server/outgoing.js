@@ -107,7 +107,7 @@ class Outgoing {
     if (method === 'BYE' && status >= 200 && !challenged && leg?.known) {
       server.ended(leg, 'application', 'normal-release', request);
     }
-    if (status >= 200 && leg && terminates(leg, request)) server.dialogs.delete(leg.dialogId);
+    if (status >= 200 && leg && terminates(leg, request)) server.forget(leg);
     server.hand(connection, 'network', response, { transaction: id, dialogId: leg?.dialogId });
   }
 }

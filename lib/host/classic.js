@@ -1,13 +1,14 @@
 'use strict';
 // Classic drachtio as a host. The legs of a B2BUA can share a session: app.siprequest(uri, {session: req.session}, cb).
 //
-// shareOnSend() patches the host's class of outgoing requests, once: an INVITE with a session is sent with it, and its
-// Call-ID becomes one more key when the host has sent it (its hook `prepareRequest`).
+// shareOnSend() patches the host's class of outgoing requests, once. The host sends all of its options to its server, as
+// JSON, so it gets them without the session. The Call-ID of an INVITE becomes one more key of the session when the host
+// has sent it (its hook `prepareRequest`).
 
 const debug = require('debug')('drachtio:session');
-const Session = require('../session/session');
 const Host = require('./host');
 const { idOf } = require('./request');
+const { sessionIn, without } = require('./session-option');
 
 const patched = new WeakSet();
 
@@ -27,15 +28,17 @@ function shareOnSend(app) {
   patched.add(proto);
 
   const { send } = proto;
-  proto.send = function (...args) {
-    const mks = this.method === 'INVITE' && this.session instanceof Session.SessionProto ? this.session.mks : null;
-    if (mks) {
-      debug('INVITE goes out with session %s', mks.uuid);
-      delete this.session;
+  proto.send = function (options, ...args) {
+    const given = options !== null && typeof options === 'object' ? options : {};
+    // the host may copy its options to the request, and may have removed them from what it passes on
+    const mks = sessionIn(this) ?? sessionIn(given);
+    delete this.session;
+    if (mks && this.method === 'INVITE') {
+      debug('INVITE is sent with session %s', mks.uuid);
       Object.defineProperty(this, 'mks', { value: mks, configurable: true, enumerable: false });
       hookPrepare(this.dispatchRequest);
     }
-    return send.apply(this, args);
+    return send.call(this, given === options ? without(options) : options, ...args);
   };
 }
 

@@ -1,7 +1,8 @@
 'use strict';
 // Reads requests and responses of either host: classic drachtio and drachtio-srf have different properties for the same.
 
-const { Facts } = require('../native/constants');
+const { SessionError } = require('../errors');
+const { ErrorCode, Facts } = require('../native/constants');
 
 const header = (req, name) => (typeof req.get === 'function' ? req.get(name) : undefined);
 
@@ -18,6 +19,21 @@ function parametersOf(value) {
   return plain.slice(plain.indexOf('>') + 1);
 }
 
+// Whether a request without a To header begins a dialog. Only mocks have none: what they say of themselves decides, then
+// their method.
+function formsDialog(req) {
+  const { method } = req;
+  const forms = (method === 'INVITE' || method === 'SUBSCRIBE') && !req.stackDialogId;
+  try {
+    const isNew = typeof req.isNewInvite === 'function' ? req.isNewInvite() : req.isNewInvite;
+    if (isNew || req.canFormDialog) return true;
+    return isNew === undefined && req.canFormDialog === undefined && forms;
+  } catch {
+    // the getters of drachtio-srf read the To header
+    return forms;
+  }
+}
+
 // Whether the request belongs to a dialog (RFC 3261, 12.2). The To tag decides: what the hosts say of it is not reliable.
 function hasToTag(req) {
   const to = header(req, 'to');
@@ -26,8 +42,20 @@ function hasToTag(req) {
     if (!to.includes('"') && to.includes(';tag=', to.indexOf('>'))) return true;
     return /;\s*tag\s*=/i.test(parametersOf(to));
   }
-  const isNew = typeof req.isNewInvite === 'function' ? req.isNewInvite() : req.isNewInvite;
-  return !(isNew || req.canFormDialog);
+  return !formsDialog(req);
+}
+
+// What is missing from a request, as an error; undefined if it has all that a session needs.
+function incomplete(req, id) {
+  if (typeof req.method !== 'string' || req.method === '') {
+    return new SessionError(
+      ErrorCode.ARGUMENT,
+      "the request has no `method`: set it to a SIP method, such as 'INVITE'"
+    );
+  }
+  if (id) return undefined;
+  const message = `the ${req.method} has no Call-ID: req.get('call-id'), req.id or req.sessionID must give it`;
+  return new SessionError(ErrorCode.ARGUMENT, message);
 }
 
 const isCanceled = (req) => req.canceled === true;
@@ -47,4 +75,4 @@ function factsOf(req) {
 // The status of a received response, 0 if there is none.
 const statusOf = (res) => Number(res?.statusCode ?? res?.status) || 0;
 
-module.exports = { factsOf, hasToTag, header, idOf, isCanceled, parametersOf, statusOf };
+module.exports = { factsOf, hasToTag, header, idOf, incomplete, isCanceled, parametersOf, statusOf };

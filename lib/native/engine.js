@@ -40,6 +40,8 @@ class Engine {
     // whether the store is making its first attempt to connect
     this.connecting = false;
     this.breakerOpen = false;
+    // whether a session may have a TTL of less than some seconds
+    this.ttlMayBeShort = false;
     // whether operations that complete at once may have caused events
     this.emitsEvents = false;
     this.pending = new Callbacks();

@@ -4,47 +4,40 @@
 const native = require('./index');
 const { Finish, SaveMode } = require('./constants');
 
-const MAX_ANSWERS = 4096; // of one rule; the method of a request may be any word
+const MAX_WORDS = 64; // methods that the cache keeps answers for; the method of a request may be any word
+const STATUSES = 1024; // greater than any status code
 
-// Caches the answers of `rule` by its two arguments.
+// Caches the answers of a rule for one status code, by a method or number and by the facts.
 function cached(rule) {
-  let size = 0;
-  const answers = new Map();
-  return (first, second) => {
+  let answers = new Map();
+  return (first, facts) => {
     let ofFirst = answers.get(first);
-    const known = ofFirst?.get(second);
-    if (known !== undefined) return known;
-    if (++size > MAX_ANSWERS) {
-      answers.clear();
-      size = 1;
-      ofFirst = undefined;
+    if (ofFirst === undefined) {
+      if (typeof first === 'string' && answers.size === MAX_WORDS) answers = new Map();
+      answers.set(first, (ofFirst = []));
     }
-    if (!ofFirst) answers.set(first, (ofFirst = new Map()));
-    const answer = rule(first, second);
-    ofFirst.set(second, answer);
-    return answer;
+    return (ofFirst[facts] ??= rule(first, facts));
   };
 }
 
-// Bits and a status code as one number, and apart again.
-const STATUSES = 1024;
-const joined = (bits, status) => bits * STATUSES + status;
-const split = (number) => [Math.floor(number / STATUSES), number % STATUSES];
-const isStatus = (status) => Number.isInteger(status) && status >= 0 && status < STATUSES;
-
-const planOf = cached((method, asked) => native.plan(method, ...split(asked)));
-const finishOf = cached((asked, status) => native.finish(...split(asked), status));
+// A rule whose answers are cached by the status code first.
+function cachedByStatus(rule) {
+  const rules = [];
+  return (first, facts, status) => {
+    if (!(status >= 0 && status < STATUSES)) return rule(first, facts, status);
+    const ofStatus = (rules[status] ??= cached((one, bits) => rule(one, bits, status)));
+    return ofStatus(first, facts);
+  };
+}
 
 // What a message means for its session: bits of Plan. `status` is 0 for a request.
-const plan = (method, facts, status) =>
-  isStatus(status) ? planOf(method, joined(facts, status)) : native.plan(method, facts, status);
+const plan = cachedByStatus(native.plan);
 
 // What a final response means for the session of a request that had `plan`: a number of Finish.
-const finish = (planned, facts, status) =>
-  isStatus(status) ? finishOf(joined(planned, facts), status) : native.finish(planned, facts, status);
+const finish = cachedByStatus(native.finish);
 
 // What an event means for the session of a dialog: a number of Finish. `status` is 0 without a final response.
-const onEvent = (event, facts, status) => native.onEvent(event, facts, status);
+const onEvent = cachedByStatus(native.onEvent);
 
 // Whether a message may be answered 503 when the store has failed: a number of Refusal.
 const mayReject = (method, planned) => native.mayReject(method, planned);

@@ -1,5 +1,5 @@
 'use strict';
-// Finds a session by a key: the live one, up to date, or one that the store has.
+// Finds a session by a key, or by the tags of its dialog: the live one, up to date, or one that the store has.
 
 const native = require('../native');
 const { KEY_PREFIX } = require('../native/constants');
@@ -51,4 +51,31 @@ function sameSession(engine, record) {
   return null;
 }
 
-module.exports = find;
+// Finds the session of a dialog under each id that its key may have: callback(err, mks, id), without them if there is none.
+// `tags`: `callId`, `remote` and `local`. With `isEither`, each tag may be that of the other side. With `isRetry` they are
+// those of a request that answers a challenge: it goes on with the session of the challenged one, which may have had another
+// tag.
+function findDialog(engine, tags, make, callback) {
+  const { callId, remote, local, isEither, isRetry } = tags;
+  const ids = native.dialogIds(callId, remote, local);
+  if (isEither) ids.push(...native.dialogIds(callId, local, remote).slice(1));
+  const keyOf = (mks, id) => {
+    if (isRetry) return mks.awaitsRetry(id) ? id : null;
+    return mks.keyOf(callId, remote, local) ?? (isEither ? mks.keyOf(callId, local, remote) : null);
+  };
+  const next = (at) => {
+    if (at === ids.length) return callback(null, null);
+    const id = ids[at];
+    find(engine, id, engine.sessions.get(id), make, (err, mks) => {
+      if (err) return callback(err);
+      const own = mks && keyOf(mks, id);
+      if (own) return callback(null, mks, own);
+      // the first of several requests with a Call-ID has the first id: without it there was no other
+      if (isRetry && !mks) return callback(null, null);
+      next(at + 1);
+    });
+  };
+  next(0);
+}
+
+module.exports = { find, findDialog };

@@ -10,6 +10,8 @@ class Keys {
   #record;
   #mks;
   #ids = null;
+  // by the id under which a key was claimed, the id that it has got, if that is another one
+  #renamed = null;
   // by name, the resources that the application has given or read: each with the text that the record has of it
   #resources = null;
 
@@ -48,23 +50,66 @@ class Keys {
     this.#resources.set(name, { resource, text });
   }
 
-  // add(id), add(resource) with a sessionID, add(id, resource); gives the id
-  add(id, resource) {
+  // add(id), add(resource) with a sessionID, add(id, resource); gives the id. `leg`: its leg descriptor, if it has one.
+  add(id, resource, leg) {
     if (id !== null && typeof id === 'object') {
       resource = isStorable(id) ? id : undefined;
       id = id.sessionID;
     }
     const invalid = refusal(id);
     if (invalid) throw invalid;
-    if (resource === undefined || resource === null) native.recordAddKey(this.#record, id);
+    if (resource === undefined || resource === null) native.recordAddKey(this.#record, id, undefined, leg);
     else {
       const name = KEY_PREFIX + id;
       const text = encode(name, resource);
-      native.recordAddKey(this.#record, id, text);
+      native.recordAddKey(this.#record, id, text, leg);
       this.#keep(name, resource, text);
     }
-    if (this.#ids && !this.#ids.includes(id)) this.#ids.push(id);
+    this.#added(id);
     return id;
+  }
+
+  #added(id) {
+    this.#renamed?.delete(id);
+    if (this.#ids && !this.#ids.includes(id)) this.#ids.push(id);
+  }
+
+  // Adds the key of a dialog, with its leg descriptor. The save that stores it gives it another id if another dialog has this
+  // one.
+  claim(id, leg) {
+    native.recordAddKey(this.#record, id, undefined, leg, true);
+    this.#added(id);
+  }
+
+  // The leg descriptor of a key, null if it has none.
+  leg(id) {
+    return native.recordLeg(this.#record, id);
+  }
+
+  setLeg(id, leg) {
+    const resource = native.recordResource(this.#record, KEY_PREFIX + id) ?? undefined;
+    native.recordAddKey(this.#record, id, resource, leg);
+  }
+
+  // The id that a key has now.
+  current(id) {
+    return this.#renamed?.get(id) ?? id;
+  }
+
+  // A save has given keys other ids, in the same places. Gives pairs of an id and the one that took its place.
+  rename() {
+    const before = this.ids;
+    this.#ids = null;
+    const pairs = before.map((id, at) => [id, this.ids[at]]).filter(([id, now]) => now !== undefined && now !== id);
+    this.#renamed ??= new Map();
+    for (const [id, now] of pairs) {
+      this.#renamed.set(id, now);
+      const kept = this.#resources?.get(KEY_PREFIX + id);
+      if (!kept) continue;
+      this.#resources.delete(KEY_PREFIX + id);
+      this.#resources.set(KEY_PREFIX + now, kept);
+    }
+    return pairs;
   }
 
   resource(id) {
@@ -95,6 +140,7 @@ class Keys {
   forget(id, isCertain) {
     this.#ids = isCertain && this.#ids ? this.#ids.filter((other) => other !== id) : null;
     this.#resources?.delete(KEY_PREFIX + id);
+    this.#renamed?.forEach((now, before) => now === id && this.#renamed.delete(before));
   }
 }
 Keys.isId = isId;

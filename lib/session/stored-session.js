@@ -26,6 +26,8 @@ class StoredSession {
   #saves = 0;
   // whether the store has, or had, it
   #isStored = false;
+  // whether this process has removed it
+  #isEnded = false;
   // whether its data was compared in this turn, and is what the record has
   #isCompared = false;
   // the keys whose removal is under way: {id, callbacks}
@@ -47,6 +49,8 @@ class StoredSession {
     this.degraded = false;
     // the id under which an INVITE or SUBSCRIBE waits for its final response
     this.pending = undefined;
+    // whether a leg that is up waits for that response to store the session
+    this.saveDue = false;
     this.#keys = new Keys(this.record, this, ids);
     this.#content = new Content(this.record, this, ids !== undefined);
   }
@@ -87,14 +91,61 @@ class StoredSession {
     return this;
   }
 
+  // Adds the key of a dialog. `leg`: its leg descriptor (src/session/leg.rs).
+  claim(id, leg) {
+    this.#keys.claim(id, leg);
+    if (this.#isLive) this.engine.sessions.add(id, this);
+  }
+
+  // Takes the key of a dialog from another session, with its leg descriptor and resource.
+  take(id, leg, resource) {
+    this.#keys.add(id, resource, leg ?? undefined);
+    if (this.#isLive) this.engine.sessions.add(id, this);
+  }
+
+  // The leg descriptor of a key, null if it has none.
+  legOf(id) {
+    return this.#keys.leg(this.currentId(id));
+  }
+
+  // The id of the key of a dialog with this Call-ID and these tags, null if it has no such key.
+  keyOf(callId, remote, local) {
+    return native.recordKeyOf(this.record, callId, remote, local);
+  }
+
+  // The request that begins the dialog of a key was challenged: its retry goes on with this session.
+  challenged(id) {
+    if (!this.has(id) || this.awaitsRetry(id)) return;
+    this.#keys.setLeg(this.currentId(id), `${this.legOf(id) ?? ''} ?`.trimStart());
+  }
+
+  awaitsRetry(id) {
+    return native.recordAwaitsRetry(this.record, this.currentId(id));
+  }
+
+  // The retry has come.
+  retried(id) {
+    if (this.awaitsRetry(id)) this.#keys.setLeg(this.currentId(id), this.legOf(id).replace(/ ?\?$/, ''));
+  }
+
+  // Whether a SUBSCRIBE has formed the dialog of a key.
+  isSubscription(id) {
+    return / s\b/.test(this.legOf(id) ?? '');
+  }
+
+  // The id that a key has now: the save that stored it may have given it another one.
+  currentId(id) {
+    return this.#keys.current(id);
+  }
+
   // Whether it has a key, as far as this process knows.
   has(id) {
-    return this.#keys.ids.includes(id);
+    return this.#keys.ids.includes(this.currentId(id));
   }
 
   // The resource of a key.
   get(id) {
-    return this.#keys.resource(id);
+    return this.#keys.resource(this.currentId(id));
   }
 
   // Gives any object `mks` and `session`.
@@ -123,8 +174,9 @@ class StoredSession {
     this.#content.recorded(patch);
     this.#saves++;
     let inSameTurn = true;
-    const saved = (err) => {
+    const saved = (err, isRenamed) => {
       this.#saves--;
+      if (isRenamed === true) this.#rename();
       if (!err && !this.#isStored) this.#isStored = mode === SaveMode.ALWAYS || native.recordIsStored(this.record);
       if (err?.code === ErrorCode.CONFLICT) {
         this.merge(false);
@@ -135,6 +187,14 @@ class StoredSession {
     };
     this.engine.run(saved, 'save', this.record, patch?.set, patch?.removed, mode, ttl, ifUnchanged);
     inSameTurn = false;
+  }
+
+  // The store has given keys other ids, because other dialogs have theirs.
+  #rename() {
+    for (const [before, id] of this.#keys.rename()) {
+      this.engine.sessions.delete(before, this);
+      if (this.#isLive) this.engine.sessions.add(id, this);
+    }
   }
 
   // A save that was done in this turn, or had nothing to write. A release() in this turn need not compare the data again.
@@ -149,12 +209,14 @@ class StoredSession {
 
   // `written`, if given, may be called before done(): when the removal is written to the store, if the session is unchanged
   // and this is its last key.
-  removeKey(id, done, written) {
+  removeKey(key, done, written) {
+    const id = this.currentId(key);
     // a dialog may end twice: by its BYE, and by the host that drops it
     const underWay = this.#removals.find((removal) => removal.id === id);
     if (underWay) return void underWay.callbacks.push(done);
     // with its last key the session goes, and so do its changes
     const isLast = this.#keys.ids.length <= 1;
+    if (isLast) this.#isEnded = true;
     let patch, ttl;
     try {
       if (!isLast) patch = this.patch();
@@ -174,11 +236,26 @@ class StoredSession {
       this.engine.sessions.delete(id, this);
       if (left === 0) this.#isStored = false;
       // another process has added a key
-      if (isLast && left > 0) return this.write(SaveMode.CHANGES, callAll);
+      if (isLast && left > 0) {
+        this.#isEnded = false;
+        return this.write(SaveMode.CHANGES, callAll);
+      }
       callAll(err);
     };
     this.engine.run(removed, 'removeKey', this.record, id, patch?.set, patch?.removed, ttl);
     if (written && isLast && this.#saves === 0) this.#whenWritten(written);
+  }
+
+  // Removes the key of a dialog that does not begin. If a leg that shares the session is up, the session is stored now.
+  dropPending(id, done) {
+    const isDue = this.saveDue && this.#keys.ids.length > 1;
+    this.saveDue = false;
+    this.removeKey(id, isDue ? (err) => (err ? done(err) : this.write(SaveMode.CHANGES, done)) : done);
+  }
+
+  // Reports an error that no caller waits for: not that a change came too late, if this process has ended the session.
+  report(err) {
+    if (err && !(err.code === ErrorCode.GONE && this.#isEnded)) this.engine.report(err);
   }
 
   #whenWritten(written) {
@@ -187,6 +264,7 @@ class StoredSession {
 
   // Removes the session with all of its keys.
   remove(done) {
+    this.#isEnded = true;
     const { ids } = this.#keys;
     this.#refreshKeys();
     const removed = (err) => {

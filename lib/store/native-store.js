@@ -13,6 +13,7 @@ const optionsText = require('./options');
 const Store = require('./store');
 
 const CLOSE_TIMEOUT = 5000; // ms
+const SHORT_TTL = 8; // seconds: a session with a longer one is looked at in time by timers of a second
 const QUOTE = 34; // the code of "
 
 const ignore = () => undefined;
@@ -41,6 +42,7 @@ class NativeStore extends Store {
     if (typeof options.ttl === 'function') this.#ttl = options.ttl;
     const text = optionsText(options);
     this.#engine = register(this, new Engine(this, (wake) => create(text, wake)));
+    this.#engine.ttlMayBeShort = this.#ttl !== null || options.ttl < SHORT_TTL;
   }
 
   get engine() {

@@ -3,105 +3,128 @@
 // that succeeds or not.
 
 const debug = require('debug')('drachtio:session');
+const afterTurn = require('../after-turn');
 const { statusOf } = require('../host/request');
 const { SessionError } = require('../errors');
 const { ErrorCode, Event, Finish, Plan } = require('../native/constants');
 const rules = require('../native/rules');
 
+// where a response has its transaction, while `res.send` is wrapped
+const WRAPPED = Symbol('drachtio-session transaction of a response');
+
 // Delays the final response until the session is saved, and sends it once.
 function wrapSend(transaction) {
-  const { host, id, req, res } = transaction;
-  const { send } = res;
-  host.markResponded(res, () => transaction.responded);
-  res.send = (...args) => {
-    const [status] = args;
-    const valid = Number.isInteger(status) && status >= 100 && status < 700 && host.accepts(res, status);
-    if (!valid || (status < 200 && !transaction.responded)) return send.apply(res, args);
-    if (transaction.responded) {
-      debug('%s %s: there was a final response before, %d is not sent', req.method, id, status);
-      return host.refuse(args);
+  const { res } = transaction;
+  const before = res.send === delayedSend ? res[WRAPPED] : undefined;
+  // a mock may serve several requests
+  transaction.send = before ? before.send : res.send;
+  res[WRAPPED] = transaction;
+  res.send = delayedSend;
+}
+
+// res.send as the application has it
+function delayedSend(...args) {
+  return respond(this[WRAPPED], args);
+}
+
+function respond(transaction, args) {
+  const { host, id, req, res, responded, send } = transaction;
+  const [status] = args;
+  const valid = Number.isInteger(status) && status >= 100 && status < 700 && host.accepts(res, status);
+  if (!valid || (status < 200 && !responded)) return send.apply(res, args);
+  if (responded) {
+    debug('%s %s: there was a final response before, %d is not sent', req.method, id, status);
+    return host.refuse(args);
+  }
+  transaction.responded = true;
+  transaction.args = args;
+  transaction.status = status;
+  transaction.finish = transaction.finishFor(status);
+  const delayed = new DelayedResponse(transaction);
+  delayed.begin();
+  return delayed.result;
+}
+
+// One final response, from res.send of the application to that of the host.
+class DelayedResponse {
+  result = undefined;
+  #inSameTurn = true;
+  #isSent = false;
+  #isConfirmed = false;
+
+  constructor(transaction) {
+    this.transaction = transaction;
+  }
+
+  begin() {
+    const { transaction } = this;
+    const { finish, host, res, status } = transaction;
+    host.hold(res, status);
+    if (finish === Finish.SAVE_DIALOG) {
+      const confirmed = host.confirmSend(transaction.args, (err) => sent(transaction, status, err));
+      if (confirmed) {
+        transaction.args = confirmed;
+        this.#isConfirmed = true;
+      }
     }
-    transaction.responded = true;
-    const finish = transaction.finishFor(status);
-    const confirmed =
-      finish === Finish.SAVE_DIALOG ? host.confirmSend(args, (err) => sent(transaction, status, err)) : undefined;
-    const beforeSend = host.delay(res, status);
-    const method = beforeSend ? callFirst(beforeSend, send) : send;
-    return callAfter(transaction, method, confirmed || args, (done) =>
-      store(transaction, status, finish, Boolean(confirmed), done)
-    );
-  };
-}
+    this.#store();
+    this.#inSameTurn = false;
+    if (!this.#isSent) host.delay(res);
+  }
 
-// A method that calls something else first.
-const callFirst = (first, method) =>
-  function calledFirst(...args) {
-    first();
-    return method.apply(this, args);
-  };
+  // Saves the session, or removes the key.
+  #store() {
+    const { finish, id, mks, plan, req, status } = this.transaction;
+    if (debug.enabled) {
+      debug('%s %s: %d, %s', req.method, id, status, finish === Finish.REMOVE ? 'key removed' : 'saved');
+    }
+    const stored = (err) => this.#stored(err);
+    if (finish === Finish.SAVE_FOR_RETRY) mks.challenged(id);
+    if (finish !== Finish.REMOVE) mks.write(rules.saveModeOf(finish), stored);
+    else if (plan & Plan.FORMS_DIALOG) mks.dropPending(id, stored);
+    // The 200 to a BYE is sent once the removal is written to the store, without waiting for the reply.
+    else mks.removeKey(id, stored, plan & Plan.ENDS_DIALOG ? () => this.#send() : undefined);
+  }
 
-// Delays the ACK until the session is saved.
-function wrapAck(transaction) {
-  const { mks, res } = transaction;
-  const { ack } = res;
-  if (typeof ack !== 'function') return transaction.end();
-  // an INVITE that was challenged has lost its key meanwhile
-  if (transaction.plan & Plan.FORMS_DIALOG && !mks.removed) mks.set(transaction.id);
-  res.ack = (...args) => {
-    res.ack = ack;
-    return callAfter(transaction, ack, args, (done) => {
-      mks.write(rules.saveModeOf(rules.finish(transaction.plan, transaction.facts, statusOf(res))), (err) => {
-        transaction.end(err);
-        done();
-      });
-    });
-  };
-  return undefined;
-}
+  #stored(err) {
+    const { transaction } = this;
+    const { finish, plan, status } = transaction;
+    if (plan & (Plan.FORMS_DIALOG | Plan.ENDS_DIALOG)) transaction.decided();
+    // canceled while the session was saved
+    if (finish !== Finish.REMOVE && transaction.finishFor(status) === Finish.REMOVE) transaction.removeKey();
+    if (!this.#isConfirmed) transaction.end(err);
+    else if (err) transaction.mks.report(err);
+    this.#send();
+  }
 
-// Calls a method of the response once, after `before(done)`: in the same turn if that is done at once.
-function callAfter(transaction, method, args, before) {
-  let inSameTurn = true;
-  let called = false;
-  let result;
-  before(() => {
-    if (called) return;
-    called = true;
+  // Gives res.send of the host back: what is sent from now on is the host's to refuse.
+  afterTurn() {
+    const { transaction } = this;
+    const { res, send } = transaction;
+    if (res.send === delayedSend && res[WRAPPED] === transaction) res.send = send;
+  }
+
+  // Calls res.send of the host, once.
+  #send() {
+    if (this.#isSent) return;
+    this.#isSent = true;
+    const { transaction } = this;
+    const { args, engine, host, id, req, res, send } = transaction;
     try {
-      result = method.apply(transaction.res, args);
+      host.unhold(res, !this.#inSameTurn);
+      this.result = send.apply(res, args);
     } catch (err) {
       // nothing was sent: the application may try again
       transaction.responded = false;
-      if (inSameTurn) throw err;
+      if (this.#inSameTurn) throw err;
       // the handler has returned; its callback, if any, gets the error
       const callback = args.find((arg) => typeof arg === 'function');
       if (callback) return callback(err);
-      const message = `${transaction.req.method} ${transaction.id}: the host refused a delayed response: ${err.message}`;
-      transaction.engine.report(new SessionError(ErrorCode.RESPONSE, message, err));
+      const message = `${req.method} ${id}: the host refused a delayed response: ${err.message}`;
+      return engine.report(new SessionError(ErrorCode.RESPONSE, message, err));
     }
-  });
-  inSameTurn = false;
-  return result;
-}
-
-// Saves the session, or removes the key, before the final response. `isConfirmed`: the host calls sent() afterwards.
-function store(transaction, status, finish, isConfirmed, done) {
-  const { id, mks, plan, req } = transaction;
-  if (debug.enabled) {
-    debug('%s %s: %d, %s', req.method, id, status, finish === Finish.REMOVE ? 'key removed' : 'saved');
+    afterTurn(this);
   }
-  const stored = (err) => {
-    const decided = plan & (Plan.FORMS_DIALOG | Plan.ENDS_DIALOG);
-    if (decided && mks.pending === id) mks.pending = undefined;
-    // canceled while the session was saved
-    if (finish !== Finish.REMOVE && transaction.finishFor(status) === Finish.REMOVE) transaction.removeKey();
-    if (isConfirmed) transaction.engine.report(err);
-    else transaction.end(err);
-    done();
-  };
-  // The 200 to a BYE is sent once the removal is written to the store, without waiting for the reply.
-  if (finish === Finish.REMOVE) mks.removeKey(id, stored, plan & Plan.ENDS_DIALOG ? done : undefined);
-  else mks.write(rules.saveModeOf(finish), stored);
 }
 
 // The host has sent a 2xx that begins a dialog, or was refused. The transaction retained the session until now, so that the
@@ -113,6 +136,33 @@ function sent(transaction, status, err) {
     transaction.removeKey();
   }
   transaction.release();
+}
+
+// Delays the ACK until the session is saved.
+function wrapAck(transaction) {
+  const { mks, res } = transaction;
+  const { ack } = res;
+  if (typeof ack !== 'function') return transaction.end();
+  // an INVITE that was challenged has lost its key meanwhile
+  if (transaction.plan & Plan.FORMS_DIALOG && !mks.removed) mks.set(transaction.id);
+  res.ack = (...args) => {
+    res.ack = ack;
+    let inSameTurn = true;
+    let result;
+    mks.write(rules.saveModeOf(rules.finish(transaction.plan, transaction.facts, statusOf(res))), (err) => {
+      transaction.end(err);
+      try {
+        result = ack.apply(res, args);
+      } catch (thrown) {
+        if (inSameTurn) throw thrown;
+        const message = `${transaction.req.method} ${transaction.id}: the host refused a delayed ACK: ${thrown.message}`;
+        transaction.engine.report(new SessionError(ErrorCode.RESPONSE, message, thrown));
+      }
+    });
+    inSameTurn = false;
+    return result;
+  };
+  return undefined;
 }
 
 module.exports = { wrapAck, wrapSend };

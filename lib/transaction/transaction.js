@@ -6,57 +6,95 @@
 const debug = require('debug')('drachtio:session');
 const diagnostics = require('../diagnostics');
 const { isCanceled, statusOf } = require('../host/request');
-const { Event, Facts, Finish, Plan } = require('../native/constants');
+const { Event, Facts, Finish, Plan, SaveMode } = require('../native/constants');
 const rules = require('../native/rules');
-const { attachRequest } = require('../session/attach');
+const { attachHolder, holderOf } = require('../session/attach');
 const codec = require('../session/codec');
 const Session = require('../session/session');
 const { wrapAck, wrapSend } = require('./response');
 const { rejects, unavailable } = require('./store-failure');
 
-// where a request has its transaction
-const TRANSACTION = Symbol('drachtio-session transaction');
+// drachtio-srf emits a CANCEL as an event of the INVITE; it may come while the session is being loaded
+function onCancel() {
+  Transaction.of(this)?.cancel();
+}
 
 class Transaction {
+  // the session, unless a leg has it; the one that this transaction retains
+  #own = null;
+  #retained = null;
+  #isDetached = false;
+
   // the transaction of a request
   static of(req) {
-    return req[TRANSACTION];
+    const holder = holderOf(req);
+    return holder instanceof Transaction ? holder : undefined;
   }
 
   // `onStoreFailure` as session(options) takes it
-  constructor(engine, host, req, res, id, onStoreFailure) {
+  constructor(engine, host, req, res, onStoreFailure) {
     this.engine = engine;
     this.host = host;
     this.req = req;
     this.res = res;
-    this.id = id;
-    this.facts = host.factsOf(req);
-    // reading req.session would parse the data
-    const attached = req.mks instanceof Session || req.session;
-    if (attached) this.facts |= Facts.ATTACHED;
-    if (req.mks?.keyCount > 1) this.facts |= Facts.SHARED;
-    // the live session with this key; it may have ended
-    this.registered = engine.sessions.get(id);
-    if (this.registered?.pending === id) this.facts |= Facts.PENDING;
-    this.mks = null;
     this.onStoreFailure = onStoreFailure;
     this.began = diagnostics.message.hasSubscribers ? performance.now() : 0;
+    // The host says what the message is of: `id`, the id of its key; `leg`, the leg of its dialog, if that is known;
+    // `tags`, those of its dialog, if the store must say which key that has; `live`, the live session with that key,
+    // which may have ended.
+    this.id = undefined;
+    this.leg = null;
+    this.tags = null;
+    this.live = undefined;
+    // `descriptor`, the leg descriptor of the dialog that the message begins.
+    this.descriptor = undefined;
+    this.facts = host.identify(this);
     this.canceledByEvent = false;
     // whether the application has given a final response
     this.responded = false;
-    // whether it retains the session
-    this.retains = false;
+    // of the response: `res.send` as it was, what it was called with, and what it means for the session
+    this.send = undefined;
+    this.args = undefined;
+    this.finish = Finish.NOTHING;
+    this.plan = this.id === undefined || typeof req.method !== 'string' ? 0 : this.#planned();
+  }
+
+  #planned() {
+    const { req, res } = this;
+    // reading req.session would parse the data
+    const { mks } = req;
+    if (mks) this.facts |= Facts.ATTACHED | (mks.keyCount > 1 ? Facts.SHARED : 0);
     // a session of another module is left alone
-    const foreign = attached && !(req.mks instanceof Session);
-    this.plan = foreign ? 0 : rules.plan(req.method, this.facts, req.source === 'application' ? statusOf(res) : 0);
+    if (mks ? !(mks instanceof Session) : req.session) return 0;
+    return rules.plan(req.method, this.facts, req.source === 'application' ? statusOf(res) : 0);
+  }
+
+  get mks() {
+    if (this.#isDetached) return null;
+    return this.leg === null ? this.#own : this.leg.mks;
+  }
+
+  // The leg of the dialog and the transactions in it have one session.
+  set mks(mks) {
+    this.#isDetached = false;
+    if (this.leg === null) this.#own = mks;
+    else this.leg.follow(mks);
+  }
+
+  // Its request has no session until it gets another one.
+  detach() {
+    this.#isDetached = true;
   }
 
   begin(next) {
-    // drachtio-srf emits a CANCEL as an event; it may come while the session is being loaded
-    if (this.isPending && typeof this.req.once === 'function') this.req.once('cancel', () => this.cancel());
-    if (this.plan & Plan.CREATE) this.create(next);
-    else if (this.plan & Plan.LOAD) this.load(next);
-    else this.attach(this.req.mks, next);
+    const { req, plan } = this;
+    if (this.isPending) {
+      attachHolder(req, this);
+      if (typeof req.once === 'function') req.once('cancel', onCancel);
+    }
+    if (plan & Plan.CREATE) this.create(next);
+    else if (plan & Plan.LOAD) this.load(next);
+    else this.attach(req.mks, next);
   }
 
   // whether the message belongs to a dialog, or may begin one
@@ -70,7 +108,7 @@ class Transaction {
   }
 
   placeholder(failed) {
-    return Session.placeholder(this.engine.store, this.plan, failed, this.id);
+    return Session.placeholder(this.engine.store, this.plan, failed, this.id, this.descriptor);
   }
 
   create(next) {
@@ -82,23 +120,34 @@ class Transaction {
   }
 
   load(next) {
-    if (!this.engine.connected) return this.continueWithoutStore(unavailable('the store is disconnected'), next);
-    const loaded = (err, found) => {
+    const { engine, id, leg, live } = this;
+    if (!engine.connected) return this.continueWithoutStore(unavailable('the store is disconnected'), next);
+    // the dialog's session, if the store can have nothing newer
+    if (leg !== null && live.has(id) && engine.isCurrent(live.record)) return this.#found(live, next);
+    next = this.host.resumption(this, next);
+    const loaded = (err, found, foundId) => {
       if (this.isPending && this.canceled) return this.dropCanceled(found);
       if (err) {
-        this.engine.report(err);
+        engine.report(err);
         return this.continueWithoutStore(err, next);
       }
-      if (debug.enabled) debug('%s %s: %s', this.req.method, this.id, found ? 'loaded' : 'no session, a placeholder');
-      this.attach(found || this.placeholder(false), next);
+      if (found && foundId !== undefined) this.id = foundId;
+      this.#found(found ?? leg?.mks ?? null, next);
     };
-    Session.find(this.engine.store, this.id, loaded, this.registered);
+    if (this.tags !== null) Session.findDialog(engine.store, this.tags, loaded);
+    else Session.find(engine.store, id, loaded, live);
+  }
+
+  #found(found, next) {
+    if (debug.enabled) debug('%s %s: %s', this.req.method, this.id, found ? 'loaded' : 'no session, a placeholder');
+    if (found && this.isPending) this.host.addKey(found, this);
+    this.attach(found ?? this.placeholder(false), next);
   }
 
   // The session could not be loaded: goes on with the live one, if there is one, or with a placeholder. What the handler
   // puts into a placeholder is not stored, unless a dialog begins.
   continueWithoutStore(err, next) {
-    const live = this.engine.sessions.find(this.id);
+    const live = this.leg?.mks ?? this.engine.sessions.find(this.id);
     if (live) {
       // other processes may have changed it
       live.degraded = true;
@@ -122,7 +171,7 @@ class Transaction {
     const pending = this.responded ? 0 : Facts.PENDING;
     if (rules.onEvent(Event.CANCELED, this.facts | pending, 0) !== Finish.REMOVE) return;
     debug('%s %s: canceled, key removed', this.req.method, this.id);
-    this.mks.pending = undefined;
+    this.decided();
     this.removeKey();
   }
 
@@ -135,19 +184,19 @@ class Transaction {
   attach(mks, next) {
     const { req, plan } = this;
     this.mks = mks;
-    req[TRANSACTION] = this;
     req.sessionID ??= this.id;
     req.sessionStore = this.engine.store;
     req.resolvers = codec.resolvers;
-    if (req.mks !== mks) attachRequest(req, mks);
+    if (holderOf(req) !== this) attachHolder(req, this);
     mks.retain();
-    this.retains = true;
+    this.#retained = mks;
     if (diagnostics.message.hasSubscribers) this.publish();
     if (plan & Plan.ON_FINAL) {
       if (this.isPending) {
         mks.pending = this.id;
         this.host.awaitFinal(this);
       }
+      this.host.mayProxy(this);
       wrapSend(this);
       return next();
     }
@@ -165,9 +214,15 @@ class Transaction {
     try {
       next();
     } finally {
-      if (plan & Plan.AFTER_HANDLER) this.host.afterHandlers(() => this.finishWithoutResponse());
+      if (plan & Plan.AFTER_HANDLER) this.host.afterHandlers(this);
       else this.end();
     }
+  }
+
+  // A request in the early dialog of a pending INVITE, which drachtio-srf emits as an event of that.
+  attachEarly(mks, id) {
+    this.id = id;
+    this.attach(mks, () => undefined);
   }
 
   publish() {
@@ -177,49 +232,72 @@ class Transaction {
   }
 
   // The handlers have run, and no response follows.
-  finishWithoutResponse() {
-    const done = (err) => this.end(err);
-    const finish = rules.finish(this.plan, this.facts, 0);
-    if (finish === Finish.REMOVE) this.mks.removeKey(this.id, done);
-    else this.mks.write(rules.saveModeOf(finish), done);
+  afterTurn() {
+    const finish = this.finishFor(0);
+    if (finish === Finish.REMOVE) this.mks.removeKey(this.id, (err) => this.end(err));
+    else this.mks.write(rules.saveModeOf(finish), (err) => this.end(err));
   }
 
   // Goes on with a session that exists, in place of the new one.
   join(mks) {
     if (mks === this.mks || mks.removed) return;
-    mks.set(this.id).attachTo(this.req);
+    this.host.addKey(mks, this);
     this.replace(mks);
   }
 
   // Goes on with another session (Store#regenerate).
   replace(mks) {
     if (this.isPending && !this.responded) mks.pending = this.id;
-    if (this.retains) {
+    if (this.#retained !== null) {
       mks.retain();
-      this.mks.release();
+      this.#retained.release();
+      this.#retained = mks;
     }
     this.mks = mks;
   }
 
+  // The host has proxied the request, and no final response passes the application.
+  proxied() {
+    if (this.responded || this.#retained === null) return;
+    this.responded = true;
+    if (!this.isPending) return this.mks.write(SaveMode.CHANGES, (err) => this.end(err));
+    debug('%s %s: was proxied, key removed', this.req.method, this.id);
+    this.decided();
+    if (rules.onEvent(Event.PROXIED, this.facts, 0) === Finish.REMOVE) this.removeKey();
+    this.release();
+  }
+
+  // The final response, or what takes its place, has decided whether a dialog begins.
+  decided() {
+    const { mks } = this;
+    if (mks.pending === this.id) mks.pending = undefined;
+  }
+
   end(err) {
-    this.engine.report(err);
+    if (err) this.#retained?.report(err);
     this.release();
   }
 
   // Releases the session, once: the application may repeat a response that the host refused.
   release() {
-    if (!this.retains) return;
-    this.retains = false;
-    this.mks.release();
+    const retained = this.#retained;
+    if (retained === null) return;
+    this.#retained = null;
+    retained.release();
   }
 
   // What a final response means for the session now: a number of Finish.
   finishFor(status) {
-    return rules.finish(this.plan, this.facts | (this.canceled ? Facts.CANCELED : 0), status);
+    let { facts } = this;
+    if (this.canceled) facts |= Facts.CANCELED;
+    if (facts & Facts.UNSUBSCRIBES && this.mks.isSubscription(this.id)) facts |= Facts.SUBSCRIPTION;
+    return rules.finish(this.plan, facts, status);
   }
 
+  // Removes the key of a dialog that does not begin. A leg that shares the session and is up keeps it stored.
   removeKey() {
-    if (this.mks.has(this.id)) this.mks.removeKey(this.id, (err) => this.engine.report(err));
+    const { engine, id, mks } = this;
+    if (mks.has(id)) mks.dropPending(id, (err) => engine.report(err));
   }
 }
 

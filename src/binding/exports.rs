@@ -37,7 +37,19 @@ pub fn exports(exports: Object, env: Env) -> napi::Result<()> {
         c"engineSetString" = |engine: EngineHandle, op: u32, name: Text, value: Quoted, ttl: Option<f64>| {
             engine::engine_set_string(engine, op, name, value, ttl)
         };
-        c"placeholderRecord" = |plan: u32, failed: bool, id: Name| record::placeholder_record(plan, failed, id);
+        c"placeholderRecord" = |plan: u32, failed: bool, id: Name, leg: Option<Text>|
+            record::placeholder_record(plan, failed, id, leg);
+        c"recordAddKey" = |
+            record: RecordHandle, id: Name, resource: Option<Text>, leg: Option<Text>, claims: Option<bool>
+        | {
+            record::record_add_key(record, id, resource, leg, claims)
+        };
+        c"recordKeyOf" = |
+            record: RecordHandle, call_id: Text, remote_tag: Option<Text>, local_tag: Option<Text>
+        | {
+            Ok(record::record_key_of(record, call_id, remote_tag, local_tag))
+        };
+        c"recordAwaitsRetry" = |record: RecordHandle, id: Name| record::record_awaits_retry(record, id);
         c"recordIsClean" = |record: RecordHandle| Ok(record::record_is_clean(record));
         c"engineIsCurrent" = |engine: EngineHandle, record: RecordHandle| {
             Ok(engine::engine_is_current(engine, record))

@@ -2,14 +2,16 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Instant;
 
 use napi_derive::napi;
 use uuid::Uuid;
 
 use super::node_api::{Name, Result, Text};
 use super::values::{RecordHandle, handle_of, name_of, patch_of, thrown};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::rules::{self, Placeholder, Plan};
+use crate::session::leg::{self, Leg};
 use crate::session::{FirstSave, Record, State};
 
 /// The record of a new session, without keys.
@@ -30,9 +32,15 @@ pub fn ended_record() -> RecordHandle {
 }
 
 /// The placeholder for the session with the key `id` that a message with `plan` needs, when the load has `failed` or found
-/// nothing (`rules::Placeholder`): a record with that key, or `null` if the session has ended ([`ended_record`]).
+/// nothing (`rules::Placeholder`): a record with that key, or `null` if the session has ended ([`ended_record`]). `leg`: the
+/// leg descriptor of the dialog that the message begins, which claims the key ([`record_add_key`]).
 #[napi(catch_unwind)]
-pub fn placeholder_record(plan: u32, failed: bool, id: Name) -> Result<Option<RecordHandle>> {
+pub fn placeholder_record(
+    plan: u32,
+    failed: bool,
+    id: Name,
+    leg: Option<Text>,
+) -> Result<Option<RecordHandle>> {
     let name = name_of(id)?;
     let placeholder = rules::placeholder(Plan::from_bits_truncate(plan), failed);
     let first = if placeholder == Placeholder::Joining {
@@ -48,7 +56,8 @@ pub fn placeholder_record(plan: u32, failed: bool, id: Name) -> Result<Option<Re
         Placeholder::Ended => return Ok(None),
         Placeholder::Unknown => Record::unknown(Uuid::new_v4()),
     };
-    record.add_key(&name, None);
+    let leg = leg_of(leg.as_ref())?;
+    record.add_leg(&name, None, leg, Some(leg.is_some()));
     Ok(Some(handle_of(Rc::new(RefCell::new(record)))))
 }
 
@@ -89,25 +98,101 @@ pub fn record_keys(record: RecordHandle) -> Vec<String> {
 #[napi(catch_unwind)]
 #[must_use]
 pub fn record_resource(record: RecordHandle, name: String) -> Option<String> {
-    record
-        .borrow()
-        .keys
-        .iter()
-        .find(|key| *key.name == *name)
-        .and_then(|key| key.resource.clone())
+    let record = record.borrow();
+    record.key(&name).and_then(|key| key.resource.clone())
 }
 
-/// Adds a key, or replaces the resource of an existing one; the next save stores it. Throws `ERR_SESSION_GONE` if the
-/// session was removed.
+/// A leg descriptor; an empty one is none.
+fn leg_of(leg: Option<&Text>) -> Result<Option<&str>> {
+    let Some(leg) = leg.map(|leg| leg.0.as_str()) else {
+        return Ok(None);
+    };
+    if leg.is_empty() || Leg::parse(leg).is_some() {
+        return Ok(Some(leg));
+    }
+    let message = format!(
+        "{leg:?} is no leg descriptor: it must be '<' or '>', a tag, and flags of one character after a space each; or '?'"
+    );
+    Err(thrown(Error::new(Kind::Argument, message)))
+}
+
+/// Adds a key, or replaces the resource, leg descriptor and claim of an existing one; the next save stores it, also where
+/// only the resource or the leg is another one. An absent `leg` stays as it is, an empty one is removed. `claims` says that
+/// the key begins a dialog and must not take its name from another dialog: the save then stores it under another name. It
+/// stays as it is where it is absent (false for a new key), and means nothing without a tag in the leg. Throws
+/// `ERR_SESSION_GONE` if the session was removed, `ERR_SESSION_ARGUMENT` for a leg that is none.
 #[napi(catch_unwind)]
-pub fn record_add_key(record: RecordHandle, id: Name, resource: Option<String>) -> Result<()> {
+pub fn record_add_key(
+    record: RecordHandle,
+    id: Name,
+    resource: Option<Text>,
+    leg: Option<Text>,
+    claims: Option<bool>,
+) -> Result<()> {
     let name = name_of(id)?;
+    let leg = leg_of(leg.as_ref())?;
     let mut record = record.borrow_mut();
     if record.state == State::Removed {
         return Err(thrown(Error::gone(&record.uuid)));
     }
-    record.add_key(&name, resource);
+    record.add_leg(&name, resource.map(|text| text.0), leg, claims);
     Ok(())
+}
+
+/// The leg descriptor of the key with this id; `null` if the key has none, or the session has no such key.
+#[napi(catch_unwind)]
+pub fn record_leg(record: RecordHandle, id: Name) -> Result<Option<String>> {
+    let name = name_of(id)?;
+    let record = record.borrow();
+    let leg = record.key(&name).and_then(|key| key.leg.as_deref());
+    Ok(leg.map(str::to_owned))
+}
+
+/// The id of the key that is the one of a dialog, by its Call-ID and tags; `null` for a tag that is not known yet. Gives
+/// `null` if no key is. A key that is named by the Call-ID and has no tag fits any dialog, if no other key does.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn record_key_of(
+    record: RecordHandle,
+    call_id: Text,
+    remote_tag: Option<Text>,
+    local_tag: Option<Text>,
+) -> Option<String> {
+    let record = record.borrow();
+    let (remote, local) = (text_of(remote_tag.as_ref()), text_of(local_tag.as_ref()));
+    record.key_of(&call_id.0, remote, local).map(str::to_owned)
+}
+
+/// The ids by which a dialog is looked up, in order: its Call-ID, that with the remote tag, that with the local tag. A tag
+/// that is not known is `null`.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn dialog_ids(call_id: Text, remote_tag: Option<Text>, local_tag: Option<Text>) -> Vec<String> {
+    let (remote, local) = (text_of(remote_tag.as_ref()), text_of(local_tag.as_ref()));
+    leg::dialog_ids(&call_id.0, remote, local)
+}
+
+/// Whether the key with this id is that of a challenged request that waits for its retry (the flag `?` of its leg).
+#[napi(catch_unwind)]
+pub fn record_awaits_retry(record: RecordHandle, id: Name) -> Result<bool> {
+    let name = name_of(id)?;
+    Ok(record.borrow().awaits_retry(&name))
+}
+
+/// How long it is until half of the TTL has passed since it was last known to start, ms: 0 when it has. Then the next save
+/// writes even if nothing has changed, and starts the TTL of the session and of its keys anew. `null` without a TTL, where the
+/// session is not stored, and in JavaScript stores.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn record_renewal_in(record: RecordHandle) -> Option<f64> {
+    let left = record.borrow_mut().renewal_in(Instant::now());
+    left.map(|left| (left.as_secs_f64() * 1000.0).ceil())
+}
+
+/// A tag; an empty one is none.
+fn text_of(text: Option<&Text>) -> Option<&str> {
+    text.map(|text| text.0.as_str())
+        .filter(|text| !text.is_empty())
 }
 
 /// Whether a save would write anything even if the data object has not changed.

@@ -201,12 +201,25 @@ impl Operation {
     #[must_use]
     pub fn removes(&self, name: &str) -> bool {
         match &self.action {
-            Action::RemoveKey { name: removed, .. } => **removed == *name,
+            Action::RemoveKey { name: removed, .. } => {
+                let record = self.record.as_ref().map(|record| record.borrow());
+                **removed == *name
+                    || record.is_some_and(|record| *record.name_now(removed) == *name)
+            }
             Action::Destroy => self.record.as_ref().is_some_and(|record| {
                 let keys = &record.borrow().keys;
                 keys.iter().any(|key| *key.name == *name)
             }),
             _ => false,
+        }
+    }
+
+    /// The store may have given the key that it removes another name since it was asked for.
+    pub fn follow_names(&mut self) {
+        if let (Action::RemoveKey { name, .. }, Some(record)) = (&mut self.action, &self.record) {
+            let mut record = record.borrow_mut();
+            record.follow_origin();
+            *name = record.name_now(name);
         }
     }
 

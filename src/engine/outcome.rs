@@ -2,17 +2,36 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::operation::{Action, Operation, Value};
 use crate::error::{Error, Kind, Result};
-use crate::session::{Record, State, Stored, Write};
+use crate::session::{Record, Saved, State, Stored, Write};
 use crate::store::Reply;
 
-/// Brings the record up to date, and gives the result for the callers. `write` is what was written; `has_callers` tells
-/// whether a caller still waits.
+/// What an operation has written.
+pub struct Written<'a> {
+    /// The write.
+    pub write: Option<&'a Write>,
+    /// When it was sent; absent if an earlier attempt may have been done.
+    pub since: Option<Instant>,
+    /// The time of the reply.
+    pub now: Instant,
+}
+
+/// Says when the renewal of a loaded session will fall due. `now` is the time of the reply.
+pub fn date(reply: &mut Result<Reply>, now: Instant) {
+    if let Ok(Reply::Loaded(Some(stored)) | Reply::Conflict(stored)) = reply {
+        let after = stored.renewal_due_in.map(Duration::from_millis);
+        stored.renewal_due_at = after.and_then(|after| now.checked_add(after));
+    }
+}
+
+/// Brings the record up to date, and gives the result for the callers: for a save `Current(true)` if the store has renamed
+/// keys. `has_callers` tells whether a caller still waits.
 pub fn apply(
     operation: &Operation,
-    write: Option<&Write>,
+    written: &Written<'_>,
     reply: Result<Reply>,
     has_callers: bool,
 ) -> Result<Value> {
@@ -20,6 +39,11 @@ pub fn apply(
         return reply.map(Value::from);
     };
     let mut record = shared.borrow_mut();
+    let write = written.write;
+    // A store without versions says nothing of the TTL either.
+    if let (Ok(Reply::Saved(Saved { version: 1.., .. })), Some(write)) = (&reply, write) {
+        record.renewed(write.ttl, written.since, written.now);
+    }
     match reply {
         Ok(Reply::Saved(saved)) if matches!(operation.action, Action::CompareAndSet { .. }) => {
             match write {
@@ -36,6 +60,9 @@ pub fn apply(
         Ok(Reply::Saved(saved)) => {
             if let Some(write) = write {
                 record.saved(write, saved);
+            }
+            if has_callers && std::mem::take(&mut record.has_new_names) {
+                return Ok(Value::Current(true));
             }
             Ok(Value::Nothing)
         }

@@ -7,9 +7,10 @@ use super::core::Engine;
 use super::deadlines::Completion;
 use super::in_flight::{Entry, Purpose};
 use super::operation::{Action, Operation, Value};
+use super::outcome::Written;
 use super::{in_doubt, outcome};
 use crate::error::{Error, Kind, Result};
-use crate::session::{Record, Write};
+use crate::session::{Record, Renamed};
 use crate::store::{Backend, Event, Failed, Reply, StoreOp};
 
 /// How long the near cache keeps a session whose time to live was not renewed, ms.
@@ -54,10 +55,11 @@ impl<B: Backend> Engine<B> {
         answer: std::result::Result<Reply, Failed>,
         now: Instant,
     ) {
-        let (reply, store_op) = match answer {
+        let (mut reply, store_op) = match answer {
             Ok(reply) => (Ok(reply), None),
             Err(Failed { error, op }) => (Err(error), Some(op)),
         };
+        outcome::date(&mut reply, now);
         self.statistics.answered(entry.kind, now - entry.began);
         if let Err(error) = &reply {
             self.statistics.failed(error);
@@ -89,10 +91,16 @@ impl<B: Backend> Engine<B> {
                 repeated,
             } => {
                 if let (Some(store_op), Err(error)) = (store_op, &reply) {
+                    // The store may have it under these names.
+                    self.rename(&queue, &operation, store_op.renamed());
                     in_doubt::keep(&mut operation, store_op, error, repeated);
                 }
                 let answered = Answered {
-                    write: write.as_deref(),
+                    written: Written {
+                        write: write.as_deref(),
+                        since: (!repeated).then_some(entry.began),
+                        now,
+                    },
                     cache_time: entry.cache_time,
                     repeated,
                 };
@@ -147,7 +155,10 @@ impl<B: Backend> Engine<B> {
                 Err(self.defer(queue, operation, error))
             }
             reply => {
-                let result = outcome::apply(&operation, answered.write, reply, has_callers);
+                if let Ok(Reply::Saved(saved)) = &reply {
+                    self.rename(queue, &operation, &saved.renamed);
+                }
+                let result = outcome::apply(&operation, &answered.written, reply, has_callers);
                 self.keep(queue, &operation, &result, answered);
                 if result.is_err() {
                     self.failed(queue, &mut operation);
@@ -174,6 +185,15 @@ impl<B: Backend> Engine<B> {
             self.deadlines.complete(op, result.clone());
         }
         self.advance(queue, false);
+    }
+
+    /// The store has, or may have, keys of an operation's session under other names: loads by these find its queue too.
+    fn rename(&mut self, queue: &Rc<str>, operation: &Operation, renamed: &[Renamed]) {
+        let Some(record) = operation.record.as_ref().filter(|_| !renamed.is_empty()) else {
+            return;
+        };
+        record.borrow_mut().rename_keys(renamed);
+        self.name_queue(queue, operation);
     }
 
     /// Starts the operations of a queue, until one is in flight again, or pending, or the queue is empty.
@@ -214,7 +234,7 @@ impl<B: Backend> Engine<B> {
             (Action::RemoveKey { .. }, Ok(Value::Count(1..)))
             | (Action::Save { .. } | Action::CompareAndSet { .. }, Ok(_)) => {
                 if let Some(stored) = record.as_stored() {
-                    let renewal_due_in = match answered.write {
+                    let renewal_due_in = match answered.written.write {
                         Some(write) => write.ttl.map(|ttl| ttl / 2),
                         // Its time to live was not renewed, and it is not known here how much of it is left.
                         None => Some(UNRENEWED),
@@ -290,8 +310,8 @@ impl<B: Backend> Engine<B> {
 
 /// What is known of an operation that the store has answered.
 struct Answered<'a> {
-    /// What it wrote.
-    write: Option<&'a Write>,
+    /// What it wrote, and when.
+    written: Written<'a>,
     /// The time of the near cache when it was sent.
     cache_time: u64,
     /// Whether an earlier attempt may have been done.

@@ -5,11 +5,12 @@ use std::rc::Rc;
 use super::core::Engine;
 use super::in_flight::{Entry, Purpose};
 use super::operation::{Action, Operation, Value};
+use super::outcome::Written;
 use super::prepare::{Prepared, prepare};
 use super::{in_doubt, outcome};
 use crate::error::{Error, Kind, Result};
 use crate::session::Shared;
-use crate::store::{Backend, StoreOp};
+use crate::store::{Backend, Reply, StoreOp};
 
 impl<B: Backend> Engine<B> {
     pub(super) fn on_session(
@@ -71,6 +72,7 @@ impl<B: Backend> Engine<B> {
             Ok(Prepared::Send(store_op))
         } else {
             self.sequence += 1;
+            operation.follow_names();
             prepare(&operation, self.settings.default_ttl, self.sequence)
         };
         let store_op = match prepared {
@@ -104,8 +106,15 @@ impl<B: Backend> Engine<B> {
         }
         let write = store_op.write().map(Rc::clone);
         let ticket = self.in_flight.next_ticket();
-        if let Some(reply) = self.backend.submit(ticket, store_op) {
-            let result = outcome::apply(&operation, write.as_deref(), reply, true);
+        if let Some(mut reply) = self.backend.submit(ticket, store_op) {
+            let now = self.now();
+            let written = Written {
+                write: write.as_deref(),
+                since: Some(now),
+                now,
+            };
+            outcome::date(&mut reply, now);
+            let result = outcome::apply(&operation, &written, reply, true);
             if result.is_err() {
                 self.failed(queue, &mut operation);
             }
@@ -165,7 +174,10 @@ impl<B: Backend> Engine<B> {
         let is_long = store_op.is_long();
         let kind = store_op.kind();
         let ticket = self.in_flight.next_ticket();
-        if let Some(reply) = self.backend.submit(ticket, store_op) {
+        if let Some(mut reply) = self.backend.submit(ticket, store_op) {
+            if matches!(reply, Ok(Reply::Loaded(Some(_)))) {
+                outcome::date(&mut reply, self.now());
+            }
             return Some(reply.map(Value::from));
         }
         let purpose = changes.map_or(Purpose::Plain(op), |name| Purpose::Change(op, name));

@@ -152,14 +152,34 @@ fn a_bye_made_by_the_server_ends_the_dialog_without_a_response() {
 #[test]
 fn what_ends_a_subscription_ends_its_dialog() {
     for method in ["SUBSCRIBE", "NOTIFY"] {
-        let it = plan(method, DIALOG | Facts::UNSUBSCRIBES, 0);
-        assert_eq!(
-            it,
-            Plan::LOAD | Plan::ON_FINAL | Plan::ENDS_DIALOG | Plan::IN_DIALOG
-        );
-        assert_eq!(finish(it, DIALOG, 202), Finish::Remove, "{method}");
-        assert_eq!(finish(it, DIALOG, 401), Finish::SaveChanges, "{method}");
+        let facts = DIALOG | Facts::UNSUBSCRIBES;
+        let it = plan(method, facts, 0);
+        assert_eq!(it, Plan::LOAD | Plan::ON_FINAL | Plan::IN_DIALOG);
+        let subscription = facts | Facts::SUBSCRIPTION;
+        for status in [200, 202, 481, 489] {
+            assert_eq!(finish(it, subscription, status), Finish::Remove, "{method}");
+            let call = finish(it, facts, status);
+            assert_eq!(call, Finish::SaveChanges, "{method} in a call");
+        }
+        for challenge in [401, 407] {
+            let challenged = finish(it, subscription, challenge);
+            assert_eq!(challenged, Finish::SaveChanges, "{method}");
+        }
     }
+    let refresh = plan("SUBSCRIBE", DIALOG, 0);
+    let subscription = DIALOG | Facts::SUBSCRIPTION;
+    assert_eq!(finish(refresh, subscription, 200), Finish::SaveChanges);
+}
+
+#[test]
+fn a_subscribe_that_only_fetches_leaves_nothing() {
+    let facts = NETWORK | Facts::FETCHES;
+    let it = plan("SUBSCRIBE", facts, 0);
+    assert_eq!(it, Plan::CREATE | Plan::ON_FINAL | Plan::FORMS_DIALOG);
+    for status in [200, 202, 404] {
+        assert_eq!(finish(it, facts, status), Finish::Remove, "{status}");
+    }
+    assert_eq!(finish(it, facts, 401), Finish::SaveForRetry);
 }
 
 #[test]
@@ -202,7 +222,10 @@ fn a_leg_of_the_application_stays_only_when_it_is_accepted() {
 
 #[test]
 fn the_end_of_a_dialog_removes_its_key() {
-    assert_eq!(on_event(Event::Ended, Facts::empty(), 0), Finish::Remove);
+    for event in [Event::Ended, Event::Proxied] {
+        assert_eq!(on_event(event, Facts::empty(), 0), Finish::Remove);
+        assert_eq!(on_event(event, Facts::PENDING, 0), Finish::Remove);
+    }
 }
 
 #[test]
@@ -212,10 +235,11 @@ fn an_event_is_found_by_its_number() {
         (1, Event::NotSent),
         (2, Event::Answered),
         (3, Event::Ended),
+        (4, Event::Proxied),
     ] {
         assert_eq!(Event::try_from(number), Ok(event));
     }
-    assert_eq!(Event::try_from(4), Err(4));
+    assert_eq!(Event::try_from(5), Err(5));
 }
 
 #[test]

@@ -3,14 +3,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use super::document::Document;
+use super::key::Key;
 use super::patch::Patch;
-use super::stored::Stored;
+use super::stored::{Renamed, Stored};
 
 /// The prefix of every uuid of a session.
 pub const UUID_PREFIX: &str = "mks:session:";
@@ -42,15 +43,10 @@ pub enum FirstSave {
     Joins,
 }
 
-/// A name that a session is found by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    /// `mks:` and the id.
-    pub name: Rc<str>,
-    /// The JSON text of the resource.
-    pub resource: Option<String>,
-    /// Whether the store has the key with this resource.
-    pub stored: bool,
+/// The uuid of a session without its prefix, as Redis has it.
+#[must_use]
+pub fn short_uuid(uuid: &str) -> &str {
+    uuid.strip_prefix(UUID_PREFIX).unwrap_or(uuid)
 }
 
 /// Cache validity: proves a record equal to what the store has. The near cache owns it and drops it with the first
@@ -98,6 +94,12 @@ pub struct Record {
     pub newest: u64,
     /// Whether the next save writes even if nothing has changed: half of the TTL is over.
     pub renewal_due: bool,
+    /// When that will be so; absent without a TTL, and where the store does not say it.
+    pub renewal_due_at: Option<Instant>,
+    /// The keys that the store has stored under other names, in order: operations may still name the earlier ones.
+    pub renamed: Vec<Renamed>,
+    /// Whether keys were renamed since a caller has been told so.
+    pub has_new_names: bool,
     /// The document of a load or conflict, with its version, until it is merged into the data object.
     pub incoming: Option<(Document, u64)>,
     /// Proves that the store has all of this, and that no operation on it is queued; see [`Record::is_current`].
@@ -141,6 +143,9 @@ impl Record {
             version: 0,
             newest: 0,
             renewal_due: false,
+            renewal_due_at: None,
+            renamed: Vec::new(),
+            has_new_names: false,
             incoming: None,
             validity: Weak::new(),
         }
@@ -175,15 +180,12 @@ impl Record {
         Stored {
             uuid: self.uuid.to_string(),
             primary: Rc::clone(&self.primary),
-            keys: self
-                .keys
-                .iter()
-                .map(|key| (Rc::clone(&key.name), key.resource.clone()))
-                .collect(),
+            keys: self.keys.iter().map(Key::named).collect(),
             document: self.stored_document.clone(),
             version: self.version,
             renewal_due: self.renewal_due,
             renewal_due_in: None,
+            renewal_due_at: self.renewal_due_at,
         }
     }
 
@@ -212,6 +214,9 @@ impl Record {
             version,
             newest: self.newest,
             renewal_due: self.renewal_due,
+            renewal_due_at: self.renewal_due_at,
+            renamed: Vec::new(),
+            has_new_names: false,
             incoming: None,
             validity: Weak::new(),
         })
@@ -237,7 +242,9 @@ impl Record {
     /// Takes over what the first save of the record that a projection was made from has decided: it may have stored the
     /// session elsewhere, or have joined another one.
     pub fn follow_origin(&mut self) {
-        let Some(origin) = &self.origin else { return };
+        let Some(origin) = self.origin.clone() else {
+            return;
+        };
         let mut first = origin.borrow_mut();
         first.follow_origin();
         match first.state {
@@ -245,6 +252,7 @@ impl Record {
             State::Stored => {
                 self.uuid = Rc::clone(&first.uuid);
                 self.primary = Rc::clone(&first.primary);
+                self.rename_keys(&first.renamed);
             }
             State::Removed => {}
         }
@@ -263,22 +271,21 @@ impl Record {
         }
     }
 
-    /// Adds a key, or replaces the resource of an existing one.
-    pub fn add_key(&mut self, name: &str, resource: Option<String>) {
-        match self.keys.iter_mut().find(|key| *key.name == *name) {
-            Some(key) if key.resource == resource => {}
-            Some(key) => (key.resource, key.stored) = (resource, false),
-            None => self.keys.push(Key {
-                name: name.into(),
-                resource,
-                stored: false,
-            }),
+    /// How long it is, as far as this process knows, until half of the TTL has passed: zero when it has; then the next save
+    /// writes even if nothing has changed. Nothing without a TTL, and where the session is not stored.
+    pub fn renewal_in(&mut self, now: Instant) -> Option<Duration> {
+        if self.state != State::Stored {
+            return None;
         }
-    }
-
-    /// Removes a key from the record.
-    pub fn drop_key(&mut self, name: &str) {
-        self.keys.retain(|key| *key.name != *name);
+        let left = self
+            .renewal_due_at
+            .map(|at| at.saturating_duration_since(now));
+        self.renewal_due |= left.is_some_and(|left| left.is_zero());
+        if self.renewal_due {
+            Some(Duration::ZERO)
+        } else {
+            left
+        }
     }
 
     /// Takes over a reply of the store for this session: the keys at once, the properties when [`Record::merge`] is called.
@@ -287,26 +294,23 @@ impl Record {
         if stored.version > 0 && stored.version < self.newest {
             return false;
         }
-        let known = self.keys.iter().filter(|key| key.stored);
-        let known = known.map(|key| (&key.name, &key.resource));
-        let keys_changed = known.ne(stored.keys.iter().map(|(name, resource)| (name, resource)));
-        let mine = std::mem::take(&mut self.keys);
-        self.keys = stored
+        let mut known = self.keys.iter().filter(|key| key.stored);
+        let keys_changed = !stored
             .keys
-            .into_iter()
-            .map(|(name, resource)| Key {
-                name,
-                resource,
-                stored: true,
-            })
-            .collect();
+            .iter()
+            .all(|key| known.next().is_some_and(|known| known.is(key)))
+            || known.next().is_some();
+        let mine = std::mem::take(&mut self.keys);
+        self.keys = stored.keys.into_iter().map(Key::of).collect();
         for key in mine.into_iter().filter(|key| !key.stored) {
-            self.add_key(&key.name, key.resource);
+            let leg = key.leg.as_deref().unwrap_or("");
+            self.add_leg(&key.name, key.resource, Some(leg), Some(key.claims));
         }
         self.primary = stored.primary;
         self.state = State::Stored;
         self.newest = stored.version;
         self.renewal_due = stored.renewal_due;
+        self.renewal_due_at = stored.renewal_due_at;
         self.is_projection = false;
         let is_known = stored.version > 0 && stored.version == self.version;
         let changed = !is_known && self.stored_document != stored.document;

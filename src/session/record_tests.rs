@@ -1,15 +1,21 @@
 use super::*;
-use crate::session::{Saved, Write};
+use std::time::Duration;
+
+use crate::session::{NamedKey, Renamed, Saved, Write};
 
 fn stored(text: &str, keys: &[&str]) -> Stored {
     Stored {
         uuid: format!("{UUID_PREFIX}1"),
         primary: "mks:a".into(),
-        keys: keys.iter().map(|name| ((*name).into(), None)).collect(),
+        keys: keys
+            .iter()
+            .map(|name| NamedKey::plain((*name).into()))
+            .collect(),
         document: text.into(),
         version: 0,
         renewal_due: false,
         renewal_due_in: None,
+        renewal_due_at: None,
     }
 }
 
@@ -127,4 +133,106 @@ fn the_next_save_writes_the_changes_of_a_failed_one() {
     let next = record.take(&Patch::setting(r#"{"c":1}"#));
     assert_eq!(&*next.result.text(), r#"{"a":2,"b":3,"c":1}"#);
     assert_eq!(next.patch, Patch::setting(r#"{"a":2,"c":1}"#));
+}
+
+fn leg_of<'a>(record: &'a Record, name: &str) -> (Option<&'a str>, bool) {
+    let key = record.key(name).expect("it has the key");
+    (key.leg.as_deref(), key.stored)
+}
+
+#[test]
+fn another_leg_is_stored_by_the_next_save_and_the_same_one_is_not() {
+    let mut record = Record::new(uuid::Uuid::new_v4());
+    record.add_leg("mks:a", None, Some("<r ?"), Some(true));
+    let write = save(&mut record, "{}");
+    assert_eq!(write.keys[0].leg.as_deref(), Some("<r ?"));
+    assert!(write.keys[0].is_claim() && record.awaits_retry("mks:a"));
+    record.saved(&write, Saved::default());
+    assert_eq!(leg_of(&record, "mks:a"), (Some("<r ?"), true));
+    record.add_key("mks:a", None);
+    record.add_leg("mks:a", None, Some("<r ?"), None);
+    assert_eq!(leg_of(&record, "mks:a"), (Some("<r ?"), true));
+    record.add_leg("mks:a", None, Some("<r"), None);
+    assert_eq!(leg_of(&record, "mks:a"), (Some("<r"), false));
+    assert!(!record.awaits_retry("mks:a") && record.is_dirty());
+    let write = save(&mut record, "{}");
+    assert!(write.keys[0].is_claim(), "it does not take it from another");
+    // A load that has come meanwhile does not undo it.
+    record.absorb(record.stored());
+    record.add_leg("mks:a", None, Some(""), None);
+    assert_eq!(leg_of(&record, "mks:a"), (None, false));
+}
+
+#[test]
+fn a_key_that_was_renamed_is_found_by_its_earlier_name() {
+    let renamed = |from: &str, to: &str| Renamed {
+        from: from.into(),
+        to: to.into(),
+    };
+    let mut record = Record::new(uuid::Uuid::new_v4());
+    record.add_leg("mks:a", None, Some("<r"), Some(true));
+    let write = save(&mut record, "{}");
+    record.saved(
+        &write,
+        Saved {
+            version: 1,
+            primary: Some("mks:a;2".into()),
+            renamed: vec![renamed("mks:a", "mks:a;1"), renamed("mks:a;1", "mks:a;2")],
+            ..Saved::default()
+        },
+    );
+    assert_eq!((&*record.primary, record.keys.len()), ("mks:a;2", 1));
+    assert_eq!(leg_of(&record, "mks:a"), (Some("<r"), true));
+    assert_eq!(&*record.name_now(&"mks:a".into()), "mks:a;2");
+    assert!(std::mem::take(&mut record.has_new_names) && !record.is_dirty());
+    // The application gives the key a resource by the name that it knows.
+    record.add_key("mks:a", Some("1".into()));
+    assert_eq!((&*record.keys[0].name, record.keys.len()), ("mks:a;2", 1));
+    // The key of another dialog is moved here.
+    record.add_leg("mks:a", None, Some("<s"), Some(false));
+    assert_eq!(&*record.name_now(&"mks:a".into()), "mks:a");
+    record.rename_keys(&[renamed("mks:a", "mks:a;1")]);
+    let names: Vec<&str> = record.keys.iter().map(|key| &*key.name).collect();
+    assert_eq!(names, ["mks:a;2", "mks:a"]);
+    assert!(!record.has_new_names);
+}
+
+#[test]
+fn the_key_of_a_dialog_is_that_with_its_tag() {
+    let mut record = Record::new(uuid::Uuid::new_v4());
+    record.add_key("mks:a", None);
+    record.add_leg("mks:a;remote-tag=r", None, Some("<r"), Some(true));
+    record.add_leg("mks:b", None, Some(">l"), Some(true));
+    assert_eq!(
+        record.key_of("a", Some("r"), Some("x")),
+        Some("a;remote-tag=r")
+    );
+    assert_eq!(record.key_of("a", Some("s"), None), Some("a"));
+    assert_eq!(record.key_of("b", Some("x"), Some("l")), Some("b"));
+    assert_eq!(record.key_of("b", Some("l"), Some("x")), None);
+    assert_eq!(record.key_of("c", Some("r"), Some("l")), None);
+}
+
+#[test]
+fn a_renewal_is_due_when_half_of_the_ttl_has_passed() {
+    let (now, half) = (Instant::now(), Duration::from_millis(500));
+    let mut record = Record::new(uuid::Uuid::new_v4());
+    record.renewed(Some(1000), Some(now), now);
+    assert!(
+        record.renewal_in(now + half) != Some(Duration::ZERO),
+        "it is not stored"
+    );
+    record.state = State::Stored;
+    assert!(record.renewal_in(now + half / 2) != Some(Duration::ZERO) && !record.is_dirty());
+    assert!(record.renewal_in(now + half) == Some(Duration::ZERO) && record.is_dirty());
+    record.renewal_due = false;
+    record.renewed(Some(u64::MAX), Some(now), now);
+    assert!(record.renewal_in(now + 1000 * half) != Some(Duration::ZERO));
+    record.renewed(None, Some(now), now);
+    assert!(record.renewal_in(now + 1000 * half) != Some(Duration::ZERO));
+    record.renewed(Some(1000), None, now);
+    assert!(
+        record.renewal_in(now) == Some(Duration::ZERO),
+        "it is not known when it was renewed"
+    );
 }

@@ -1,13 +1,54 @@
 //! The writes that a store gets for a session, and the session that it gives.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::document::Document;
 use super::fields::quoted;
+use super::leg;
 use super::patch::Patch;
 
-/// The name of a key, and the JSON text of its resource.
-pub type NamedKey = (Rc<str>, Option<String>);
+/// A key as a store gets and gives it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NamedKey {
+    /// Its name.
+    pub name: Rc<str>,
+    /// The JSON text of the resource.
+    pub resource: Option<String>,
+    /// The leg descriptor ([`super::leg`]).
+    pub leg: Option<Rc<str>>,
+    /// Of a key that is written: it begins a dialog, and must not take the name from another one.
+    pub claims: bool,
+}
+
+impl NamedKey {
+    /// A key without a resource and a leg.
+    #[must_use]
+    pub fn plain(name: Rc<str>) -> Self {
+        Self {
+            name,
+            resource: None,
+            leg: None,
+            claims: false,
+        }
+    }
+
+    /// Whether the store must check that the name is free: a key without a tag has no other name.
+    #[must_use]
+    pub fn is_claim(&self) -> bool {
+        self.claims && leg::has_tag(self.leg.as_deref())
+    }
+}
+
+/// A key that a store has stored under another name, because a dialog of another session has its own
+/// ([`NamedKey::claims`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renamed {
+    /// The name that the write had for the key.
+    pub from: Rc<str>,
+    /// The name that it has now.
+    pub to: Rc<str>,
+}
 
 /// A change of a session's data, from one document to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +115,30 @@ pub struct Write {
     pub ttl: Option<u64>,
 }
 
+impl Write {
+    /// The same, with the next name for the key at `index`, of the session `uuid`, and that name; after the last resort
+    /// the key does not claim any more.
+    #[must_use]
+    fn with_alternative(&self, index: usize, uuid: &str) -> (Self, Option<Renamed>) {
+        let mut keys = self.keys.clone();
+        let mut renamed = None;
+        if let Some(key) = keys.get_mut(index) {
+            let next = leg::alternative(&key.name, key.leg.as_deref(), uuid);
+            key.claims = next.is_some();
+            renamed = next.map(|to| {
+                let from = std::mem::replace(&mut key.name, Rc::clone(&to));
+                Renamed { from, to }
+            });
+        }
+        let write = Self {
+            change: self.change.clone(),
+            keys,
+            ttl: self.ttl,
+        };
+        (write, renamed)
+    }
+}
+
 /// The first save of a session: all of its data (the result of [`Write::change`]) and all of its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Create {
@@ -90,6 +155,22 @@ pub struct Create {
     pub sequence: u64,
     /// Whether `primary` is not its first key, because another session is stored there.
     pub displaced: bool,
+    /// The keys that have got another name since the operation was asked for.
+    pub renamed: Vec<Renamed>,
+}
+
+impl Create {
+    /// The key at `index` is that of another dialog: takes the next name for it.
+    pub fn rename(&mut self, index: usize) {
+        let (write, renamed) = self.write.with_alternative(index, &self.uuid);
+        self.write = Rc::new(write);
+        if let Some(renamed) = renamed {
+            if renamed.from == self.primary {
+                self.primary = Rc::clone(&renamed.to);
+            }
+            self.renamed.push(renamed);
+        }
+    }
 }
 
 /// A later save of a session.
@@ -109,6 +190,17 @@ pub struct Update {
     pub sequence: u64,
     /// Whether it repeats an in-doubt write, for a store that keeps no sequence numbers.
     pub repeated: bool,
+    /// The keys that have got another name since the operation was asked for.
+    pub renamed: Vec<Renamed>,
+}
+
+impl Update {
+    /// The key at `index` is that of another dialog: takes the next name for it.
+    pub fn rename(&mut self, index: usize) {
+        let (write, renamed) = self.write.with_alternative(index, &self.uuid);
+        self.write = Rc::new(write);
+        self.renamed.extend(renamed);
+    }
 }
 
 /// The stored session as this process knows it: the condition of a compare-and-set.
@@ -166,6 +258,8 @@ pub struct Stored {
     pub renewal_due: bool,
     /// ms until then; absent if the store does not say it, or the session has no TTL.
     pub renewal_due_in: Option<u64>,
+    /// When that will be; the engine computes it when it gets the reply.
+    pub renewal_due_at: Option<Instant>,
 }
 
 /// The reply of a store to a save.
@@ -177,21 +271,43 @@ pub struct Saved {
     pub primary: Option<Rc<str>>,
     /// The identity of the session that got the data, if the save joined one ([`Create::join`]).
     pub uuid: Option<String>,
+    /// The keys that are stored under another name than the one that the record had for them.
+    pub renamed: Vec<Renamed>,
 }
 
 impl Stored {
     /// The JSON text that `store.get` gives for a session: `{"keys":{"mks:<id>":resource,...},"session":{...}}`.
     #[must_use]
     pub fn envelope(&self) -> String {
+        self.with_parts("")
+    }
+
+    /// The JSON text of its entry in a JavaScript store: the [`envelope`](Self::envelope), with
+    /// `"legs":{"mks:<id>":leg,...}` if a key has a leg.
+    #[must_use]
+    pub fn entry(&self) -> String {
+        let legs = self.keys.iter().filter_map(|key| {
+            let leg = key.leg.as_deref()?;
+            Some(format!("{}:{}", quoted(&key.name), quoted(leg)))
+        });
+        let legs: Vec<String> = legs.collect();
+        if legs.is_empty() {
+            return self.envelope();
+        }
+        self.with_parts(&format!(",\"legs\":{{{}}}", legs.join(",")))
+    }
+
+    fn with_parts(&self, more: &str) -> String {
         let keys: Vec<String> = self
             .keys
             .iter()
-            .map(|(name, resource)| {
-                format!("{}:{}", quoted(name), resource.as_deref().unwrap_or("null"))
+            .map(|key| {
+                let resource = key.resource.as_deref().unwrap_or("null");
+                format!("{}:{resource}", quoted(&key.name))
             })
             .collect();
         format!(
-            "{{\"keys\":{{{}}},\"session\":{}}}",
+            "{{\"keys\":{{{}}},\"session\":{}{more}}}",
             keys.join(","),
             self.document.text()
         )

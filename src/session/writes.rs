@@ -1,10 +1,12 @@
 //! The writes of a record, and what the store's reply means for it.
 
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::document::Document;
+use super::key::Key;
 use super::patch::Patch;
-use super::record::{FirstSave, Key, Record, State};
+use super::record::{FirstSave, Record, State};
 use super::stored::{Change, Create, Expected, NamedKey, Saved, Update, Write};
 
 impl Record {
@@ -13,9 +15,7 @@ impl Record {
     #[must_use]
     pub fn write(&self, change: Change, ttl: Option<u64>, is_first: bool) -> Rc<Write> {
         let keys = self.keys.iter().filter(|key| is_first || !key.stored);
-        let keys: Vec<NamedKey> = keys
-            .map(|key| (Rc::clone(&key.name), key.resource.clone()))
-            .collect();
+        let keys: Vec<NamedKey> = keys.map(Key::named).collect();
         Rc::new(Write { change, keys, ttl })
     }
 
@@ -33,6 +33,7 @@ impl Record {
             write,
             sequence,
             displaced: false,
+            renamed: Vec::new(),
         }
     }
 
@@ -47,6 +48,7 @@ impl Record {
             expected: None,
             sequence,
             repeated: false,
+            renamed: Vec::new(),
         }
     }
 
@@ -91,6 +93,15 @@ impl Record {
         self.acknowledge(write, saved);
     }
 
+    /// The store has started the TTL of the session anew, `ttl` ms, at `since` or later; without `since` it is not known
+    /// when, so that a renewal falls due at `now`.
+    pub fn renewed(&mut self, ttl: Option<u64>, since: Option<Instant>, now: Instant) {
+        self.renewal_due_at = ttl.and_then(|ttl| match since {
+            Some(since) => since.checked_add(Duration::from_millis(ttl / 2)),
+            None => Some(now),
+        });
+    }
+
     /// The store has done a compare-and-set. The data object does not have its change yet: [`Record::merge`] adds it.
     pub fn compared_and_set(&mut self, write: &Write, saved: Saved) {
         let version = saved.version;
@@ -131,15 +142,19 @@ impl Record {
         self.newest = self.newest.max(saved.version);
         self.state = State::Stored;
         self.renewal_due = false;
+        self.rename_keys(&saved.renamed);
         if let Some(primary) = saved.primary {
             self.primary = primary;
         }
         if let Some(uuid) = saved.uuid {
             self.uuid = uuid.into();
         }
-        for (name, resource) in &write.keys {
-            let known = |key: &&mut Key| key.name == *name && key.resource == *resource;
-            if let Some(key) = self.keys.iter_mut().find(known) {
+        for written in &write.keys {
+            let name = self.name_now(&written.name);
+            let is_same = |key: &&mut Key| {
+                key.name == name && key.resource == written.resource && key.leg == written.leg
+            };
+            if let Some(key) = self.keys.iter_mut().find(is_same) {
                 key.stored = true;
             }
         }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::session::{Create, Destroy, Record, RemoveKey, Saved, Stored, Update, Write};
+use crate::session::{Create, Destroy, Record, RemoveKey, Renamed, Saved, Stored, Update, Write};
 
 /// A store operation. One on a session names it by its uuid and primary key, so that it cannot change another session.
 ///
@@ -110,6 +110,16 @@ impl StoreOp {
             Self::Update(update) => Some(&update.write),
             Self::RemoveKey(remove) => remove.write.as_ref(),
             _ => None,
+        }
+    }
+
+    /// The keys that have got another name since it was asked for.
+    #[must_use]
+    pub fn renamed(&self) -> &[Renamed] {
+        match self {
+            Self::Create(create) => &create.renamed,
+            Self::Update(update) => &update.renamed,
+            _ => &[],
         }
     }
 

@@ -5,18 +5,37 @@ use std::rc::Rc;
 
 use drachtio_session::engine::{Shared, Value};
 use drachtio_session::error::Result;
-use drachtio_session::session::State;
+use drachtio_session::session::{KEY_PREFIX, State, leg, short_uuid};
 
 use super::data::{same_fields, sorted};
 use super::process::Process;
 use super::session::Session;
-use crate::server::Text;
+use crate::server::{Text, joined};
 
 impl Process {
     /// `Session.loadFromStorage({store}, id)`.
     pub async fn load(self: &Rc<Self>, name: &Text) -> Result<Option<Rc<Session>>> {
         let live = self.live_or_ended(name);
         self.find(name, live).await
+    }
+
+    /// The session of a dialog, by its Call-ID and the remote tag.
+    pub async fn find_dialog(
+        self: &Rc<Self>,
+        call_id: &str,
+        tag: &str,
+    ) -> Result<Option<Rc<Session>>> {
+        for id in leg::dialog_ids(call_id, Some(tag), None) {
+            let found = self.load(&joined(KEY_PREFIX, &id)).await?;
+            let fits = |found: &Rc<Session>| {
+                let record = found.record.borrow();
+                record.key_of(call_id, Some(tag), None).is_some()
+            };
+            if let Some(found) = found.filter(fits) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) async fn find(
@@ -117,7 +136,7 @@ impl Process {
             let there = net
                 .server
                 .versions
-                .get(&(Rc::clone(&record.uuid), record.version));
+                .get(&(short_uuid(&record.uuid).into(), record.version));
             if let Some(there) = there
                 && !same_fields(there, &known)
             {
@@ -128,7 +147,7 @@ impl Process {
                 self.fails("10", &what);
             }
         }
-        let floor = floors.and_then(|floors| floors.get(&record.uuid));
+        let floor = floors.and_then(|floors| floors.get(short_uuid(&record.uuid)));
         let floor = floor.copied().unwrap_or(0);
         if record.newest < floor {
             let what = format!(

@@ -116,6 +116,15 @@ impl Session {
         Ok(())
     }
 
+    /// Adds the key of a dialog that begins: `recordAddKey` with a leg and a claim.
+    pub fn add_dialog(&self, name: &Text, leg: &str) -> Result<()> {
+        let is_new = !self.has(name);
+        self.add_key(name)?;
+        let mut record = self.record.borrow_mut();
+        record.add_leg(name, None, Some(leg), is_new.then_some(true));
+        Ok(())
+    }
+
     // The data object.
 
     pub fn data(&self) -> Pairs {
@@ -226,7 +235,7 @@ impl Session {
         self.retained.get() > 0 || self.is_recent.get()
     }
 
-    pub(super) fn retain(&self) {
+    pub fn retain(&self) {
         if self.retained.replace(self.retained.get() + 1) > 0 {
             return;
         }
@@ -240,7 +249,7 @@ impl Session {
         }
     }
 
-    pub(super) fn release(&self) {
+    pub fn release(&self) {
         if self.retained.get() == 0 {
             return;
         }
@@ -273,6 +282,15 @@ impl Session {
         if result.is_ok() && !self.is_stored.get() {
             let is_stored = mode == SaveMode::Always || self.record.borrow().state == State::Stored;
             self.is_stored.set(is_stored);
+        }
+        if let Ok(Value::Current(true)) = &result {
+            // A dialog has the name of a key: it is stored under another one.
+            self.refresh_keys();
+            if self.is_live() {
+                for name in self.keys() {
+                    process.list(&name, &self.me());
+                }
+            }
         }
         if let Err(error) = &result
             && error.kind == Kind::Conflict

@@ -124,7 +124,9 @@ impl History {
 
     pub(super) fn all_keys(&self) -> Vec<Text> {
         let keys = (1..=self.last_key).map(|number| format!("mks:k{number}").into());
-        keys.chain(std::iter::once(JOINED.into())).collect()
+        keys.chain(std::iter::once(JOINED.into()))
+            .chain(self.dialog_names())
+            .collect()
     }
 
     pub(super) fn look(&self, end: &mut Final) {
@@ -144,7 +146,7 @@ impl History {
                 None => session,
             };
             let session =
-                session.filter(|session| session.keys.iter().any(|(name, _)| *name == key));
+                session.filter(|session| session.keys.iter().any(|named| named.name == key));
             let uuid: Option<Text> = session.as_ref().map(|session| session.uuid.as_str().into());
             end.found.push((key, uuid));
         }

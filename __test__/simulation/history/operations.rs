@@ -415,14 +415,14 @@ fn thinks(dice: usize) -> Time {
     }
 }
 
-fn failed(error: Error) -> Outcome {
+pub(super) fn failed(error: Error) -> Outcome {
     Outcome {
         error: Some(error),
         ..Outcome::default()
     }
 }
 
-fn ended(result: Result<(), Error>) -> Outcome {
+pub(super) fn ended(result: Result<(), Error>) -> Outcome {
     Outcome {
         error: result.err(),
         ..Outcome::default()

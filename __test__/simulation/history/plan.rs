@@ -11,6 +11,10 @@ pub(super) const DAY: u64 = 86_400_000;
 pub const JOINED: &str = "mks:joined";
 pub const JOINED_SESSION: usize = 9;
 
+/// The Call-ID of all dialogs whose names collide, and the number that their sessions have in a history.
+pub const CALL_ID: &str = "colliding";
+pub const DIALOGS: usize = 8;
+
 /// How a history is set up.
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools)] // each is decided for itself
@@ -53,6 +57,10 @@ pub enum What {
     Info,
     Ack,
     Bye,
+    /// A dialog begins, whose Call-ID others have too.
+    Dialog,
+    FindDialog,
+    HangUp,
     Fault,
     Idle,
 }
@@ -117,7 +125,26 @@ impl Plan {
             }
             steps.push(step);
         }
+        Self::add_dialogs(seed, &mut steps);
         Self { seed, setup, steps }
+    }
+
+    /// Dialogs with one Call-ID, in every fourth history. Their dice are not those of the other steps.
+    fn add_dialogs(seed: u64, steps: &mut Vec<Step>) {
+        let mut random = Random::new(seed ^ 0xd1a1_0600);
+        if !random.one_in(4) {
+            return;
+        }
+        for _ in 0..3 + random.below(12) {
+            let what = match random.below(8) {
+                0..4 => What::Dialog,
+                4..7 => What::FindDialog,
+                _ => What::HangUp,
+            };
+            let step = Step::new(what, &mut random);
+            let at = random.below(steps.len() as u64 + 1);
+            steps.insert(usize::try_from(at).unwrap_or(0), step);
+        }
     }
 
     fn what(random: &mut Random) -> What {

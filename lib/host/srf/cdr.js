@@ -9,7 +9,7 @@ const { ErrorCode, MAX_TIMEOUT } = require('../../native/constants');
 const Session = require('../../session/session');
 const { header, idOf } = require('../request');
 const SrfHost = require('./index');
-const { fromLocal, fromRemote, tagOf } = require('./keys');
+const { tagOf } = require('./message');
 
 const STOP = 'cdr:stop';
 // These reasons end no call: a challenge, which another INVITE with the same Call-ID follows; a leg that failed; a CANCEL.
@@ -34,29 +34,35 @@ function cdr(srf, { after = AFTER } = {}) {
   });
   srf.on(STOP, (source, _time, reason, bye) => {
     if (NEVER_BEGAN.test(reason)) return;
-    const ids = idsOf(source, bye);
-    setTimeout(() => remove(host, ids), after).unref();
+    const tags = tagsOf(source, bye);
+    if (tags.callId === undefined) return;
+    // Another call may have the Call-ID after the pause.
+    find(host, tags, (err, stopped) => {
+      if (!err && !stopped) return;
+      setTimeout(() => remove(host, tags, stopped?.uuid), after).unref();
+    });
   });
 }
 
-// The possible keys of the dialog that a BYE has ended, the most exact first.
-function idsOf(source, bye) {
-  const callId = idOf({ get: (name) => header(bye, name) });
+// The tags of the dialog that a BYE has ended.
+function tagsOf(source, bye) {
   const [local, remote] = source === 'network' ? ['to', 'from'] : ['from', 'to'];
-  return [fromRemote(callId, tagOf(bye, remote)), fromLocal(callId, tagOf(bye, local)), callId];
+  const callId = idOf({ get: (name) => header(bye, name) });
+  return { callId, remote: tagOf(header(bye, remote)), local: tagOf(header(bye, local)) };
 }
 
-function remove(host, [id, ...others]) {
-  const { engine } = host;
-  // a live session under the bare Call-ID is that of another call
-  if (others.length === 0 && engine.sessions.find(id)) return;
-  Session.find(engine.store, id, (err, found) => {
+function find(host, tags, callback) {
+  Session.findDialog(host.engine.store, tags, callback);
+}
+
+// Removes the key of the dialog, if it still has that session; without `uuid`, whichever it has.
+function remove(host, tags, uuid) {
+  find(host, tags, (err, found, id) => {
     // the application may have closed the store meanwhile
-    if (err) return err.code === ErrorCode.STORE_CLOSED ? undefined : engine.report(err);
-    if (found) {
-      debug('%s: the call has stopped, and its key was not removed', id);
-      host.dialogEnded(found, id);
-    } else if (others.length > 0) remove(host, others);
+    if (err) return err.code === ErrorCode.STORE_CLOSED ? undefined : host.engine.report(err);
+    if (!found || (uuid !== undefined && found.uuid !== uuid)) return undefined;
+    debug('%s: the call has stopped, and its key was not removed', id);
+    return host.dialogEnded(found, id);
   });
 }
 

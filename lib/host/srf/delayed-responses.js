@@ -2,29 +2,31 @@
 // The responses that are delayed until a session is saved, by their connection: srf.endSession must close a connection only
 // after they are sent.
 
-class DelayedResponses {
-  // by socket, how many responses are delayed, and the actions that follow them
-  #sockets = new WeakMap();
+// where a socket has its delayed responses: how many there are, and the actions that follow them
+const DELAYED = Symbol('drachtio-session delayed responses');
 
-  // A response is delayed. Gives a function, to be called just before it is sent.
-  add(socket) {
-    if (!socket) return () => undefined;
-    const delayed = this.#sockets.get(socket) ?? { count: 0, actions: [] };
-    this.#sockets.set(socket, delayed);
-    delayed.count++;
-    return () => {
-      if (--delayed.count > 0) return;
-      this.#sockets.delete(socket);
-      // after the response is written
-      if (delayed.actions.length > 0) process.nextTick(() => delayed.actions.forEach((action) => action()));
-    };
-  }
-
-  // Calls `action` after the delayed responses of a socket; in the same turn if there are none.
-  after(socket, action) {
-    const delayed = socket && this.#sockets.get(socket);
-    return delayed ? void delayed.actions.push(action) : action();
-  }
+// A response is delayed.
+function add(socket) {
+  if (!socket) return;
+  const delayed = (socket[DELAYED] ??= { count: 0, actions: [] });
+  delayed.count++;
 }
 
-module.exports = DelayedResponses;
+// A delayed response is about to be sent.
+function remove(socket) {
+  const delayed = socket?.[DELAYED];
+  if (!delayed || --delayed.count > 0 || delayed.actions.length === 0) return;
+  const { actions } = delayed;
+  delayed.actions = [];
+  // after the response is written
+  process.nextTick(() => actions.forEach((action) => action()));
+}
+
+// Calls `action` after the delayed responses of a socket; in the same turn if there are none.
+function after(socket, action) {
+  const delayed = socket?.[DELAYED];
+  if (delayed?.count > 0) delayed.actions.push(action);
+  else action();
+}
+
+module.exports = { add, after, remove };

@@ -1,27 +1,24 @@
 'use strict';
-// The Dialogs of a drachtio-srf application. Each retains its session while it lives, and has `session` and `mks`. When it
-// ends, whichever side ends it, its key is removed.
+// The Dialogs of a drachtio-srf application. Each has a leg, which retains its session while it lives. When the Dialog ends,
+// whichever side ends it, its key is removed.
 
 const debug = require('debug')('drachtio:session');
-const { ErrorCode, SaveMode } = require('../../native/constants');
+const afterTurn = require('../../after-turn');
+const { attachHolder } = require('../../session/attach');
 const Session = require('../../session/session');
 const Transaction = require('../../transaction/transaction');
+const { Leg } = require('./leg');
+const Renewal = require('./renewal');
 
 class Dialogs {
   #host;
-  // by Dialog, its session and the id of its key
-  #sessions = new WeakMap();
-  // by request, its leg
-  #legs = new WeakMap();
   // by session, its legs that were accepted and whose ACK the application sends itself (third party call control)
-  #unconfirmed = new WeakMap();
+  #unconfirmed = new Map();
+  #renewal;
 
   constructor(host) {
     this.#host = host;
-  }
-
-  expect(leg) {
-    this.#legs.set(leg.req, leg);
+    this.#renewal = new Renewal(host.engine.ttlMayBeShort);
   }
 
   // A leg was accepted; drachtio-srf makes a Dialog of it when the application sends the ACK, which it may never do.
@@ -32,50 +29,58 @@ class Dialogs {
   }
 
   #confirm(leg) {
-    if (this.#unconfirmed.get(leg.mks)?.delete(leg)) leg.answered(200, true);
-    else if (leg.isAbandoned) leg.resume();
+    const legs = this.#unconfirmed.get(leg.mks);
+    if (legs?.delete(leg)) {
+      if (legs.size === 0) this.#unconfirmed.delete(leg.mks);
+      leg.answered(200, true);
+    } else if (leg.isAbandoned) leg.resume();
   }
 
   // A dialog of a session has ended: the application may never send the ACK of legs that are still unconfirmed.
   #abandonUnconfirmed(mks) {
     const legs = this.#unconfirmed.get(mks);
+    if (legs === undefined) return;
     this.#unconfirmed.delete(mks);
-    legs?.forEach((leg) => leg.abandon());
+    legs.forEach((leg) => leg.abandon());
   }
 
   began(dialog) {
-    if (this.#sessions.has(dialog)) return;
-    const leg = this.#legs.get(dialog.req);
+    if (Leg.of(dialog)) return;
+    const { req } = dialog;
+    let leg = req && Leg.of(req);
     if (leg) this.#confirm(leg);
-    const { mks, id } = leg ?? this.#accepted(dialog);
-    this.#sessions.set(dialog, { mks, id });
-    mks.attachTo(dialog);
+    else leg = this.#accepted(dialog);
+    leg.dialog = dialog;
+    attachHolder(dialog, leg);
+    this.#renewal.add(leg);
   }
 
-  // the session of a dialog that the remote side began
+  // the leg of a dialog that the remote side began
   #accepted({ req, sip }) {
-    const transaction = Transaction.of(req);
-    const id = transaction?.id ?? sip.callId;
-    const mks = transaction?.mks ?? new Session({ store: this.#host.engine.store }).set(id);
-    mks.retain();
-    return { mks, id };
+    const host = this.#host;
+    const transaction = req && Transaction.of(req);
+    if (!transaction) {
+      const id = sip?.callId;
+      const mks = new Session({ store: host.engine.store });
+      if (id) mks.set(id);
+      return new Leg(host, mks, id);
+    }
+    const leg = new Leg(host, transaction.mks, transaction.id);
+    transaction.leg = leg;
+    return leg;
   }
 
   ended(dialog) {
-    const known = this.#sessions.get(dialog);
-    if (!known) return;
-    this.#sessions.delete(dialog);
-    const { mks, id } = known;
+    const leg = Leg.of(dialog);
+    if (!leg || leg.hasEnded) return;
+    leg.hasEnded = true;
+    this.#renewal.delete(leg);
+    const { id, mks } = leg;
     debug('%s: dialog ended, key removed', id);
     this.#abandonUnconfirmed(mks);
-    const shared = mks.keyCount > 1;
-    this.#host.dialogEnded(mks, id);
-    // The handlers of 'destroy' run next. What they change is saved if another leg shares the session and has not ended too.
-    const report = (err) => err?.code !== ErrorCode.GONE && this.#host.engine.report(err);
-    setImmediate(() => {
-      if (shared) mks.write(SaveMode.CHANGES, report);
-      mks.release();
-    });
+    leg.wasShared = mks.keyCount > 1;
+    if (id !== undefined) this.#host.dialogEnded(mks, id);
+    afterTurn(leg);
   }
 }
 

@@ -2,35 +2,69 @@
 // drachtio-srf as a host: a middleware layer before all others, so that a request has its session before drachtio-srf
 // dispatches it to a Dialog, and hooks on one instance for its Dialogs (dialogs.js) and for what it sends (outgoing.js).
 
-const { Event, Facts, Finish, Plan } = require('../../native/constants');
+const { ErrorCode, Event, Facts, Finish, Plan } = require('../../native/constants');
 const rules = require('../../native/rules');
 const Session = require('../../session/session');
 const Transaction = require('../../transaction/transaction');
+const afterTurn = require('../../after-turn');
 const Host = require('../host');
-const { factsOf, hasToTag, header, statusOf } = require('../request');
-const DelayedResponses = require('./delayed-responses');
+const { hasToTag, isCanceled, statusOf } = require('../request');
+const delayedResponses = require('./delayed-responses');
 const Dialogs = require('./dialogs');
-const { claimReceived, claimSent, keyInDialog, keyOfReceived, keyOfSentInDialog } = require('./keys');
+const { Leg } = require('./leg');
+const { headerReader, tagOf } = require('./message');
+const { FORMING, findLive, idOfNew, legOf } = require('./names');
 const { hookLegs } = require('./outgoing');
 
 const hosts = new WeakMap();
 
-// event packages whose subscriptions share the dialog of an INVITE (RFC 3515, RFC 4730)
-const WITHIN_CALL = /^\s*(?:refer|kpml)\b/i;
+// drachtio-srf emits an UPDATE before the final response as an event of the INVITE, past the middleware, and refuses it if
+// there is no listener. So the module listens only if the application does, and before it.
+function onNewListener(event) {
+  if (event !== 'update') return;
+  this.off('newListener', onNewListener);
+  this.on('update', onUpdate);
+}
+
+// An UPDATE in an early dialog, of a pending INVITE of either direction.
+function onUpdate(update, res) {
+  const holder = Leg.of(this) ?? Transaction.of(this);
+  holder?.host.joinEarly(update, res, holder);
+}
+
+// where the agent of a connection is marked as hooked
+const HOOKED = Symbol('drachtio-session hook');
+
+// The application gets no final response of a proxied request: its transaction ends with the result of the proxying, after the
+// application has got that.
+function hookProxy(agent) {
+  const { proxy } = agent;
+  Object.defineProperty(agent, HOOKED, { value: true });
+  agent.proxy = function proxyWithSession(req, options, callback) {
+    const followed = (token, ...rest) => {
+      try {
+        return callback(token, ...rest);
+      } finally {
+        if (token[0] === 'NOK' || token[1] === 'done') setImmediate(() => Transaction.of(req)?.proxied());
+      }
+    };
+    return proxy.call(this, req, options, followed);
+  };
+}
 
 class SrfHost extends Host {
   // by status code, whether drachtio-srf accepts it
   #statuses = new Map();
-  #delayed = new DelayedResponses();
 
   // `open(host, req, res, next, dialogsOnly)` gives a request its session
   constructor(srf, engine, open) {
     super();
     this.srf = srf;
     this.engine = engine;
+    this.header = headerReader();
     this.dialogs = new Dialogs(this);
     // A new array: requests that are passing through the old one keep their place in it.
-    const front = (req, res, next) => open(this, req, res, this.#passOn(req, res, next), true);
+    const front = (req, res, next) => open(this, req, res, next, true);
     srf.app.stack = [{ method: '*', handle: front }, ...srf.app.stack];
     this.#hook();
   }
@@ -59,7 +93,7 @@ class SrfHost extends Host {
     // srf.endSession calls this
     const { app } = srf;
     const { endSession } = app;
-    app.endSession = (holder) => this.#delayed.after(holder?.socket, () => endSession.call(app, holder));
+    app.endSession = (holder) => delayedResponses.after(holder?.socket, () => endSession.call(app, holder));
   }
 
   // Replaces a method of this instance.
@@ -68,9 +102,13 @@ class SrfHost extends Host {
     Object.defineProperty(this.srf, name, { value, writable: true, configurable: true, enumerable: false });
   }
 
-  // A Dialog gets the requests that came while it lived, even if it ended while the session was loaded.
-  #passOn(req, res, next) {
-    const dialog = req.stackDialogId && this.srf.findDialogById(req.stackDialogId);
+  #dialogOf(req) {
+    return req.stackDialogId ? this.srf.findDialogById(req.stackDialogId) : undefined;
+  }
+
+  // A request waits for its session. A Dialog gets the requests that came while it lived, even if it ended meanwhile.
+  resumption({ leg, req, res }, next) {
+    const dialog = leg?.dialog;
     if (!dialog) return next;
     const listeners = req.method === 'BYE' ? dialog.rawListeners('destroy') : [];
     return (err) => {
@@ -85,61 +123,120 @@ class SrfHost extends Host {
     };
   }
 
-  keyOf(req) {
-    return keyOfReceived(this.engine, req);
-  }
-
-  factsOf(req) {
-    return factsOf(req) | (this.#unsubscribes(req) ? Facts.UNSUBSCRIBES : 0);
-  }
-
-  #unsubscribes(req) {
+  // The Dialog of a request says which dialog it is of. Without one: a new dialog, if the request may form one; the live
+  // session of a dialog with these tags; or the store.
+  identify(transaction) {
+    const { engine, req } = transaction;
     const { method } = req;
+    // a request that drachtio-server made, such as the BYE after a missing ACK: From is the application's side
+    const made = req.stackTxnId === 'unsolicited';
+    let facts = req.source === 'application' && !made ? 0 : Facts.NETWORK;
+    if (made) facts |= Facts.MADE_BY_SERVER;
+    if (isCanceled(req)) facts |= Facts.CANCELED;
+    const dialog = this.#dialogOf(req);
+    const leg = dialog && Leg.of(dialog);
+    if (leg?.id !== undefined) {
+      transaction.leg = leg;
+      transaction.id = leg.id;
+      transaction.live = leg.mks;
+      return facts | Facts.TO_TAG | this.#unsubscribes(req, dialog);
+    }
+    const callId = this.#callIdOf(req);
+    if (callId === undefined) return 0;
+    const toHeader = this.header(req, 'to');
+    const to = tagOf(toHeader);
+    const isInDialog = typeof toHeader === 'string' ? to !== undefined : hasToTag(req);
+    if (!isInDialog) return facts | this.#identifyOutside(transaction, callId);
+    facts |= Facts.TO_TAG | this.#unsubscribes(req);
+    const from = tagOf(this.header(req, 'from'));
+    const tags = made ? { callId, remote: to, local: from } : { callId, remote: from, local: to };
+    const found = findLive(engine, tags);
+    transaction.id = found?.id ?? callId;
+    transaction.live = found?.session;
+    if (!found) transaction.tags = tags;
+    if (method === 'CANCEL' && found?.session.pending === found?.id) facts |= Facts.PENDING;
+    return facts;
+  }
+
+  // A request without To tag.
+  #identifyOutside(transaction, callId) {
+    const { engine, req } = transaction;
+    const { method } = req;
+    if (!FORMING.has(method)) {
+      transaction.id = callId;
+      transaction.live = engine.sessions.get(callId);
+      return method === 'CANCEL' && transaction.live?.pending === callId ? Facts.PENDING : 0;
+    }
+    let facts = 0;
+    if (method === 'SUBSCRIBE' && Number(this.header(req, 'expires') || NaN) === 0) facts |= Facts.FETCHES;
+    const tags = { callId, remote: tagOf(this.header(req, 'from')), local: undefined };
+    const isAuthorized = this.header(req, 'authorization') || this.header(req, 'proxy-authorization');
+    transaction.id = idOfNew(engine, tags, req, this.header);
+    transaction.descriptor = legOf('<', method, tags.remote);
+    if (!isAuthorized) return facts;
+    // it may answer a challenge, also with another From tag
+    transaction.tags = { ...tags, isRetry: true };
+    return facts | Facts.AUTHORIZED;
+  }
+
+  #callIdOf(req) {
+    const id = req.sessionID ?? this.header(req, 'call-id') ?? req.id;
+    return typeof id === 'string' && id !== '' ? id.toWellFormed() : undefined;
+  }
+
+  // whether a request may end the subscription that formed its dialog
+  #unsubscribes(req, dialog) {
+    const { method } = req;
+    if (method !== 'SUBSCRIBE' && method !== 'NOTIFY') return 0;
     const last =
       method === 'SUBSCRIBE'
-        ? Number(header(req, 'expires') || NaN) === 0
-        : method === 'NOTIFY' && /^\s*terminated\b/i.test(header(req, 'subscription-state') ?? '');
-    if (!last || !hasToTag(req)) return false;
-    const dialog = this.srf.findDialogById(req.stackDialogId);
-    if (!dialog) return !WITHIN_CALL.test(header(req, 'event') ?? '');
-    return dialog.dialogType === 'SUBSCRIBE' && dialog.getCountOfSubscriptions() <= 1;
+        ? Number(this.header(req, 'expires') || NaN) === 0
+        : /^\s*terminated\b/i.test(this.header(req, 'subscription-state') ?? '');
+    if (!last || (dialog && dialog.getCountOfSubscriptions() > 1)) return 0;
+    return Facts.UNSUBSCRIBES;
+  }
+
+  // The Call-ID and the local tag of a request that the application has sent to begin a dialog.
+  tagsOfSent(req) {
+    return { callId: this.#callIdOf(req), remote: undefined, local: tagOf(this.header(req, 'from')) };
   }
 
   // The Dialog emits to its handlers in a later turn.
-  afterHandlers(action) {
-    setImmediate(action);
-  }
-
-  markResponded(res, hasResponded) {
-    const get = () => hasResponded() || res.finished;
-    Object.defineProperty(res, 'finalResponseSent', { get, configurable: true });
+  afterHandlers(transaction) {
+    afterTurn(transaction);
   }
 
   // res.send throws for a status without a reason phrase. On a response that is finished it does nothing else.
   accepts(res, status) {
-    if (!this.#statuses.has(status)) {
-      const finished = Object.create(Object.getPrototypeOf(res), { finished: { value: true } });
-      let accepted = true;
-      try {
-        finished.send(status);
-      } catch {
-        accepted = false;
-      }
-      this.#statuses.set(status, accepted);
+    const known = this.#statuses.get(status);
+    if (known !== undefined) return known;
+    const proto = Object.getPrototypeOf(res);
+    // a mock
+    if (typeof proto?.send !== 'function') return true;
+    const finished = Object.create(proto, { finished: { value: true } });
+    let accepted = true;
+    try {
+      finished.send(status);
+    } catch {
+      accepted = false;
     }
-    return this.#statuses.get(status);
+    this.#statuses.set(status, accepted);
+    return accepted;
   }
 
-  // Sets res.status at once. res.end() marks the response as finished when its res.send returns, though it is delayed:
-  // res.send would then do nothing.
-  delay(res, status) {
-    const { finished } = res;
-    const beforeSend = this.#delayed.add(res.req?.socket);
+  // While it is delayed, the response says that it is finished, as after res.send. res.send would then do nothing.
+  hold(res, status) {
     res.status = status;
-    return () => {
-      res.finished = finished;
-      beforeSend();
-    };
+    res.finished = true;
+  }
+
+  delay(res) {
+    delayedResponses.add(res.req?.socket);
+  }
+
+  unhold(res, wasDelayed) {
+    res.finished = false;
+    if (wasDelayed) delayedResponses.remove(res.req?.socket);
   }
 
   confirmSend(args, done) {
@@ -162,29 +259,29 @@ class SrfHost extends Host {
     if (typeof callback === 'function') callback(new Error('there was a final response before'));
   }
 
-  // An UPDATE before the final response is an event of the INVITE and bypasses the middleware (drachtio-srf 5), which
-  // refuses it if there is no listener. So this listens only if the application does, and before it.
-  awaitFinal(transaction) {
-    const { req } = transaction;
-    claimReceived(transaction);
-    if (req.method !== 'INVITE') return;
-    const first = (event) => {
-      if (event !== 'update') return;
-      req.off('newListener', first);
-      req.on('update', (update, res) => this.#join(update, res, transaction));
-    };
-    req.on('newListener', first);
+  awaitFinal({ req }) {
+    if (req.method === 'INVITE') req.on('newListener', onNewListener);
+  }
+
+  // The request of a transaction that has a response may be proxied instead.
+  mayProxy({ req }) {
+    const { agent } = req;
+    if (agent && typeof agent.proxy === 'function' && agent[HOOKED] === undefined) hookProxy(agent);
+  }
+
+  addKey(mks, { descriptor, id }) {
+    mks.claim(id, descriptor);
   }
 
   // The application has sent a request that begins a dialog.
-  legSent(leg) {
-    this.dialogs.expect(leg);
-    claimSent(leg);
-    leg.req.on('update', (update, res) => this.#join(update, res, leg));
+  legSent(req, mks) {
+    const leg = Leg.sent(this, req, mks);
+    req.on?.('update', onUpdate);
+    return leg;
   }
 
-  #join(req, res, { mks, id }) {
-    if (mks) new Transaction(this.engine, this, req, res, id).attach(mks, () => undefined);
+  joinEarly(req, res, { id, mks }) {
+    if (mks) new Transaction(this.engine, this, req, res).attachEarly(mks, id);
   }
 
   // The application has sent a BYE by the id of its dialog, perhaps one of a process that has ended.
@@ -193,25 +290,36 @@ class SrfHost extends Host {
       // in drachtio-srf 5 with err.code ENODIALOG
       if (!/unable to find dialog/i.test(err.message)) return;
       const [, callId, tag] = /^(.+);from-tag=(.*)$/.exec(dialogId) ?? [];
-      if (callId) this.drop(keyInDialog(this.engine, callId, tag, tag));
+      if (callId) this.#endDialog(dialogId, { callId, remote: tag, local: tag });
       return;
     }
     bye.on('response', (res) => {
       const plan = rules.plan('BYE', Facts.TO_TAG, statusOf(res));
-      if (plan & Plan.REMOVE_FIRST) this.drop(keyOfSentInDialog(this.engine, bye));
+      if (!(plan & Plan.REMOVE_FIRST)) return;
+      const remote = tagOf(this.header(bye, 'to'));
+      const local = tagOf(this.header(bye, 'from'));
+      this.#endDialog(dialogId, { callId: this.#callIdOf(bye), remote, local });
     });
   }
 
-  // The dialog with this key has ended; its session may not be live in this process.
-  drop(id) {
-    const { engine } = this;
-    const unknown = () => Session.placeholder(engine.store, Plan.IN_DIALOG, true, id);
-    this.dialogEnded(engine.sessions.find(id) ?? unknown(), id);
+  // A dialog has ended; its session may not be live in this process.
+  #endDialog(dialogId, tags) {
+    const leg = Leg.of(this.srf.findDialogById(dialogId) ?? {});
+    if (leg) return this.dialogEnded(leg.mks, leg.id);
+    const found = findLive(this.engine, tags);
+    if (found) return this.dialogEnded(found.session, found.id);
+    Session.findDialog(this.engine.store, tags, (err, mks, id) => {
+      if (err) this.engine.report(err);
+      else if (mks) this.dialogEnded(mks, id);
+    });
   }
 
   // The dialog with this key of a session has ended.
   dialogEnded(mks, id) {
-    if (rules.onEvent(Event.ENDED, 0, 0) === Finish.REMOVE) mks.removeKey(id, (err) => this.engine.report(err));
+    // its BYE may have removed it
+    if (!mks.has(id) || rules.onEvent(Event.ENDED, 0, 0) !== Finish.REMOVE) return;
+    // the application may have closed the store meanwhile
+    mks.removeKey(id, (err) => err?.code !== ErrorCode.STORE_CLOSED && this.engine.report(err));
   }
 }
 

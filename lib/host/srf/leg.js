@@ -1,46 +1,91 @@
 'use strict';
-// Leg: a request that a drachtio-srf application has sent, and that begins a dialog if it is accepted. Its Call-ID is a key
-// of its session from the moment the request is sent; if the leg fails, the key is removed.
+// Leg: a dialog as this process knows it, from the request that begins it to its end. It knows the session of the dialog and
+// the id of the dialog's key; the Dialog and its requests refer to it, so that all of them have another session when the
+// dialog moves there.
 
 const debug = require('debug')('drachtio:session');
-const { Event, Facts, Finish } = require('../../native/constants');
+const { SessionError } = require('../../errors');
+const { ErrorCode, Event, Facts, Finish, SaveMode } = require('../../native/constants');
 const rules = require('../../native/rules');
 const Session = require('../../session/session');
+const { attachHolder, holderOf } = require('../../session/attach');
 const { statusOf } = require('../request');
-const { keyOfSent } = require('./keys');
+const { idOfNew, legOf } = require('./names');
 
 // Attaches a session to a sent request, and to the one that repeats it after a challenge.
 function attachSent(req, mks) {
   mks.attachTo(req);
-  req.on('authenticate', (again) => mks.attachTo(again));
+  req.on?.('authenticate', (again) => mks.attachTo(again));
+}
+
+// A request that was challenged is repeated.
+function onAuthenticate(again) {
+  attachHolder(again, holderOf(this));
+}
+
+function onResponse(res) {
+  const status = statusOf(res);
+  if (status >= 200) holderOf(this).answered(status, false);
 }
 
 class Leg {
-  // `mks`: the session that it shares; without it, or if that has ended, it gets its own
-  constructor(host, req, mks) {
-    const { engine } = host;
-    this.engine = engine;
-    this.req = req;
-    this.id = keyOfSent(engine, req);
-    this.mks = mks && !mks.removed ? mks : new Session({ store: engine.store });
+  // the id under which the key was added
+  #id;
+
+  constructor(host, mks, id) {
+    this.host = host;
+    this.mks = mks;
+    this.#id = id;
+    this.dialog = null;
+    // whether the dialog has ended, and whether its session had other keys then
+    this.hasEnded = false;
+    this.wasShared = false;
     // whether the ACK that the application sends itself is not expected any more
     this.isAbandoned = false;
-    this.mks.set(this.id);
-    this.mks.retain();
-    attachSent(req, this.mks);
-    host.legSent(this);
-    debug('%s %s: sent with session %s', req.method, this.id, this.mks.uuid);
+    // its place among the legs that are up, and when its session is looked at for renewal (renewal.js)
+    this.index = -1;
+    this.dueAt = 0;
+    mks.retain();
   }
 
-  // The final response, 0 if there was none. `retained`: a Dialog retains the session from now on.
-  answered(status, retained) {
+  // The leg of a request that the application has sent. `mks`: the session that it shares; without it, or if that has ended,
+  // it gets its own.
+  static sent(host, req, mks) {
+    const { engine } = host;
+    const tags = host.tagsOfSent(req);
+    const id = idOfNew(engine, tags, req, host.header);
+    const session = mks && !mks.removed ? mks : new Session({ store: engine.store });
+    session.claim(id, legOf('>', req.method, tags.local));
+    const leg = new Leg(host, session, id);
+    attachHolder(req, leg);
+    req.on?.('authenticate', onAuthenticate);
+    debug('%s %s: sent with session %s', req.method, id, session.uuid);
+    return leg;
+  }
+
+  // The leg of a Dialog or of a sent request, if it has one.
+  static of(object) {
+    const holder = holderOf(object);
+    return holder instanceof Leg ? holder : undefined;
+  }
+
+  // the id of its key: another dialog may have had that under which it was added
+  get id() {
+    return this.mks.currentId(this.#id);
+  }
+
+  // The final response, 0 if there was none. `retained`: a Dialog retains the session from now on. `isDeferred`: the final
+  // response to a pending INVITE, which shares the session, follows at once and stores the key.
+  answered(status, retained, isDeferred = false) {
     const { id, mks } = this;
-    const facts = (mks.pending === undefined ? 0 : Facts.PENDING) | (retained ? Facts.RETAINED : 0);
+    const isPending = isDeferred && mks.pending !== undefined;
+    const facts = (isPending ? Facts.PENDING : 0) | (retained ? Facts.RETAINED : 0);
     const finish = rules.onEvent(Event.ANSWERED, facts, status);
-    const report = (err) => this.engine.report(err);
-    debug('%s %s: %d, %s', this.req.method, id, status, finish === Finish.REMOVE ? 'key removed' : 'leg stays');
+    const report = (err) => mks.report(err);
+    debug('%s: %d, %s', id, status, finish === Finish.REMOVE ? 'key removed' : 'leg stays');
     if (finish === Finish.REMOVE) mks.removeKey(id, report);
-    else if (finish !== Finish.NOTHING) mks.write(rules.saveModeOf(finish), report);
+    else if (finish === Finish.NOTHING) mks.saveDue = isPending;
+    else mks.write(rules.saveModeOf(finish), report);
     if (finish === Finish.REMOVE || !retained) mks.release();
   }
 
@@ -53,17 +98,59 @@ class Leg {
   // The application has sent the ACK all the same.
   resume() {
     this.isAbandoned = false;
-    this.mks.retain();
-    if (this.mks.removed) return;
-    this.mks.set(this.id);
+    const { mks } = this;
+    mks.retain();
+    if (mks.removed) return;
+    mks.set(this.id);
     this.answered(200, true);
   }
 
   // Listens for the final response, where drachtio-srf makes no Dialog.
-  follow() {
-    this.req.on('response', (res) => {
-      const status = statusOf(res);
-      if (status >= 200) this.answered(status, false);
+  listen(req) {
+    req.on('response', onResponse);
+  }
+
+  // The handlers of 'destroy' have run. What they have changed is saved if another leg shares the session and has not ended
+  // too.
+  afterTurn() {
+    const { mks } = this;
+    if (this.wasShared) mks.write(SaveMode.CHANGES, (err) => mks.report(err));
+    mks.release();
+  }
+
+  // Its key leads to this session now.
+  follow(mks) {
+    if (mks === this.mks) return;
+    const before = this.mks;
+    mks.retain();
+    this.mks = mks;
+    before.release();
+  }
+
+  // Moves the dialog to another session, with its key.
+  moveTo(mks, done = (err) => this.host.engine.report(err)) {
+    const { id, mks: before } = this;
+    if (mks === before) return done(null);
+    if (this.hasEnded || mks.removed) {
+      const what = this.hasEnded ? 'the dialog' : `the session ${mks.uuid}`;
+      return done(new SessionError(ErrorCode.GONE, `${what} has ended: the dialog was not moved`));
+    }
+    debug('%s: moves from session %s to %s', id, before.uuid, mks.uuid);
+    // while the key moves, both sessions must live
+    before.retain();
+    try {
+      mks.take(id, before.legOf(id), before.get(id));
+    } catch (err) {
+      before.release();
+      return done(err);
+    }
+    this.#id = id;
+    this.follow(mks);
+    mks.write(SaveMode.ALWAYS, (err) => {
+      before.removeKey(id, (left) => {
+        before.release();
+        done(err ?? left);
+      });
     });
   }
 }

@@ -1,3 +1,4 @@
+mod claims;
 mod near_cache;
 mod pending_writes;
 

@@ -429,6 +429,7 @@ fn a_projection_is_saved_where_the_first_save_has_stored_the_session() {
         version: 4,
         primary: Some("mks:a#1".into()),
         uuid: Some("mks:session:other".into()),
+        ..Saved::default()
     });
     assert!(matches!(serve(&mut engine, elsewhere), StoreOp::Create(_)));
     done(&mut engine);

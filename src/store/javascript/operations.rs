@@ -1,7 +1,7 @@
 //! Each store operation as calls to a JavaScript store.
 //!
 //! Such a store has two kinds of entry: `mks:<id>` holds the uuid of the key's session, and the uuid holds
-//! `{"keys":{"mks:<id>":resource,...},"session":{...}}`. It keeps no sequence numbers, so a repeated save compares
+//! `{"keys":{"mks:<id>":resource,...},"session":{...}}`, with `"legs":{"mks:<id>":leg,...}` if a key has a leg. It keeps no sequence numbers, so a repeated save compares
 //! values instead.
 
 use std::rc::Rc;
@@ -9,7 +9,9 @@ use std::rc::Rc;
 use super::calls::Calls;
 use crate::error::{Error, Kind, Result};
 use crate::session::fields;
-use crate::session::{Change, Create, Document, Patch, RemoveKey, Saved, Stored, Update, Write};
+use crate::session::{
+    Change, Create, Document, NamedKey, Patch, RemoveKey, Saved, Stored, Update, Write,
+};
 use crate::store::backend::{Reply, StoreOp};
 
 /// Does `op`.
@@ -31,7 +33,7 @@ pub async fn execute(calls: &Calls, op: &StoreOp) -> Result<Reply> {
             let found = read(calls, &destroy.uuid).await?;
             let keys = found.map_or_else(
                 || destroy.known.clone(),
-                |found| found.keys.into_iter().map(|key| key.0).collect(),
+                |found| found.keys.into_iter().map(|key| key.name).collect(),
             );
             remove_session(calls, &destroy.uuid, keys).await?;
             Ok(Reply::Removed {
@@ -64,14 +66,20 @@ async fn read(calls: &Calls, uuid: &str) -> Result<Option<Stored>> {
     let text = part("session")?;
     fields::split(text).map_err(unreadable)?;
     let keys = fields::split(part("keys")?).map_err(unreadable)?;
+    let legs = part("legs").map_or_else(|_| Ok(Vec::new()), fields::split);
+    let legs = legs.map_err(unreadable)?;
     let keys = keys
         .into_iter()
-        .map(|(name, resource)| {
-            let name: String = serde_json::from_str(&format!("\"{name}\"")).map_err(unreadable)?;
-            Ok((
-                name.into(),
-                (resource != "null").then(|| resource.to_owned()),
-            ))
+        .map(|(written, resource)| {
+            let name: String =
+                serde_json::from_str(&format!("\"{written}\"")).map_err(unreadable)?;
+            let leg = legs.iter().find(|(name, _)| *name == written);
+            let leg = leg.map(|(_, leg)| serde_json::from_str::<String>(leg).map_err(unreadable));
+            Ok(NamedKey {
+                resource: (resource != "null").then(|| resource.to_owned()),
+                leg: leg.transpose()?.map(Into::into),
+                ..NamedKey::plain(name.into())
+            })
         })
         .collect::<Result<_>>()?;
     // Only the session of a challenged request has a cookie: its TTL is short, so the next save must renew it.
@@ -85,6 +93,7 @@ async fn read(calls: &Calls, uuid: &str) -> Result<Option<Stored>> {
         version: 0,
         renewal_due,
         renewal_due_in: None,
+        renewal_due_at: None,
     }))
 }
 
@@ -104,11 +113,11 @@ async fn load(calls: &Calls, name: &str) -> Result<Option<Stored>> {
     };
     Ok(read(calls, &uuid)
         .await?
-        .filter(|found| found.keys.iter().any(|(key, _)| **key == *name)))
+        .filter(|found| found.keys.iter().any(|key| *key.name == *name)))
 }
 
 async fn write(calls: &Calls, stored: &Stored, ttl: Option<u64>) -> Result<()> {
-    calls.set(&stored.uuid, stored.envelope(), ttl).await
+    calls.set(&stored.uuid, stored.entry(), ttl).await
 }
 
 async fn write_keys(calls: &Calls, uuid: &str, names: &[Rc<str>], ttl: Option<u64>) -> Result<()> {
@@ -119,7 +128,7 @@ async fn write_keys(calls: &Calls, uuid: &str, names: &[Rc<str>], ttl: Option<u6
 }
 
 /// Removes the key from its session, if that is another one than `uuid`.
-async fn claim(calls: &Calls, name: &str, uuid: &str) -> Result<()> {
+async fn take_over(calls: &Calls, name: &str, uuid: &str) -> Result<()> {
     match uuid_of(calls, name).await? {
         Some(other) if other != uuid => {
             let other: Rc<str> = other.into();
@@ -156,6 +165,7 @@ async fn create(calls: &Calls, create: &Create) -> Result<Saved> {
             expected: None,
             sequence: 0,
             repeated: false,
+            renamed: Vec::new(),
         };
         self::update(calls, &update).await?;
         return Ok(Saved {
@@ -164,9 +174,9 @@ async fn create(calls: &Calls, create: &Create) -> Result<Saved> {
         });
     }
     let Write { change, keys, ttl } = &*create.write;
-    let names: Vec<_> = keys.iter().map(|(name, _)| Rc::clone(name)).collect();
+    let names: Vec<_> = keys.iter().map(|key| Rc::clone(&key.name)).collect();
     for name in &names {
-        claim(calls, name, &create.uuid).await?;
+        take_over(calls, name, &create.uuid).await?;
     }
     let stored = Stored {
         uuid: create.uuid.to_string(),
@@ -176,6 +186,7 @@ async fn create(calls: &Calls, create: &Create) -> Result<Saved> {
         version: 0,
         renewal_due: false,
         renewal_due_in: None,
+        renewal_due_at: None,
     };
     // The data first: if the process ends in between, data that no key leads to expires unseen, but a key without data
     // would lead nowhere.
@@ -204,13 +215,13 @@ async fn update(calls: &Calls, update: &Update) -> Result<Reply> {
     stored.document = stored.document.apply(&patch);
     stored
         .keys
-        .retain(|(known, _)| !keys.iter().any(|(name, _)| name == known));
+        .retain(|known| !keys.iter().any(|key| key.name == known.name));
     let mut names = update.known.clone();
     let renewed = ttl.is_some() || stored.renewal_due;
-    names.retain(|name| renewed && stored.keys.iter().any(|(known, _)| known == name));
-    names.extend(keys.iter().map(|(name, _)| Rc::clone(name)));
-    for (name, _) in keys {
-        claim(calls, name, &update.uuid).await?;
+    names.retain(|name| renewed && stored.keys.iter().any(|known| known.name == *name));
+    names.extend(keys.iter().map(|key| Rc::clone(&key.name)));
+    for key in keys {
+        take_over(calls, &key.name, &update.uuid).await?;
     }
     stored.keys.extend(keys.iter().cloned());
     write(calls, &stored, *ttl).await?;
@@ -236,11 +247,11 @@ async fn remove_key(calls: &Calls, remove: &RemoveKey) -> Result<u64> {
     };
     let Some(uuid) = uuid else { return Ok(0) };
     let Some(mut stored) = read(calls, &uuid).await? else {
-        calls.destroy(&remove.name).await?;
+        unpoint(calls, &remove.name, &uuid).await?;
         return Ok(0);
     };
     let before = stored.keys.len();
-    stored.keys.retain(|(name, _)| *name != remove.name);
+    stored.keys.retain(|key| key.name != remove.name);
     let had_key = stored.keys.len() < before;
     if had_key && stored.keys.is_empty() {
         remove_session(calls, &uuid, vec![Rc::clone(&remove.name)]).await?;
@@ -253,14 +264,22 @@ async fn remove_key(calls: &Calls, remove: &RemoveKey) -> Result<u64> {
         write(calls, &stored, remove.ttl).await?;
     }
     if had_key {
-        calls.destroy(&remove.name).await?;
+        unpoint(calls, &remove.name, &uuid).await?;
     }
     Ok(stored.keys.len() as u64)
 }
 
 async fn remove_session(calls: &Calls, uuid: &str, names: Vec<Rc<str>>) -> Result<()> {
     for name in names {
-        calls.destroy(&name).await?;
+        unpoint(calls, &name, uuid).await?;
     }
     calls.destroy(uuid).await
+}
+
+/// Removes the entry of a key, unless the key leads to another session: that one has taken it.
+async fn unpoint(calls: &Calls, name: &str, uuid: &str) -> Result<()> {
+    match uuid_of(calls, name).await? {
+        Some(owner) if owner == uuid => calls.destroy(name).await,
+        _ => Ok(()),
+    }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::session::{Change, Create, Document, Patch, RemoveKey, Update, Write};
+use crate::session::{Change, Create, Document, NamedKey, Patch, RemoveKey, Update, Write};
 
 /// Answers every call from a map, as a JavaScript store would.
 fn serve(
@@ -30,12 +30,19 @@ fn create() -> Create {
         primary: "mks:a".into(),
         write: Rc::new(Write {
             change: Change::new(Document::default(), Patch::setting(r#"{"x":1}"#)),
-            keys: vec![("mks:a".into(), None), ("mks:b".into(), Some("[1]".into()))],
+            keys: vec![
+                NamedKey::plain("mks:a".into()),
+                NamedKey {
+                    resource: Some("[1]".into()),
+                    ..NamedKey::plain("mks:b".into())
+                },
+            ],
             ttl: None,
         }),
         join: false,
         sequence: 1,
         displaced: false,
+        renamed: Vec::new(),
     }
 }
 
@@ -130,6 +137,7 @@ fn a_save_that_is_asked_for_again_undoes_nothing_newer() {
         expected: None,
         sequence: 2,
         repeated: false,
+        renamed: Vec::new(),
     };
     store.submit(1, StoreOp::Update(update));
     let _unanswered = store.calls();

@@ -69,7 +69,14 @@ pub struct Entry {
 impl Entry {
     /// Whether more than half of its TTL has passed.
     pub fn is_renewal_due(&self, now: u64) -> bool {
-        self.expires != NEVER && now - self.written > self.expires - now
+        self.renewal_due_in(now).is_some_and(|left| left < 0)
+    }
+
+    /// ms until half of its TTL has passed: negative after that; absent without a TTL.
+    pub fn renewal_due_in(&self, now: u64) -> Option<i64> {
+        let half = (self.expires - self.written) / 2;
+        let due = self.written + half;
+        (self.expires != NEVER).then(|| due.cast_signed() - now.cast_signed())
     }
 }
 

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{Answers, Backend, Event, Reply, StoreOp};
 use crate::error::{Error, Result};
-use crate::session::{Create, Destroy, RemoveKey, Saved, Stored, Update};
+use crate::session::{Create, Destroy, NamedKey, RemoveKey, Saved, Stored, Update, leg};
 use crate::session::{Record, State, UUID_PREFIX};
 
 /// See the module.
@@ -59,8 +59,8 @@ impl MemoryStore {
         self.expire(now);
         match op {
             StoreOp::Load { name } => Ok(Reply::Loaded(self.load(&name, now).map(Box::new))),
-            StoreOp::Create(create) => self.create(&create, now).map(Reply::Saved),
-            StoreOp::Update(update) => self.update_if(&update, now),
+            StoreOp::Create(create) => self.create(create, now).map(Reply::Saved),
+            StoreOp::Update(update) => self.update_if(update, now),
             StoreOp::RemoveKey(remove) => self.remove_key(&remove),
             StoreOp::Destroy(Destroy { uuid, primary, .. }) => {
                 if self.session(&primary, &uuid).is_some() {
@@ -137,14 +137,42 @@ impl MemoryStore {
         session
             .keys
             .has(primary, name)
-            .then(|| stored(primary, session, entry.is_renewal_due(now)))
+            .then(|| stored(primary, session, entry.renewal_due_in(now)))
     }
 
-    fn create(&mut self, create: &Create, now: u64) -> Result<Saved> {
+    /// Gives other names to the keys that claim names which dialogs of other sessions have.
+    fn check_claims(&self, save: &mut impl Claims, uuid: Uuid) {
+        for index in 0..save.keys().len() {
+            while self.is_taken(&save.keys()[index], uuid) {
+                save.rename(index);
+            }
+        }
+    }
+
+    /// Whether a key claims its name, and a dialog of another session than `uuid` has it.
+    fn is_taken(&self, key: &NamedKey, uuid: Uuid) -> bool {
+        if !key.is_claim() {
+            return false;
+        }
+        let primary = self.pointers.get(&key.name).unwrap_or(&key.name);
+        match self.entries.peek(primary) {
+            Some(Body::Session(session)) => {
+                session.uuid != uuid && session.keys.has_dialog(primary, &key.name)
+            }
+            _ => false,
+        }
+    }
+
+    fn create(&mut self, mut create: Create, now: u64) -> Result<Saved> {
         let uuid = parse_uuid(&create.uuid);
+        self.check_claims(&mut create, uuid);
+        let create = &create;
         let mut primary = Rc::clone(&create.primary);
+        let is_renamed = !create.renamed.is_empty();
         let mut saved = Saved {
             version: 1,
+            primary: is_renamed.then(|| Rc::clone(&primary)),
+            renamed: create.renamed.clone(),
             ..Saved::default()
         };
         match self.entries.peek(&primary) {
@@ -166,7 +194,7 @@ impl MemoryStore {
             .write
             .keys
             .iter()
-            .map(|(name, resource)| self.claim(name, resource.as_ref(), &primary))
+            .map(|key| self.take_over(key, &primary))
             .collect();
         let session = Session {
             uuid,
@@ -192,22 +220,29 @@ impl MemoryStore {
             expected: None,
             sequence: 0,
             repeated: false,
+            renamed: Vec::new(),
         };
         self.update(&update, now).map(|saved| Saved {
+            primary: (!create.renamed.is_empty()).then(|| Rc::clone(&create.primary)),
+            renamed: create.renamed.clone(),
             uuid: Some(uuid),
             ..saved
         })
     }
 
-    fn update_if(&mut self, update: &Update, now: u64) -> Result<Reply> {
+    fn update_if(&mut self, mut update: Update, now: u64) -> Result<Reply> {
         if let Some(expected) = &update.expected
             && let Some((primary, session)) = self.session(&update.primary, &update.uuid)
             && session.version.get() != expected.version
         {
-            let newer = stored(primary, session, false);
+            let newer = stored(primary, session, None);
             return Ok(Reply::Conflict(Box::new(newer)));
         }
-        self.update(update, now).map(Reply::Saved)
+        let uuid = parse_uuid(&update.uuid);
+        self.check_claims(&mut update, uuid);
+        let saved = self.update(&update, now)?;
+        let renamed = update.renamed;
+        Ok(Reply::Saved(Saved { renamed, ..saved }))
     }
 
     fn update(&mut self, update: &Update, now: u64) -> Result<Saved> {
@@ -217,8 +252,8 @@ impl MemoryStore {
         session.data.apply(&update.write.change);
         let version = session.version.raise();
         let primary = Rc::clone(primary);
-        for (name, resource) in &update.write.keys {
-            let key = self.claim(name, resource.as_ref(), &primary);
+        for key in &update.write.keys {
+            let key = self.take_over(key, &primary);
             if let Some(session) = self.entries.peek_session(&primary) {
                 session.keys.put(&primary, key);
             }
@@ -231,22 +266,23 @@ impl MemoryStore {
     }
 
     /// Makes a key lead to the session at `primary`. Another session that has the key loses it.
-    fn claim(&mut self, name: &str, resource: Option<&String>, primary: &Rc<str>) -> Key {
+    fn take_over(&mut self, key: &NamedKey, primary: &Rc<str>) -> Key {
+        let name = &key.name;
         let owner = self.primary_of(name);
         if owner != *primary {
             self.drop_key(&owner, name);
         }
-        let name = if *name == **primary {
+        let name = if name == primary {
             self.pointers.remove(name);
             Rc::clone(primary)
         } else {
-            let name: Rc<str> = name.into();
-            self.pointers.insert(Rc::clone(&name), Rc::clone(primary));
-            name
+            self.pointers.insert(Rc::clone(name), Rc::clone(primary));
+            Rc::clone(name)
         };
+        let text = leg::joined(key.leg.as_deref(), key.resource.as_deref());
         Key {
             name,
-            resource: resource.map(|text| text.as_str().into()),
+            text: text.into(),
         }
     }
 
@@ -287,6 +323,7 @@ impl MemoryStore {
                 expected: None,
                 sequence: 0,
                 repeated: false,
+                renamed: Vec::new(),
             };
             self.update(&update, self.now())?.version
         } else if let Some(session) = self.entries.peek_session(&primary) {
@@ -369,32 +406,56 @@ impl Backend for MemoryStore {
     }
 }
 
+/// A save whose keys may claim names.
+trait Claims {
+    fn keys(&self) -> &[NamedKey];
+    fn rename(&mut self, index: usize);
+}
+
+impl Claims for Create {
+    fn keys(&self) -> &[NamedKey] {
+        &self.write.keys
+    }
+
+    fn rename(&mut self, index: usize) {
+        self.rename(index);
+    }
+}
+
+impl Claims for Update {
+    fn keys(&self) -> &[NamedKey] {
+        &self.write.keys
+    }
+
+    fn rename(&mut self, index: usize) {
+        self.rename(index);
+    }
+}
+
 fn parse_uuid(uuid: &str) -> Uuid {
     uuid.strip_prefix(UUID_PREFIX)
         .and_then(|uuid| Uuid::parse_str(uuid).ok())
         .unwrap_or_default()
 }
 
-fn stored(primary: &str, session: &Session, renewal_due: bool) -> Stored {
+/// A session as the engine gets it. `renewal_due_in`: ms, negative where the renewal is due already.
+fn stored(primary: &str, session: &Session, renewal_due_in: Option<i64>) -> Stored {
     Stored {
         uuid: format!("{UUID_PREFIX}{}", session.uuid),
         primary: primary.into(),
-        keys: session
-            .keys
-            .iter(primary)
-            .map(|(name, resource)| (name.into(), resource.map(str::to_owned)))
-            .collect(),
+        keys: session.keys.named(primary),
         document: session.data.document(),
         version: session.version.get(),
-        renewal_due,
-        renewal_due_in: None,
+        renewal_due: renewal_due_in.is_some_and(|left| left < 0),
+        renewal_due_in: renewal_due_in.and_then(|left| u64::try_from(left).ok()),
+        renewal_due_at: None,
     }
 }
 
 fn text_of(name: &str, body: &Body) -> String {
     match body {
         Body::Value(text) => text.join(),
-        Body::Session(session) => stored(name, session, false).envelope(),
+        Body::Session(session) => stored(name, session, None).envelope(),
     }
 }
 

@@ -12,12 +12,16 @@ fn create(uuid: &Rc<str>, keys: &[&str], text: &str, ttl: Option<u64>) -> StoreO
         primary: keys[0].into(),
         write: Rc::new(Write {
             change: Change::new(Document::default(), Patch::setting(text)),
-            keys: keys.iter().map(|key| ((*key).into(), None)).collect(),
+            keys: keys
+                .iter()
+                .map(|key| NamedKey::plain((*key).into()))
+                .collect(),
             ttl,
         }),
         join: false,
         sequence: 1,
         displaced: false,
+        renamed: Vec::new(),
     })
 }
 
@@ -78,19 +82,27 @@ fn a_resource_stays_with_its_key() {
             primary: "mks:a".into(),
             write: Rc::new(Write {
                 change: Change::new(Document::default(), Patch::default()),
-                keys: vec![(name.into(), resource.map(str::to_owned))],
+                keys: vec![NamedKey {
+                    resource: resource.map(str::to_owned),
+                    ..NamedKey::plain(name.into())
+                }],
                 ttl: None,
             }),
             known: Vec::new(),
             expected: None,
             sequence: 0,
             repeated: false,
+            renamed: Vec::new(),
         };
         store.perform(StoreOp::Update(update)).expect("stored");
         let found = load(&mut store, "mks:a").expect("found").keys;
-        let keys = found
-            .iter()
-            .map(|(name, resource)| format!("{name}={}", resource.as_deref().unwrap_or_default()));
+        let keys = found.iter().map(|key| {
+            format!(
+                "{}={}",
+                key.name,
+                key.resource.as_deref().unwrap_or_default()
+            )
+        });
         keys.collect::<Vec<_>>().join(" ")
     };
     assert_eq!(put("mks:a", None), "mks:a=");
@@ -130,13 +142,14 @@ fn an_update_does_not_create_a_removed_session_again() {
         primary: "mks:a".into(),
         write: Rc::new(Write {
             change: Change::new(Document::default(), Patch::setting(r#"{"x":1}"#)),
-            keys: vec![("mks:b".into(), None)],
+            keys: vec![NamedKey::plain("mks:b".into())],
             ttl: None,
         }),
         known: vec!["mks:a".into()],
         expected: None,
         sequence: 2,
         repeated: false,
+        renamed: Vec::new(),
     };
     let error = store.perform(StoreOp::Update(update)).expect_err("gone");
     assert_eq!(error.kind, crate::error::Kind::Gone);
@@ -223,4 +236,116 @@ fn beyond_max_the_least_recently_used_session_is_evicted_with_an_event() {
         .expect("stored");
     assert!(load(&mut store, "mks:b").is_none() && load(&mut store, "mks:a").is_some());
     assert!(matches!(store.take().events.as_slice(), [Event::Evict(name, _)] if name == "mks:b"));
+}
+
+/// The first save of a dialog that claims `name`. Gives the uuid, and the name that it is stored under.
+fn claim(store: &mut MemoryStore, name: &str, leg: &str) -> (Rc<str>, String) {
+    let id = uuid();
+    let mut op = create(&id, &[name], &format!(r#"{{"of":"{leg}"}}"#), None);
+    let StoreOp::Create(create) = &mut op else {
+        unreachable!()
+    };
+    let mut key = NamedKey::plain(name.into());
+    (key.leg, key.claims) = (Some(leg.into()), true);
+    Rc::get_mut(&mut create.write).expect("its own").keys = vec![key];
+    match store.perform(op) {
+        Ok(Reply::Saved(saved)) => {
+            let renamed = saved.renamed.last();
+            let stored = renamed.map_or(name, |renamed| &*renamed.to).to_owned();
+            let primary = saved.primary.as_deref().unwrap_or(name);
+            assert!(primary.starts_with(&stored), "{primary} for {stored}");
+            (id, stored)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn owner(store: &mut MemoryStore, name: &str) -> Option<String> {
+    load(store, name).map(|found| found.uuid)
+}
+
+#[test]
+fn a_claim_does_not_take_the_name_of_a_dialog() {
+    let mut store = MemoryStore::new(None);
+    let (first, name) = claim(&mut store, "mks:a", "<r");
+    assert_eq!(name, "mks:a");
+    let (second, name) = claim(&mut store, "mks:a", "<s");
+    assert_eq!(name, "mks:a;remote-tag=s");
+    let (third, name) = claim(&mut store, "mks:a", "<s");
+    let last = format!("mks:a;remote-tag=s;session={}", &third[third.len() - 12..]);
+    assert_eq!(name, last);
+    let (fourth, name) = claim(&mut store, "mks:a", ">r s");
+    assert_eq!(name, "mks:a;local-tag=r");
+    for (name, id) in [
+        ("mks:a", &first),
+        ("mks:a;remote-tag=s", &second),
+        (last.as_str(), &third),
+        ("mks:a;local-tag=r", &fourth),
+    ] {
+        assert_eq!(owner(&mut store, name).as_deref(), Some(&**id), "{name}");
+        assert_eq!(remove(&mut store, Some((id, name)), name), 0);
+    }
+    assert!(is_empty(&store));
+}
+
+#[test]
+fn a_claim_takes_the_name_of_a_challenged_request_and_of_an_application() {
+    for leg in ["<r ?", "<r s ?", "?"] {
+        let mut store = MemoryStore::new(None);
+        claim(&mut store, "mks:a", leg);
+        let (second, name) = claim(&mut store, "mks:a", "<s");
+        assert_eq!(name, "mks:a");
+        assert_eq!(owner(&mut store, "mks:a").as_deref(), Some(&*second));
+        assert_eq!(remove(&mut store, Some((&second, "mks:a")), "mks:a"), 0);
+        assert!(is_empty(&store), "the other session had no other key");
+    }
+    let (mut store, plain) = (MemoryStore::new(None), uuid());
+    let op = create(&plain, &["mks:a", "mks:b"], "{}", None);
+    store.perform(op).expect("stored");
+    let (second, name) = claim(&mut store, "mks:a", "<s");
+    assert_eq!(name, "mks:a", "the other session is stored there");
+    assert_eq!(owner(&mut store, "mks:a").as_deref(), Some(&*second));
+    assert_eq!(owner(&mut store, "mks:b").as_deref(), Some(&*plain));
+}
+
+#[test]
+fn an_added_key_claims_its_name_and_a_moved_one_takes_it() {
+    let (mut store, id) = (MemoryStore::new(None), uuid());
+    let (first, _) = claim(&mut store, "mks:a", "<r");
+    store
+        .perform(create(&id, &["mks:own"], "{}", None))
+        .expect("stored");
+    let mut add = |claims| {
+        let mut key = NamedKey::plain("mks:a".into());
+        (key.leg, key.claims) = (Some("<r".into()), claims);
+        let update = Update {
+            uuid: Rc::clone(&id),
+            primary: "mks:own".into(),
+            write: Rc::new(Write {
+                change: Change::new(Document::default(), Patch::default()),
+                keys: vec![key],
+                ttl: None,
+            }),
+            known: Vec::new(),
+            expected: None,
+            sequence: 0,
+            repeated: false,
+            renamed: Vec::new(),
+        };
+        let Ok(Reply::Saved(saved)) = store.perform(StoreOp::Update(update)) else {
+            panic!("not saved")
+        };
+        let to = saved.renamed.last().map(|renamed| renamed.to.to_string());
+        (to, owner(&mut store, "mks:a"))
+    };
+    let tagged = Some("mks:a;remote-tag=r".to_owned());
+    assert_eq!(add(true), (tagged, Some(first.to_string())));
+    assert_eq!(add(false), (None, Some(id.to_string())));
+    assert_eq!(
+        owner(&mut store, "mks:a;remote-tag=r"),
+        Some(id.to_string())
+    );
+    let keys = load(&mut store, "mks:own").expect("found").keys;
+    let legs: Vec<_> = keys.iter().map(|key| key.leg.as_deref()).collect();
+    assert_eq!(legs, [None, Some("<r"), Some("<r")]);
 }

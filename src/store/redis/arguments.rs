@@ -1,12 +1,12 @@
 //! Arguments of commands: names with a prefix, and the fields that a script writes.
 
 use std::io::Write as _;
-use std::rc::Rc;
 
 use redis::{Cmd, RedisWrite};
 
 use super::layout;
 use crate::session::fields::Changes;
+use crate::session::{NamedKey, leg};
 
 /// Adds two texts as one argument.
 pub fn joined(command: &mut Cmd, first: &str, second: &str) {
@@ -21,8 +21,8 @@ pub fn joined(command: &mut Cmd, first: &str, second: &str) {
 pub struct Fields<'a> {
     /// The properties.
     pub changes: Changes<'a>,
-    /// The keys to be set, each with the JSON text of its resource.
-    pub keys: &'a [(Rc<str>, Option<String>)],
+    /// The keys to be set.
+    pub keys: &'a [NamedKey],
     /// The writer's field, and the sequence number of the write.
     pub stamp: Option<(&'a str, u64)>,
     /// The TTL, ms; `None` for no end.
@@ -36,9 +36,14 @@ impl Fields<'_> {
         let (set, removed) = (&self.changes.set, &self.changes.removed);
         let count = self.keys.len() + usize::from(self.stamp.is_some()) + 1 + set.len();
         command.arg(2 * count);
-        for (name, resource) in self.keys {
-            joined(command, "@", name);
-            command.write_arg(resource.as_deref().unwrap_or_default().as_bytes());
+        for key in self.keys {
+            joined(command, "@", &key.name);
+            let resource = key.resource.as_deref();
+            match (key.leg.as_deref(), resource) {
+                (None, resource) => command.write_arg(resource.unwrap_or_default().as_bytes()),
+                (Some(leg), None) => command.write_arg(leg.as_bytes()),
+                (leg, resource) => command.write_arg(leg::joined(leg, resource).as_bytes()),
+            }
         }
         if let Some((writer, sequence)) = self.stamp {
             command.write_arg(writer.as_bytes());

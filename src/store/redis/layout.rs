@@ -7,7 +7,7 @@ use redis::Value;
 
 use crate::error::{Error, Result};
 use crate::session::fields::{self, Field};
-use crate::session::{Document, Stored};
+use crate::session::{Document, NamedKey, Stored, UUID_PREFIX, leg};
 
 /// What a Redis key holds for a key of a session.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub fn read(name: &str, primary: Option<&str>, reply: Value) -> Result<Found> {
     if let (Some(pointer), None) = (pointer, primary) {
         return Ok(Found::Pointer(pointer));
     }
-    let has_key = |session: &Stored| session.keys.iter().any(|(key, _)| **key == *name);
+    let has_key = |session: &Stored| session.keys.iter().any(|key| *key.name == *name);
     Ok(session
         .filter(has_key)
         .map_or(Found::Nothing, |session| Found::Session(Box::new(session))))
@@ -75,6 +75,7 @@ fn parse(name: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> {
         version: 0,
         renewal_due: false,
         renewal_due_in: None,
+        renewal_due_at: None,
     };
     let mut properties = Vec::with_capacity(16);
     let mut pointer = None;
@@ -84,13 +85,11 @@ fn parse(name: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> {
     for (field, value) in pairs {
         match field.as_bytes().first() {
             Some(b'.') => properties.push((field, value)),
-            Some(b'@') => session
-                .keys
-                .push((field[1..].into(), (!value.is_empty()).then_some(value))),
+            Some(b'@') => session.keys.push(key(&field[1..], value)),
             _ => match field.as_str() {
                 "->" => pointer = Some(value),
                 "gone" => is_tombstone = true,
-                "uuid" => session.uuid = value,
+                "uuid" => session.uuid = [UUID_PREFIX, &value].concat(),
                 "version" => {
                     session.version = value.parse().map_err(|why| Error::corrupt(name, why))?;
                 }
@@ -127,6 +126,22 @@ fn parse(name: &str, reply: Value) -> Result<(Option<String>, Option<Stored>)> {
     }
     session.document = text.into();
     Ok((pointer, Some(session)))
+}
+
+/// The key `name` from the value of its field.
+fn key(name: &str, value: String) -> NamedKey {
+    let (leg, resource) = leg::split(&value);
+    let leg = leg.map(Into::into);
+    let resource = if leg.is_none() {
+        (!value.is_empty()).then_some(value)
+    } else {
+        resource.map(str::to_owned)
+    };
+    NamedKey {
+        resource,
+        leg,
+        ..NamedKey::plain(name.into())
+    }
 }
 
 fn pairs(reply: Value, name: &str) -> Result<Vec<(String, String)>> {

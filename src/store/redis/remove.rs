@@ -7,7 +7,7 @@ use super::client::Client;
 use super::load::load;
 use super::scripts::{DESTROY, REMOVE};
 use crate::error::{Error, Kind, Result};
-use crate::session::{Destroy, RemoveKey};
+use crate::session::{Destroy, RemoveKey, short_uuid};
 
 /// Removes a key from its session, and with the last key the session. Gives how many keys are left, and the version
 /// written then; `(0, 0)` if the session is gone.
@@ -64,7 +64,7 @@ pub async fn remove_key(client: &Client, remove: &mut RemoveKey) -> Result<(u64,
 
 /// Adds the first arguments of `remove.lua`: removes the key `name` from the session `uuid`.
 fn removal(command: &mut Cmd, uuid: &str, writer: &str, sequence: u64, name: &str) {
-    command.write_arg(uuid.as_bytes());
+    command.write_arg(short_uuid(uuid).as_bytes());
     command.write_arg(writer.as_bytes());
     command.arg(sequence);
     joined(command, "@", name);
@@ -77,7 +77,7 @@ fn removal(command: &mut Cmd, uuid: &str, writer: &str, sequence: u64, name: &st
 pub async fn destroy(client: &Client, destroy: &Destroy) -> Result<()> {
     let keys: Vec<&str> = destroy.known.iter().map(|name| &**name).collect();
     let arguments = |command: &mut Cmd| {
-        command.write_arg(destroy.uuid.as_bytes());
+        command.write_arg(short_uuid(&destroy.uuid).as_bytes());
         command.write_arg(client.writer.as_bytes());
     };
     let reply = client

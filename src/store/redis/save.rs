@@ -1,6 +1,7 @@
 //! Saves, with `save.lua`. Each has a sequence number, so that a save that is repeated after a lost connection is done
 //! once.
 
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use redis::{Cmd, RedisWrite, Value};
@@ -12,7 +13,7 @@ use super::layout;
 use super::scripts::SAVE;
 use crate::error::{Error, Kind, Result};
 use crate::session::fields::{self, Changes};
-use crate::session::{Create, Saved, Update, Write};
+use crate::session::{Create, NamedKey, Saved, UUID_PREFIX, Update, Write, leg, short_uuid};
 use crate::store::backend::Reply;
 
 /// What `save.lua` is called with.
@@ -24,7 +25,7 @@ struct Save<'a> {
     /// Of a first save the field `by`. Of an update `''`, or the version that must be stored and `1` if the writer
     /// gets the write reservation when it is not, else `0`.
     by_or_expected: String,
-    added: &'a [(Rc<str>, Option<String>)],
+    added: &'a [NamedKey],
     known: &'a [Rc<str>],
     ttl: Option<u64>,
     fields: Fields<'a>,
@@ -33,13 +34,13 @@ struct Save<'a> {
 impl Save<'_> {
     async fn send(&self, client: &Client) -> Result<Value> {
         let others = self.known.iter().filter(|name| {
-            ***name != *self.primary && !self.added.iter().any(|(new, _)| new == *name)
+            ***name != *self.primary && !self.added.iter().any(|new| new.name == **name)
         });
-        let added = self.added.iter().map(|(name, _)| name);
+        let added = self.added.iter().map(|key| &key.name);
         let keys: SmallVec<[&str; 4]> = added.chain(others).map(|name| &**name).collect();
         let arguments = |command: &mut Cmd| {
-            command.write_arg(self.uuid.as_bytes());
-            command.write_arg(self.mode.as_bytes());
+            command.write_arg(short_uuid(self.uuid).as_bytes());
+            self.mode(command);
             command.arg(self.ttl.unwrap_or(0));
             command.write_arg(self.by_or_expected.as_bytes());
             command.arg(self.added.len());
@@ -47,29 +48,60 @@ impl Save<'_> {
         };
         client.script(&SAVE, self.primary, &keys, &arguments).await
     }
+
+    /// Adds the mode, and the numbers of the added keys that have a tag and do not claim their names: the rest do, which
+    /// takes no bytes.
+    fn mode(&self, command: &mut Cmd) {
+        let takes = |key: &NamedKey| !key.claims && leg::has_tag(key.leg.as_deref());
+        if !self.added.iter().any(takes) {
+            return command.write_arg(self.mode.as_bytes());
+        }
+        let mut mode = self.mode.to_owned();
+        for (at, _) in (1..).zip(self.added).filter(|(_, key)| takes(key)) {
+            // Writing to a string does not fail.
+            let _ = write!(mode, " {at}");
+        }
+        command.write_arg(mode.as_bytes());
+    }
 }
 
-/// Stores a session for the first time. Where another session uses the primary key, it changes the primary key in
-/// `create`, so that a repeated save finds this session.
+/// Stores a session for the first time. Where another session uses the primary key, or a dialog has a name that it claims,
+/// it changes the primary key and the name in `create`, so that a repeated save finds this session.
 ///
 /// # Errors
 /// `Gone` when the session was stored before and is not there any more; `Corrupt` when the data is not a JSON object;
 /// the error of the connection or of the server.
 pub async fn create(client: &Client, create: &mut Create) -> Result<Saved> {
-    if !create.displaced {
+    loop {
         let reply = save_first(client, create).await?;
-        if reply != Value::Int(-1) {
-            return saved(&reply, &create.uuid);
+        if let Some(taken) = taken(&reply) {
+            taken.for_each(|index| create.rename(index));
+        } else if reply == Value::Int(-1) && !create.displaced {
+            // A session with other keys is stored there. The uuid makes the primary key of this one unique.
+            create.primary = format!("{}#{}", create.primary, create.uuid).into();
+            create.displaced = true;
+        } else {
+            let is_elsewhere = create.displaced || !create.renamed.is_empty();
+            return Ok(Saved {
+                primary: is_elsewhere.then(|| Rc::clone(&create.primary)),
+                renamed: create.renamed.clone(),
+                ..saved(&reply, &create.uuid)?
+            });
         }
-        // A session with other keys is stored there. The uuid makes the primary key of this one unique.
-        create.primary = format!("{}#{}", create.primary, create.uuid).into();
-        create.displaced = true;
     }
-    let reply = save_first(client, create).await?;
-    Ok(Saved {
-        primary: Some(Rc::clone(&create.primary)),
-        ..saved(&reply, &create.uuid)?
-    })
+}
+
+/// The indices of the added keys whose names other dialogs have, if that is the reply.
+fn taken(reply: &Value) -> Option<impl Iterator<Item = usize>> {
+    let Value::Array(parts) = reply else {
+        return None;
+    };
+    let (first, taken) = parts.split_first()?;
+    let index = |number: &Value| match number {
+        Value::Int(number) => usize::try_from(number - 1).ok(),
+        _ => None,
+    };
+    (*first == Value::Int(-3)).then(|| taken.iter().filter_map(index))
 }
 
 async fn save_first(client: &Client, create: &Create) -> Result<Value> {
@@ -100,11 +132,36 @@ async fn save_first(client: &Client, create: &Create) -> Result<Value> {
 }
 
 /// Stores the changes of a session. Gives `Conflict`, with what is stored, where `update.expected` has another version.
+/// Where a dialog has a name that the save claims, it changes the name in `update`.
 ///
 /// # Errors
 /// `Gone` when the session is not there any more; `Corrupt` when the data is not a JSON object; the error of the
 /// connection or of the server.
-pub async fn update(client: &Client, update: &Update) -> Result<Reply> {
+pub async fn update(client: &Client, update: &mut Update) -> Result<Reply> {
+    let reply = loop {
+        let reply = save_changes(client, update).await?;
+        let Some(taken) = taken(&reply) else {
+            break reply;
+        };
+        taken.for_each(|index| update.rename(index));
+    };
+    match reply {
+        Value::Array(parts) if parts.first() == Some(&Value::Int(-2)) => {
+            let fields = parts.into_iter().nth(1).unwrap_or(Value::Nil);
+            let found = layout::stored_session(&update.primary, fields)?;
+            found.map_or_else(
+                || Err(Error::gone(&update.uuid)),
+                |found| Ok(Reply::Conflict(Box::new(found))),
+            )
+        }
+        reply => Ok(Reply::Saved(Saved {
+            renamed: update.renamed.clone(),
+            ..saved(&reply, &update.uuid)?
+        })),
+    }
+}
+
+async fn save_changes(client: &Client, update: &Update) -> Result<Value> {
     let unreadable = |why| Error::corrupt(&update.primary, why);
     let Write { change, keys, ttl } = &*update.write;
     let changes = change.patch.changes().map_err(unreadable)?;
@@ -126,17 +183,7 @@ pub async fn update(client: &Client, update: &Update) -> Result<Reply> {
             ttl: *ttl,
         },
     };
-    match save.send(client).await? {
-        Value::Array(parts) if parts.first() == Some(&Value::Int(-2)) => {
-            let fields = parts.into_iter().nth(1).unwrap_or(Value::Nil);
-            let found = layout::stored_session(&update.primary, fields)?;
-            found.map_or_else(
-                || Err(Error::gone(&update.uuid)),
-                |found| Ok(Reply::Conflict(Box::new(found))),
-            )
-        }
-        reply => saved(&reply, &update.uuid).map(Reply::Saved),
-    }
+    save.send(client).await
 }
 
 fn saved(reply: &Value, uuid: &str) -> Result<Saved> {
@@ -151,8 +198,8 @@ fn saved(reply: &Value, uuid: &str) -> Result<Saved> {
         Value::Array(parts) => match parts.as_slice() {
             [Value::Int(version), Value::BulkString(uuid)] => Ok(Saved {
                 version: version.unsigned_abs(),
-                uuid: Some(String::from_utf8_lossy(uuid).into_owned()),
-                primary: None,
+                uuid: Some([UUID_PREFIX, &String::from_utf8_lossy(uuid)].concat()),
+                ..Saved::default()
             }),
             _ => Err(unexpected(reply)),
         },

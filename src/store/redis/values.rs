@@ -61,16 +61,17 @@ pub async fn touch(client: &Client, name: &str, ttl: Option<u64>) -> Result<()> 
                 keys: Vec::new(),
                 ttl,
             };
-            let unchanged = Update {
+            let mut unchanged = Update {
                 uuid: found.uuid.into(),
                 primary: found.primary,
                 write: Rc::new(unchanged),
-                known: found.keys.into_iter().map(|(name, _)| name).collect(),
+                known: found.keys.into_iter().map(|key| key.name).collect(),
                 expected: None,
                 sequence: 0,
                 repeated: false,
+                renamed: Vec::new(),
             };
-            update(client, &unchanged).await.map(|_| ())
+            update(client, &mut unchanged).await.map(|_| ())
         }
         Err(error) if error.kind != Kind::Corrupt => Err(error),
         _ => {
@@ -93,7 +94,7 @@ pub async fn delete(client: &Client, name: &str) -> Result<()> {
             let session = Destroy {
                 uuid: found.uuid.into(),
                 primary: found.primary,
-                known: found.keys.into_iter().map(|(name, _)| name).collect(),
+                known: found.keys.into_iter().map(|key| key.name).collect(),
             };
             destroy(client, &session).await
         }

@@ -1,14 +1,18 @@
 -- Stores a session, or the changes of one.
 -- KEYS  1: the primary key; then the Redis keys of the added keys; then those of the other keys
--- ARGV  1: uuid  2: 'create', 'join' or 'update'  3: TTL in ms, 0 for none
+-- ARGV  1: uuid  2: 'create', 'join' or 'update'; then, each after a space, the numbers of the added keys that take their
+--          names also from another dialog. The others with a tag in their value claim them.
+--       3: TTL in ms, 0 for none
 --       4: of 'create' and 'join' the field 'by'. Of 'update' '', or '<version> <0 or 1>': the save is done only if that
 --          version is stored. With 1 the writer has lost too often, and gets the write reservation if it loses again.
 --       5: how many keys are added  6...: fields as write() takes them. The first ones are those of the added keys, in the
 --          order of their Redis keys. If the save has a sequence number, by which it is done once, the next one is the
 --          writer's, with that number.
 -- Returns the version that is stored then, with the uuid of the session that was joined; 0 if the session is gone; -1
--- if a session that has other keys is stored at the primary key; {-2, fields and values} if another version is stored.
-local primary, uuid, mode, ttl, added = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
+-- if a session that has other keys is stored at the primary key; {-2, fields and values} if another version is stored;
+-- {-3, numbers of added keys} if other dialogs have the names that these claim.
+local primary, uuid, ttl, added = KEYS[1], ARGV[1], ARGV[3], tonumber(ARGV[5])
+local mode, takes = string.match(ARGV[2], '^(%l+)(.*)$')
 local absent = mode ~= 'update' and redis.call('EXISTS', primary) == 0
 
 -- The Redis key of the session that has each added key now. All reads come before the first write: one that fails must
@@ -49,10 +53,11 @@ if not absent then
     unpack(redis.call('HMGET', primary, 'uuid', '->', 'version', 'gone', writer))
 end
 local was_done = sequence and last and tonumber(last) >= sequence
-local fresh, joined = absent, false
+local is_own = stored_uuid == uuid
+local fresh, joined, replaces = absent, false, false
 
 if mode == 'update' then
-  if stored_uuid ~= uuid then return 0 end
+  if not is_own then return 0 end
   if was_done then return tonumber(stored) end
   if basis ~= '' then
     local version, wants = string.match(basis, '^(%d+) (%d)$')
@@ -63,7 +68,7 @@ if mode == 'update' then
   end
 elseif absent then
   -- There is nothing to check.
-elseif stored_uuid == uuid then
+elseif is_own then
   -- The first save that was done may have been an earlier one with other data, which the engine has given up: then
   -- this one is written over it.
   if was_done then return tonumber(stored) end
@@ -75,9 +80,27 @@ elseif not stored_uuid then
 elseif mode == 'join' and redis.call('HEXISTS', primary, ARGV[7]) == 1 then
   if was_done then return { tonumber(stored), stored_uuid } end
   joined = stored_uuid
-elseif tonumber(redis.call('HGET', primary, 'keys')) > redis.call('HEXISTS', primary, ARGV[7]) then
-  return -1
 else
+  replaces = true
+end
+
+-- The added keys whose names other dialogs have: keys of other sessions with a tag, which do not wait for the answer to a
+-- challenge (the flag '?'). In a cluster such a session may be in another slot: then it loses the name.
+local taken = { -3 }
+for i = 1, added do
+  local field, owner = ARGV[5 + 2 * i], owners[i]
+  if KEYS[1 + i] == primary then owner = leads_to or stored_uuid and primary end
+  local claims = string.find(ARGV[6 + 2 * i], '^[<>]') and not string.find(takes .. ' ', ' ' .. i .. ' ', 1, true)
+  if claims and owner and not (is_own and owner == primary) then
+    local value, owner_uuid = unpack(redis.pcall('HMGET', owner, field, 'uuid'))
+    local leg = value and string.match(value, '^[<>][^\n]*')
+    if leg and owner_uuid ~= uuid and not string.find(leg, ' ?', 1, true) then taken[#taken + 1] = i end
+  end
+end
+if taken[2] then return taken end
+
+if replaces then
+  if tonumber(redis.call('HGET', primary, 'keys')) > redis.call('HEXISTS', primary, ARGV[7]) then return -1 end
   -- The session that is stored there has no other key than this one.
   delete_session(primary, false, writer)
   fresh = true

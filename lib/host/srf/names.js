@@ -1,0 +1,37 @@
+'use strict';
+// The names of a dialog: the ids that its key may have (src/session/leg.rs), and the leg descriptor, which is stored with
+// the key and says whose tag that dialog has.
+
+const native = require('../../native');
+const { branchOf } = require('./message');
+
+// The methods of requests that form a dialog.
+const FORMING = new Set(['INVITE', 'SUBSCRIBE']);
+
+// The leg descriptor of a request that begins a dialog: `side` is '<' if it was received, '>' if the application sends it.
+// Undefined if it has no From tag, or one that can't be.
+function legOf(side, method, tag) {
+  if (!tag || !/^[!-~]+$/.test(tag)) return undefined;
+  return method === 'SUBSCRIBE' ? `${side}${tag} s` : side + tag;
+}
+
+// The id of the key of a new dialog: its Call-ID; where another dialog of this process has that, with the tag of the side
+// that began it; where that is in use too, as when a proxy forks to this application (RFC 3261, 8.2.2.2), with the branch.
+// The tags: `callId`, and `remote` or `local`. `header` reads a header of the message.
+function idOfNew({ sessions }, { callId, remote, local }, message, header) {
+  if (!sessions.find(callId)) return callId;
+  const [, qualified] = native.dialogIds(callId, remote, local);
+  return sessions.find(qualified) ? `${qualified};branch=${branchOf(header(message, 'via'))}` : qualified;
+}
+
+// The live session of a dialog, and the id of its key; undefined if there is none in this process.
+function findLive({ sessions }, { callId, remote, local }) {
+  for (const id of native.dialogIds(callId, remote, local)) {
+    const session = sessions.find(id);
+    const own = session?.keyOf(callId, remote, local);
+    if (own) return { session, id: own };
+  }
+  return undefined;
+}
+
+module.exports = { FORMING, findLive, idOfNew, legOf };
