@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::key::Key;
 use super::leg::{self, Leg};
 use super::record::{KEY_PREFIX, Record};
-use super::stored::{NamedKey, Renamed};
+use super::stored::Renamed;
 
 impl Record {
     /// Adds a key, or replaces the resource of an existing one, which keeps its leg.
