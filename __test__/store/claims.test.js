@@ -4,7 +4,6 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
-const { setTimeout } = require('node:timers/promises');
 const session = require('../..');
 const native = require('../../lib/native');
 const { SaveMode } = require('../../lib/native/constants');
