@@ -5,52 +5,20 @@
 const { ErrorCode, Event, Facts, Finish, Plan } = require('../../native/constants');
 const rules = require('../../native/rules');
 const Session = require('../../session/session');
-const Transaction = require('../../transaction/transaction');
 const afterTurn = require('../../after-turn');
 const Host = require('../host');
-const { hasToTag, isCanceled, statusOf } = require('../request');
+const { statusOf } = require('../request');
 const delayedResponses = require('./delayed-responses');
 const Dialogs = require('./dialogs');
+const { listenForUpdate, onUpdate } = require('./early');
+const { callIdOf, identify } = require('./identify');
 const { Leg } = require('./leg');
 const { headerReader, tagOf } = require('./message');
-const { FORMING, findLive, idOfNew, legOf } = require('./names');
+const { findLive } = require('./names');
 const { hookLegs } = require('./outgoing');
+const hookProxy = require('./proxy');
 
 const hosts = new WeakMap();
-
-// drachtio-srf emits an UPDATE before the final response as an event of the INVITE, past the middleware, and refuses it if
-// there is no listener. So the module listens only if the application does, and before it.
-function onNewListener(event) {
-  if (event !== 'update') return;
-  this.off('newListener', onNewListener);
-  this.on('update', onUpdate);
-}
-
-// An UPDATE in an early dialog, of a pending INVITE of either direction.
-function onUpdate(update, res) {
-  const holder = Leg.of(this) ?? Transaction.of(this);
-  holder?.host.joinEarly(update, res, holder);
-}
-
-// where the agent of a connection is marked as hooked
-const HOOKED = Symbol('drachtio-session hook');
-
-// The application gets no final response of a proxied request: its transaction ends with the result of the proxying, after the
-// application has got that.
-function hookProxy(agent) {
-  const { proxy } = agent;
-  Object.defineProperty(agent, HOOKED, { value: true });
-  agent.proxy = function proxyWithSession(req, options, callback) {
-    const followed = (token, ...rest) => {
-      try {
-        return callback(token, ...rest);
-      } finally {
-        if (token[0] === 'NOK' || token[1] === 'done') setImmediate(() => Transaction.of(req)?.proxied());
-      }
-    };
-    return proxy.call(this, req, options, followed);
-  };
-}
 
 class SrfHost extends Host {
   // by status code, whether drachtio-srf accepts it
@@ -102,10 +70,6 @@ class SrfHost extends Host {
     Object.defineProperty(this.srf, name, { value, writable: true, configurable: true, enumerable: false });
   }
 
-  #dialogOf(req) {
-    return req.stackDialogId ? this.srf.findDialogById(req.stackDialogId) : undefined;
-  }
-
   // A request waits for its session. A Dialog gets the requests that came while it lived, even if it ended meanwhile.
   resumption({ leg, req, res }, next) {
     const dialog = leg?.dialog;
@@ -123,82 +87,13 @@ class SrfHost extends Host {
     };
   }
 
-  // The Dialog of a request says which dialog it is of. Without one: a new dialog, if the request may form one; the live
-  // session of a dialog with these tags; or the store.
   identify(transaction) {
-    const { engine, req } = transaction;
-    const { method } = req;
-    // a request that drachtio-server made, such as the BYE after a missing ACK: From is the application's side
-    const made = req.stackTxnId === 'unsolicited';
-    let facts = req.source === 'application' && !made ? 0 : Facts.NETWORK;
-    if (made) facts |= Facts.MADE_BY_SERVER;
-    if (isCanceled(req)) facts |= Facts.CANCELED;
-    const dialog = this.#dialogOf(req);
-    const leg = dialog && Leg.of(dialog);
-    if (leg?.id !== undefined) {
-      transaction.leg = leg;
-      transaction.id = leg.id;
-      transaction.live = leg.mks;
-      return facts | Facts.TO_TAG | this.#unsubscribes(req, dialog);
-    }
-    const callId = this.#callIdOf(req);
-    if (callId === undefined) return 0;
-    const toHeader = this.header(req, 'to');
-    const to = tagOf(toHeader);
-    const isInDialog = typeof toHeader === 'string' ? to !== undefined : hasToTag(req);
-    if (!isInDialog) return facts | this.#identifyOutside(transaction, callId);
-    facts |= Facts.TO_TAG | this.#unsubscribes(req);
-    const from = tagOf(this.header(req, 'from'));
-    const tags = made ? { callId, remote: to, local: from } : { callId, remote: from, local: to };
-    const found = findLive(engine, tags);
-    transaction.id = found?.id ?? callId;
-    transaction.live = found?.session;
-    if (!found) transaction.tags = tags;
-    if (method === 'CANCEL' && found?.session.pending === found?.id) facts |= Facts.PENDING;
-    return facts;
-  }
-
-  // A request without To tag.
-  #identifyOutside(transaction, callId) {
-    const { engine, req } = transaction;
-    const { method } = req;
-    if (!FORMING.has(method)) {
-      transaction.id = callId;
-      transaction.live = engine.sessions.get(callId);
-      return method === 'CANCEL' && transaction.live?.pending === callId ? Facts.PENDING : 0;
-    }
-    let facts = 0;
-    if (method === 'SUBSCRIBE' && Number(this.header(req, 'expires') || NaN) === 0) facts |= Facts.FETCHES;
-    const tags = { callId, remote: tagOf(this.header(req, 'from')), local: undefined };
-    const isAuthorized = this.header(req, 'authorization') || this.header(req, 'proxy-authorization');
-    transaction.id = idOfNew(engine, tags, req, this.header);
-    transaction.descriptor = legOf('<', method, tags.remote);
-    if (!isAuthorized) return facts;
-    // it may answer a challenge, also with another From tag
-    transaction.tags = { ...tags, isRetry: true };
-    return facts | Facts.AUTHORIZED;
-  }
-
-  #callIdOf(req) {
-    const id = req.sessionID ?? this.header(req, 'call-id') ?? req.id;
-    return typeof id === 'string' && id !== '' ? id.toWellFormed() : undefined;
-  }
-
-  // whether a request may end the subscription that formed its dialog
-  #unsubscribes(req, dialog) {
-    const { method } = req;
-    if (method !== 'SUBSCRIBE' && method !== 'NOTIFY') return 0;
-    const last =
-      method === 'SUBSCRIBE'
-        ? Number(this.header(req, 'expires') || NaN) === 0
-        : /^\s*terminated\b/i.test(this.header(req, 'subscription-state') ?? '');
-    if (!last || (dialog && dialog.getCountOfSubscriptions() > 1)) return 0;
-    return Facts.UNSUBSCRIBES;
+    return identify(this, transaction);
   }
 
   // The Call-ID and the local tag of a request that the application has sent to begin a dialog.
   tagsOfSent(req) {
-    return { callId: this.#callIdOf(req), remote: undefined, local: tagOf(this.header(req, 'from')) };
+    return { callId: callIdOf(this, req), remote: undefined, local: tagOf(this.header(req, 'from')) };
   }
 
   // The Dialog emits to its handlers in a later turn.
@@ -260,13 +155,13 @@ class SrfHost extends Host {
   }
 
   awaitFinal({ req }) {
-    if (req.method === 'INVITE') req.on('newListener', onNewListener);
+    if (req.method === 'INVITE') listenForUpdate(req);
   }
 
   // The request of a transaction that has a response may be proxied instead.
   mayProxy({ req }) {
     const { agent } = req;
-    if (agent && typeof agent.proxy === 'function' && agent[HOOKED] === undefined) hookProxy(agent);
+    if (agent) hookProxy(agent);
   }
 
   addKey(mks, { descriptor, id }) {
@@ -278,10 +173,6 @@ class SrfHost extends Host {
     const leg = Leg.sent(this, req, mks);
     req.on?.('update', onUpdate);
     return leg;
-  }
-
-  joinEarly(req, res, { id, mks }) {
-    if (mks) new Transaction(this.engine, this, req, res).attachEarly(mks, id);
   }
 
   // The application has sent a BYE by the id of its dialog, perhaps one of a process that has ended.
@@ -298,7 +189,7 @@ class SrfHost extends Host {
       if (!(plan & Plan.REMOVE_FIRST)) return;
       const remote = tagOf(this.header(bye, 'to'));
       const local = tagOf(this.header(bye, 'from'));
-      this.#endDialog(dialogId, { callId: this.#callIdOf(bye), remote, local });
+      this.#endDialog(dialogId, { callId: callIdOf(this, bye), remote, local });
     });
   }
 

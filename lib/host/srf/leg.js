@@ -34,6 +34,7 @@ class Leg {
 
   constructor(host, mks, id) {
     this.host = host;
+    this.engine = host.engine;
     this.mks = mks;
     this.#id = id;
     this.dialog = null;
@@ -128,7 +129,7 @@ class Leg {
   }
 
   // Moves the dialog to another session, with its key.
-  moveTo(mks, done = (err) => this.host.engine.report(err)) {
+  moveTo(mks, done = (err) => this.engine.report(err)) {
     const { id, mks: before } = this;
     if (mks === before) return done(null);
     if (this.hasEnded || mks.removed) {

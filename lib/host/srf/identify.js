@@ -1,0 +1,85 @@
+'use strict';
+// Says which dialog a message is of. What the host knows decides first: the Dialog of `stackDialogId`, and its leg. Then come
+// the live sessions, by Call-ID and tags, and last the store.
+
+const { Facts } = require('../../native/constants');
+const { hasToTag, isCanceled } = require('../request');
+const { Leg } = require('./leg');
+const { tagOf } = require('./message');
+const { FORMING, findLive, idOfNew, legOf } = require('./names');
+
+// The Dialog of a request says which dialog it is of. Without one: a new dialog, if the request may form one; the live
+// session of a dialog with these tags; or the store.
+function identify(host, transaction) {
+  const { engine, req } = transaction;
+  const { method } = req;
+  // a request that drachtio-server made, such as the BYE after a missing ACK: From is the application's side
+  const made = req.stackTxnId === 'unsolicited';
+  let facts = req.source === 'application' && !made ? 0 : Facts.NETWORK;
+  if (made) facts |= Facts.MADE_BY_SERVER;
+  if (isCanceled(req)) facts |= Facts.CANCELED;
+  const dialog = req.stackDialogId ? host.srf.findDialogById(req.stackDialogId) : undefined;
+  const leg = dialog && Leg.of(dialog);
+  if (leg?.id !== undefined) {
+    transaction.leg = leg;
+    transaction.id = leg.id;
+    transaction.live = leg.mks;
+    return facts | Facts.TO_TAG | unsubscribes(host, req, dialog);
+  }
+  const callId = callIdOf(host, req);
+  if (callId === undefined) return 0;
+  const toHeader = host.header(req, 'to');
+  const to = tagOf(toHeader);
+  const isInDialog = typeof toHeader === 'string' ? to !== undefined : hasToTag(req);
+  if (!isInDialog) return facts | identifyOutside(host, transaction, callId);
+  facts |= Facts.TO_TAG | unsubscribes(host, req);
+  const from = tagOf(host.header(req, 'from'));
+  const tags = made ? { callId, remote: to, local: from } : { callId, remote: from, local: to };
+  const found = findLive(engine, tags);
+  transaction.id = found?.id ?? callId;
+  transaction.live = found?.session;
+  if (!found) transaction.tags = tags;
+  if (method === 'CANCEL' && found?.session.pending === found?.id) facts |= Facts.PENDING;
+  return facts;
+}
+
+// A request without To tag.
+function identifyOutside(host, transaction, callId) {
+  const { engine, req } = transaction;
+  const { method } = req;
+  if (!FORMING.has(method)) {
+    transaction.id = callId;
+    transaction.live = engine.sessions.get(callId);
+    return method === 'CANCEL' && transaction.live?.pending === callId ? Facts.PENDING : 0;
+  }
+  let facts = 0;
+  if (method === 'SUBSCRIBE' && Number(host.header(req, 'expires') || NaN) === 0) facts |= Facts.FETCHES;
+  const tags = { callId, remote: tagOf(host.header(req, 'from')), local: undefined };
+  const isAuthorized = host.header(req, 'authorization') || host.header(req, 'proxy-authorization');
+  transaction.id = idOfNew(engine, tags, req, host.header);
+  transaction.descriptor = legOf('<', method, tags.remote);
+  if (!isAuthorized) return facts;
+  // it may answer a challenge, also with another From tag
+  transaction.tags = { ...tags, isRetry: true };
+  return facts | Facts.AUTHORIZED;
+}
+
+// The Call-ID of a message, undefined if it has none.
+function callIdOf(host, req) {
+  const id = req.sessionID ?? host.header(req, 'call-id') ?? req.id;
+  return typeof id === 'string' && id !== '' ? id.toWellFormed() : undefined;
+}
+
+// Facts.UNSUBSCRIBES if a request may end the subscription that formed its dialog
+function unsubscribes(host, req, dialog) {
+  const { method } = req;
+  if (method !== 'SUBSCRIBE' && method !== 'NOTIFY') return 0;
+  const last =
+    method === 'SUBSCRIBE'
+      ? Number(host.header(req, 'expires') || NaN) === 0
+      : /^\s*terminated\b/i.test(host.header(req, 'subscription-state') ?? '');
+  if (!last || (dialog && dialog.getCountOfSubscriptions() > 1)) return 0;
+  return Facts.UNSUBSCRIBES;
+}
+
+module.exports = { callIdOf, identify };
