@@ -85,6 +85,16 @@ declare namespace session {
     ifUnchanged?: boolean;
   }
 
+  /**
+   * A dialog of drachtio-srf as a message names it, such as one with `Replaces` (RFC 3891) or `Join` (RFC 3911). The direction
+   * of the message does not matter: either tag may be the local one. No part is empty.
+   */
+  interface DialogTags {
+    callId: string;
+    fromTag: string;
+    toTag: string;
+  }
+
   /** The multi-key session (mks): one data object, found by any of its keys (for a dialog: its Call-ID). */
   class Session<T extends object = Data> {
     /** @throws {SessionError} without a store */
@@ -134,16 +144,31 @@ declare namespace session {
     close(): Promise<void>;
     /** Gives any object the properties `mks` and `session`. */
     attachTo(object: object): this;
+    /**
+     * Moves a Dialog of drachtio-srf, with its key, to this session. The Dialog and its requests have this session at once; the
+     * store has it when the promise resolves. The data does not move. The Dialog's old session ends if that was its last key.
+     * `dialog.session = other.session` is the short form.
+     * Errors: `ERR_SESSION_GONE`: the Dialog or this session has ended; `ERR_SESSION_ARGUMENT`: no Dialog with a session;
+     * those of `save`.
+     */
+    adopt(dialog: object, callback: Callback): void;
+    adopt(dialog: object): Promise<void>;
 
-    /** Finds a session by a key; null if there is none. */
+    /**
+     * Finds a session by a key, or that of a dialog by its Call-ID and tags; null if there is none.
+     * Errors: `ERR_SESSION_ARGUMENT`: no id, or a part of the dialog is missing; `ERR_SESSION_CORRUPT`, `ERR_SESSION_TIMEOUT`,
+     * `ERR_SESSION_STORE_UNAVAILABLE`.
+     *
+     * @throws {SessionError} `ERR_SESSION_ARGUMENT`: without a store
+     */
     static loadFromStorage<T extends object = Data>(
       options: { store: Store | JavaScriptStore; resolvers?: DataClass[] },
-      id: string,
+      id: string | DialogTags,
       callback: Callback<Session<T> | null>
     ): void;
     static loadFromStorage<T extends object = Data>(
       options: { store: Store | JavaScriptStore; resolvers?: DataClass[] },
-      id: string
+      id: string | DialogTags
     ): Promise<Session<T> | null>;
     /** The registered classes; applications may push to it. */
     static resolvers: DataClass[];

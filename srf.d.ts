@@ -24,9 +24,12 @@ declare module 'drachtio-srf' {
   interface SrfRequest extends session.SessionFields<SrfData> {}
 
   interface Dialog {
-    /** The data. Assigning an object replaces the content. After a change in a timer, call `session.save()`. */
+    /**
+     * The data. After a change in a timer, call `session.save()`. Assigning the data of another session moves the dialog there,
+     * as `mks.adopt(dialog)` does without a promise; assigning any other object replaces the content.
+     */
     get session(): session.SessionData<SrfData>;
-    set session(content: SrfData);
+    set session(content: SrfData | session.SessionData<SrfData>);
     /** The session behind the data. */
     mks: session.Session<SrfData>;
     // events that drachtio-srf's own types lack, or declare with other arguments

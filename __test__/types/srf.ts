@@ -2,7 +2,7 @@
 
 import Srf = require('drachtio-srf');
 import session = require('../..');
-import type { SessionOption } from '../../srf';
+import type { CallData, SessionOption } from '../../srf';
 
 declare module '../../srf' {
   interface CallData {
@@ -40,6 +40,15 @@ srf.invite(async (req, res) => {
   uac.session.recording = true;
   await uac.session.save();
   uac.session = { recording: false };
+  uac.session = uas.session;
+  const other = await session.Session.loadFromStorage<CallData>({ store: req.sessionStore }, id);
+  if (other) uac.session = other.session;
+  await other?.adopt(uac);
+  uas.mks.adopt(uac, (err) => err?.message);
+  // @ts-expect-error: a session is no data
+  uac.session = 'theirs';
+  // @ts-expect-error: the id of a Dialog is no Dialog
+  await uas.mks.adopt(uac.id);
   const uuid: string = uas.mks.uuid;
   const shared: SessionOption = uas.session;
   await srf.createUAC(uuid, { localSdp: '', session: shared });

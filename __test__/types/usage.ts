@@ -38,7 +38,13 @@ export async function handler(req: session.SessionFields<CallData>): Promise<str
   const mks: session.Session<CallData> = req.mks.set('a').set('b', new Recording({ id: '1' }));
   await mks.del('a');
   const found = await session.Session.loadFromStorage<CallData>({ store }, 'a');
-  return found?.session.user;
+  const dialog: session.DialogTags = { callId: 'a', fromTag: 'b', toTag: 'c' };
+  const replaced = await session.Session.loadFromStorage<CallData>({ store }, dialog);
+  session.Session.loadFromStorage<CallData>({ store }, dialog, (err, other) => [err, other?.session.user]);
+  // @ts-expect-error both tags are needed
+  await session.Session.loadFromStorage({ store }, { callId: 'a', fromTag: 'b' });
+  await mks.adopt(Object(replaced));
+  return found?.session.user ?? replaced?.session.user;
 }
 
 export async function stores(): Promise<number> {
