@@ -293,7 +293,12 @@ pub fn on_event(event: Event, facts: Facts, status: u16) -> Finish {
         Event::Answered if (200..300).contains(&status) && facts.contains(Facts::PENDING) => {
             Finish::Nothing
         }
-        Event::Answered if (200..300).contains(&status) && facts.contains(Facts::RETAINED) => {
+        // A leg alone stores nothing until the application has put something into its session.
+        Event::Answered
+            if (200..300).contains(&status)
+                && facts.contains(Facts::RETAINED)
+                && !facts.contains(Facts::SHARED) =>
+        {
             Finish::SaveChanges
         }
         Event::Answered if (200..300).contains(&status) => Finish::SaveDialog,

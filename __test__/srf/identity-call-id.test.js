@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
-const { plain, uas } = require('../support/srf/parties');
+const { offer, plain, uas } = require('../support/srf/parties');
 const { inEachWorld } = require('../support/srf/world');
 const { until } = require('../support/waiting');
 
@@ -153,6 +153,37 @@ inEachWorld((test) => {
     await world.hasKeys(1);
     assert.deepEqual(await world.stored(ann.callId), { owner: 'ann' });
     await assert.rejects(hangUp(ann), /unable to find dialog/i);
+  });
+
+  test('the earlier of two pending calls with one Call-ID is canceled: the later one stays', async (world) => {
+    const canceled = [];
+    const srf = await world.start((app) =>
+      app.invite((req, res) => {
+        world.begins(req);
+        const owner = req.callingNumber;
+        app.once(`answer ${owner}`, async () =>
+          app.emit('up', world.follow(await app.createUAS(req, res, offer()), owner))
+        );
+        res.send(180);
+      })
+    );
+    const calls = {};
+    for (const [from, tag] of [
+      ['ann', 'T1'],
+      ['ben', 'T2']
+    ]) {
+      calls[from] = world.dial(srf, { callId: 'pending@a.example', tag, from });
+      await calls[from].response(180);
+    }
+    calls.ann.cancel();
+    canceled.push((await calls.ann.final).status);
+    const up = once(srf, 'up');
+    srf.emit('answer ben');
+    const [[dialog]] = await Promise.all([up, calls.ben.answered]);
+    assert.deepEqual([canceled, dialog.mks.removed, { ...dialog.session }], [[487], false, { owner: 'ben' }]);
+    assert.deepEqual(await world.info(calls.ben), { owner: 'ben' });
+    assert.equal((await world.stored(dialog.mks.keys[0].slice(4)))?.owner, 'ben');
+    await calls.ben.bye();
   });
 
   test('twenty calls with one Call-ID at once', async (world) => {

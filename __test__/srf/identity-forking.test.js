@@ -4,6 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
+const session = require('../..');
 const { SDP } = require('../../examples/drachtio-server');
 const { offer } = require('../support/srf/parties');
 const { inEachWorld } = require('../support/srf/world');
@@ -130,6 +131,38 @@ inEachWorld((test) => {
       await forks[1].call.bye();
     });
   }
+
+  test('the last of three forks is answered: another process finds it by its tags', ['processes'], async (world) => {
+    const [srf] = await start(world, 1);
+    const forks = await threeRing(world, [srf]);
+    const dialog = await answer(srf, forks[2]);
+    const { callId, localTag, remoteTag } = dialog.sip;
+    const store = await world.store();
+    const mks = await session.Session.loadFromStorage({ store }, { callId, fromTag: remoteTag, toTag: localTag });
+    assert.equal(mks?.session.owner, 'home');
+    for (const { call } of forks.slice(0, 2)) call.cancel();
+    await forks[2].call.bye();
+  });
+
+  test('a fork that is answered by res.send(200): its requests have its session', async (world) => {
+    const srf = await world.start((app) => {
+      app.invite((req, res) => {
+        req.session.owner = req.calledNumber;
+        app.once(`answer ${req.calledNumber}`, () => res.send(200, { body: SDP('app') }));
+        res.send(180);
+      });
+      for (const method of ['info', 'bye']) {
+        app[method]((req, res) => res.send(200, { body: JSON.stringify(req.session) }));
+      }
+    });
+    const [first, second] = await threeRing(world, [srf]);
+    srf.emit(`answer ${second.to}`);
+    await second.call.answered;
+    assert.deepEqual(JSON.parse((await second.call.info('1')).body), { owner: 'mobile' });
+    first.call.cancel();
+    assert.deepEqual(JSON.parse((await second.call.bye()).body), { owner: 'mobile' });
+    world.server.call({ ...FORK, connectTo: srf.connection, to: 'home' }).cancel();
+  });
 
   test('forks that are all refused leave nothing', async (world) => {
     const srf = await world.start((app) =>

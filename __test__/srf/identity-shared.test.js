@@ -70,6 +70,22 @@ inEachWorld((test) => {
     await callee.bye();
   });
 
+  test('an agent answers while the caller waits: the session is stored, though it is empty', async (world) => {
+    const srf = await world.start((app) =>
+      app.invite(async (req, res) => {
+        res.send(180);
+        const agent = await app.createUAC(BOB, { ...offer(), session: req.session });
+        app.emit('agent', agent, res);
+      })
+    );
+    const call = world.dial(srf, { callId: 'empty@a.example' });
+    const [agent, res] = await once(srf, 'agent');
+    await until(async () => (await world.stored(agent.sip.callId)) !== null, 'the session to be stored');
+    res.send(480);
+    await call.final;
+    await agent.destroy();
+  });
+
   test('a caller is refused while two legs share his session', async (world) => {
     const srf = await world.start((app) =>
       app.invite(async (req, res) => {

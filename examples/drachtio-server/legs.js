@@ -40,13 +40,16 @@ class Leg extends EventEmitter {
     return this.server.dialogs.get(this.dialogId) === this;
   }
 
-  // A request of this peer, as a message. ACK and CANCEL have the number of their INVITE (RFC 3261, 9.1, 13.2.2.4).
+  // A request of this peer, as a message. ACK and CANCEL have the number of their INVITE, CANCEL has its branch too (RFC 3261,
+  // 9.1, 13.2.2.4).
   message(method, { uri = this.server.uri, to = this.remote, headers = {}, body } = {}) {
     const ofInvite = method === 'ACK' || method === 'CANCEL';
     const seq = ofInvite ? this.inviteSeq : ++this.cseq;
     if (method === 'INVITE') this.inviteSeq = seq;
+    const branch = method === 'CANCEL' ? this.branch : `z9hG4bK${token()}`;
+    if (method === 'INVITE') this.branch = branch;
     const own = {
-      Via: `SIP/2.0/UDP ${this.server.peerAddress};branch=z9hG4bK${token()};rport`,
+      Via: `SIP/2.0/UDP ${this.server.peerAddress};branch=${branch};rport`,
       From: this.local,
       To: to
     };

@@ -14,7 +14,12 @@ class Host {
     transaction.id = id;
     transaction.live = engine.sessions.get(id);
     const facts = factsOf(req);
-    return transaction.live?.pending === id ? facts | Facts.PENDING : facts;
+    return transaction.live?.pending?.id === id ? facts | Facts.PENDING : facts;
+  }
+
+  // The transaction that a CANCEL cancels, which the host has told as an event of `transaction`; undefined if there is none.
+  canceledBy(_message, transaction) {
+    return transaction;
   }
 
   // A request waits for the final response that decides whether a dialog begins.
@@ -24,6 +29,9 @@ class Host {
   resumption(_transaction, next) {
     return next;
   }
+
+  // A 2xx begins the dialog of a transaction; its session is saved next.
+  accepted(_transaction) {}
 
   // The host may proxy the request of a transaction instead of answering it.
   mayProxy(_transaction) {}

@@ -47,7 +47,7 @@ class StoredSession {
     this.record = record ?? native.newRecord();
     // whether the store could not be asked for it
     this.degraded = false;
-    // the id under which an INVITE or SUBSCRIBE waits for its final response
+    // the transaction of an INVITE or SUBSCRIBE that waits for its final response
     this.pending = undefined;
     // whether a leg that is up waits for that response to store the session
     this.saveDue = false;
@@ -250,7 +250,7 @@ class StoredSession {
   dropPending(id, done) {
     const isDue = this.saveDue && this.#keys.ids.length > 1;
     this.saveDue = false;
-    this.removeKey(id, isDue ? (err) => (err ? done(err) : this.write(SaveMode.CHANGES, done)) : done);
+    this.removeKey(id, isDue ? (err) => (err ? done(err) : this.write(SaveMode.ALWAYS, done)) : done);
   }
 
   // Reports an error that no caller waits for: not that a change came too late, if this process has ended the session.

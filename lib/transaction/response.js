@@ -67,6 +67,7 @@ class DelayedResponse {
         this.#isConfirmed = true;
       }
     }
+    if (finish === Finish.SAVE_DIALOG && transaction.isPending) host.accepted(transaction);
     this.#store();
     this.#inSameTurn = false;
     if (!this.#isSent) host.delay(res);

@@ -15,8 +15,12 @@ const { wrapAck, wrapSend } = require('./response');
 const { rejects, unavailable } = require('./store-failure');
 
 // drachtio-srf emits a CANCEL as an event of the INVITE; it may come while the session is being loaded
-function onCancel() {
-  Transaction.of(this)?.cancel();
+function onCancel(message) {
+  const transaction = Transaction.of(this);
+  if (!transaction) return;
+  const canceled = transaction.host.canceledBy(message, transaction);
+  if (canceled !== transaction) transaction.isOnlyCanceledByEvent = true;
+  canceled?.cancel();
 }
 
 class Transaction {
@@ -49,7 +53,9 @@ class Transaction {
     // `descriptor`, the leg descriptor of the dialog that the message begins.
     this.descriptor = undefined;
     this.facts = host.identify(this);
+    // whether it was canceled by an event, and whether `req.canceled` says nothing
     this.canceledByEvent = false;
+    this.isOnlyCanceledByEvent = false;
     // whether the application has given a final response
     this.responded = false;
     // of the response: `res.send` as it was, what it was called with, and what it means for the session
@@ -161,7 +167,8 @@ class Transaction {
   }
 
   get canceled() {
-    return Boolean(this.facts & Facts.NETWORK) && (this.canceledByEvent || isCanceled(this.req));
+    if (!(this.facts & Facts.NETWORK)) return false;
+    return this.canceledByEvent || (!this.isOnlyCanceledByEvent && isCanceled(this.req));
   }
 
   // A CANCEL removes the key of an INVITE that has no final response yet (RFC 3261, 9.2).
@@ -193,7 +200,7 @@ class Transaction {
     if (diagnostics.message.hasSubscribers) this.publish();
     if (plan & Plan.ON_FINAL) {
       if (this.isPending) {
-        mks.pending = this.id;
+        mks.pending = this;
         this.host.awaitFinal(this);
       }
       this.host.mayProxy(this);
@@ -247,7 +254,7 @@ class Transaction {
 
   // Goes on with another session (Store#regenerate).
   replace(mks) {
-    if (this.isPending && !this.responded) mks.pending = this.id;
+    if (this.isPending && !this.responded) mks.pending = this;
     if (this.#retained !== null) {
       mks.retain();
       this.#retained.release();
@@ -270,7 +277,7 @@ class Transaction {
   // The final response, or what takes its place, has decided whether a dialog begins.
   decided() {
     const { mks } = this;
-    if (mks.pending === this.id) mks.pending = undefined;
+    if (mks.pending === this) mks.pending = undefined;
   }
 
   end(err) {

@@ -210,6 +210,11 @@ fn a_leg_of_the_application_stays_only_when_it_is_accepted() {
             on_event(Event::Answered, retained, status),
             Finish::SaveChanges
         );
+        let leg_of_a_call = retained | Facts::SHARED;
+        assert_eq!(
+            on_event(Event::Answered, leg_of_a_call, status),
+            Finish::SaveDialog
+        );
         let shared = sent | Facts::PENDING;
         assert_eq!(on_event(Event::Answered, shared, status), Finish::Nothing);
     }

@@ -2,7 +2,9 @@
 // Requests in an early dialog that drachtio-srf emits as an event of the pending INVITE, past the middleware.
 
 const Transaction = require('../../transaction/transaction');
+const { tagsOf } = require('./identify');
 const { Leg } = require('./leg');
+const { findLive } = require('./names');
 
 // drachtio-srf refuses an UPDATE if there is no listener. So the module listens only if the application does, and before it.
 function onNewListener(event) {
@@ -15,7 +17,10 @@ function onNewListener(event) {
 function onUpdate(update, res) {
   const holder = Leg.of(this) ?? Transaction.of(this);
   if (!holder?.mks) return;
-  const { engine, host, id, mks } = holder;
+  const { engine, host } = holder;
+  // drachtio-srf finds the INVITE by its Call-ID alone
+  const found = findLive(engine, tagsOf(host, update));
+  const { id, mks } = found ? { id: found.id, mks: found.session } : holder;
   new Transaction(engine, host, update, res).attachEarly(mks, id);
 }
 

@@ -33,14 +33,20 @@ function identify(host, transaction) {
   const isInDialog = typeof toHeader === 'string' ? to !== undefined : hasToTag(req);
   if (!isInDialog) return facts | identifyOutside(host, transaction, callId);
   facts |= Facts.TO_TAG | unsubscribes(host, req);
-  const from = tagOf(host.header(req, 'from'));
-  const tags = made ? { callId, remote: to, local: from } : { callId, remote: from, local: to };
+  const tags = tagsOf(host, req, made);
   const found = findLive(engine, tags);
   transaction.id = found?.id ?? callId;
   transaction.live = found?.session;
   if (!found) transaction.tags = tags;
-  if (method === 'CANCEL' && found?.session.pending === found?.id) facts |= Facts.PENDING;
+  if (method === 'CANCEL' && found && found.session.pending?.id === found.id) facts |= Facts.PENDING;
   return facts;
+}
+
+// The Call-ID and the tags of a received request; of one that drachtio-server `made`, From is the application's side.
+function tagsOf(host, req, made = false) {
+  const from = tagOf(host.header(req, 'from'));
+  const to = tagOf(host.header(req, 'to'));
+  return { callId: callIdOf(host, req), remote: made ? to : from, local: made ? from : to };
 }
 
 // A request without To tag.
@@ -50,7 +56,7 @@ function identifyOutside(host, transaction, callId) {
   if (!FORMING.has(method)) {
     transaction.id = callId;
     transaction.live = engine.sessions.get(callId);
-    return method === 'CANCEL' && transaction.live?.pending === callId ? Facts.PENDING : 0;
+    return method === 'CANCEL' && transaction.live?.pending?.id === callId ? Facts.PENDING : 0;
   }
   let facts = 0;
   if (method === 'SUBSCRIBE' && Number(host.header(req, 'expires') || NaN) === 0) facts |= Facts.FETCHES;
@@ -82,4 +88,4 @@ function unsubscribes(host, req, dialog) {
   return Facts.UNSUBSCRIBES;
 }
 
-module.exports = { callIdOf, identify };
+module.exports = { callIdOf, identify, tagsOf };

@@ -13,8 +13,8 @@ const Dialogs = require('./dialogs');
 const { listenForUpdate, onUpdate } = require('./early');
 const { callIdOf, identify } = require('./identify');
 const { Leg } = require('./leg');
-const { headerReader, tagOf } = require('./message');
-const { findLive } = require('./names');
+const { branchOf, headerReader, tagOf } = require('./message');
+const { findLive, findPending, idOfAnswered } = require('./names');
 const { hookLegs } = require('./outgoing');
 const hookProxy = require('./proxy');
 
@@ -154,6 +154,19 @@ class SrfHost extends Host {
     if (typeof callback === 'function') callback(new Error('there was a final response before'));
   }
 
+  // drachtio-srf emits a CANCEL as an event of the last pending INVITE with its Call-ID. The branch tells which one it is of
+  // (RFC 3261, 9.1).
+  canceledBy(message, transaction) {
+    const { engine, header } = this;
+    const branch = message && branchOf(header(message, 'via'));
+    if (!branch || branch === branchOf(header(transaction.req, 'via'))) return transaction;
+    const callId = callIdOf(this, message);
+    const remote = tagOf(header(message, 'from'));
+    const found = findPending(engine, { callId, remote, branch }, header);
+    // a peer that does not keep the branch
+    return found ?? (remote === tagOf(header(transaction.req, 'from')) ? transaction : undefined);
+  }
+
   awaitFinal({ req }) {
     if (req.method === 'INVITE') listenForUpdate(req);
   }
@@ -166,6 +179,16 @@ class SrfHost extends Host {
 
   addKey(mks, { descriptor, id }) {
     mks.claim(id, descriptor);
+  }
+
+  // A 2xx begins the dialog of a transaction.
+  accepted(transaction) {
+    const { engine, id, mks } = transaction;
+    const answered = idOfAnswered(engine, id);
+    if (answered === id) return;
+    transaction.id = answered;
+    this.addKey(mks, transaction);
+    mks.removeKey(id, (err) => mks.report(err));
   }
 
   // The application has sent a request that begins a dialog.

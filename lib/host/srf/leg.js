@@ -80,7 +80,8 @@ class Leg {
   answered(status, retained, isDeferred = false) {
     const { id, mks } = this;
     const isPending = isDeferred && mks.pending !== undefined;
-    const facts = (isPending ? Facts.PENDING : 0) | (retained ? Facts.RETAINED : 0);
+    const isShared = mks.keyCount > 1;
+    const facts = (isPending ? Facts.PENDING : 0) | (retained ? Facts.RETAINED : 0) | (isShared ? Facts.SHARED : 0);
     const finish = rules.onEvent(Event.ANSWERED, facts, status);
     const report = (err) => mks.report(err);
     debug('%s: %d, %s', id, status, finish === Finish.REMOVE ? 'key removed' : 'leg stays');

@@ -24,14 +24,36 @@ function idOfNew({ sessions }, { callId, remote, local }, message, header) {
   return sessions.find(qualified) ? `${qualified};branch=${branchOf(header(message, 'via'))}` : qualified;
 }
 
+// The id for a request with this id that is answered by a 2xx: the dialog is then looked up by its tags, without the branch.
+// Of several forks those that have no answer yet make room.
+function idOfAnswered({ sessions }, id) {
+  const at = id.lastIndexOf(';branch=');
+  if (at < 0) return id;
+  const qualified = id.slice(0, at);
+  const owner = sessions.find(qualified);
+  return owner && owner.pending?.id !== qualified ? id : qualified;
+}
+
 // The live session of a dialog, and the id of its key; undefined if there is none in this process.
 function findLive({ sessions }, { callId, remote, local }) {
+  let early;
   for (const id of native.dialogIds(callId, remote, local)) {
     const session = sessions.find(id);
     const own = session?.keyOf(callId, remote, local);
-    if (own) return { session, id: own };
+    if (!own) continue;
+    // of several forks with one From tag the one that was answered has the dialog
+    if (session.pending?.id !== own) return { session, id: own };
+    early ??= { session, id: own };
   }
-  return undefined;
+  return early;
 }
 
-module.exports = { FORMING, findLive, idOfNew, legOf };
+// The pending transaction of a received request, among those with one Call-ID, that has this branch.
+function findPending({ sessions }, { callId, remote, branch }, header) {
+  const ids = native.dialogIds(callId, remote, undefined);
+  ids.push(`${ids.at(-1)};branch=${branch}`);
+  const pending = ids.map((id) => sessions.find(id)?.pending);
+  return pending.find((transaction) => transaction && branchOf(header(transaction.req, 'via')) === branch);
+}
+
+module.exports = { FORMING, findLive, findPending, idOfAnswered, idOfNew, legOf };
