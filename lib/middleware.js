@@ -8,6 +8,7 @@ const { classicHost, shareOnSend } = require('./host/classic');
 const { idOf, incomplete } = require('./host/request');
 const SrfHost = require('./host/srf');
 const { ErrorCode, MAX_TIMEOUT } = require('./native/constants');
+const { holderOf } = require('./session/attach');
 const codec = require('./session/codec');
 const Session = require('./session/session');
 const { engineOf } = require('./store/engines');
@@ -45,10 +46,12 @@ function session(options = {}) {
   store.generate = (req) => {
     if (req.mks) return;
     const mks = new Session({ store });
-    const id = idOf(req);
-    if (id) mks.set(id);
-    const transaction = Transaction.of(req);
-    if (transaction) transaction.replace(mks);
+    // a transaction or a leg, whose dialog keeps its key
+    const holder = holderOf(req);
+    const id = holder?.id ?? idOf(req);
+    if (holder?.descriptor) mks.claim(id, holder.descriptor);
+    else if (id) mks.set(id);
+    if (holder) holder.replace(mks);
     else mks.attachTo(req);
   };
 

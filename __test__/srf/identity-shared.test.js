@@ -6,6 +6,7 @@ const { once } = require('node:events');
 const { SDP } = require('../../examples/drachtio-server');
 const { keepsCallId, offer } = require('../support/srf/parties');
 const { inEachWorld } = require('../support/srf/world');
+const { until } = require('../support/waiting');
 
 const AGENT = 'sip:agent@127.0.0.1:5070';
 const MINE = { owner: 'ann' };
@@ -74,13 +75,13 @@ inEachWorld((test) => {
     const srf = await world.start((app) =>
       app.invite(async (req, res) => {
         res.send(180);
-        const agent = await app.createUAC(BOB, { ...offer(), session: req.session });
+        const agent = await app.createUAC(AGENT, { ...offer(), session: req.session });
         app.emit('agent', agent, res);
       })
     );
     const call = world.dial(srf, { callId: 'empty@a.example' });
     const [agent, res] = await once(srf, 'agent');
-    await until(async () => (await world.stored(agent.sip.callId)) !== null, 'the session to be stored');
+    await until(async () => (await world.stored(agent.sip.callId)) !== undefined, 'the session to be stored');
     res.send(480);
     await call.final;
     await agent.destroy();

@@ -5,6 +5,7 @@
 const debug = require('debug')('drachtio:session');
 const diagnostics = require('../diagnostics');
 const { SessionError } = require('../errors');
+const rethrow = require('../rethrow');
 const { decode } = require('../session/codec');
 const Registry = require('../session/registry');
 const Callbacks = require('./callbacks');
@@ -19,12 +20,6 @@ const IDLE_TICKS = 20; // after which the timer stops
 // Weak, and made where no closure reaches `this`: an engine that the application has dropped is collected with its store,
 // although the native engine has its wake-up.
 const wakeUp = (engine) => () => engine.deref()?.drain();
-
-// An error thrown by one callback is the process's, as with any callback; it must not stop the other callbacks.
-const rethrow = (err) =>
-  process.nextTick(() => {
-    throw err;
-  });
 
 class Engine {
   // `create(wake)` makes the native engine

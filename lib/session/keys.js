@@ -65,11 +65,13 @@ class Keys {
       native.recordAddKey(this.#record, id, text, leg);
       this.#keep(name, resource, text);
     }
-    this.#added(id);
+    this.#added(id, leg !== undefined);
     return id;
   }
 
-  #added(id) {
+  #added(id, isAnother = false) {
+    // the key that had this id
+    if (this.#renamed?.has(id) && !isAnother) return;
     this.#renamed?.delete(id);
     if (this.#ids && !this.#ids.includes(id)) this.#ids.push(id);
   }

@@ -87,7 +87,7 @@ class StoredSession {
   // Adds a key: set(id), set(resource) with a sessionID, set(id, resource).
   set(id, resource) {
     const added = this.#keys.add(id, resource);
-    if (this.#isLive) this.engine.sessions.add(added, this);
+    if (this.#isLive) this.engine.sessions.add(this.currentId(added), this);
     return this;
   }
 
@@ -101,6 +101,12 @@ class StoredSession {
   take(id, leg, resource) {
     this.#keys.add(id, resource, leg ?? undefined);
     if (this.#isLive) this.engine.sessions.add(id, this);
+  }
+
+  // The store did not take such a key: this session has not got it.
+  giveBack(id) {
+    this.engine.run(() => this.#keys.forget(id, true), 'removeKey', this.record, id);
+    this.engine.sessions.delete(id, this);
   }
 
   // The leg descriptor of a key, null if it has none.
@@ -333,6 +339,11 @@ class StoredSession {
     if (this.#isStored && (this.#isCompared ? content.isPlain : content.isReproducible())) {
       this.engine.sessions.keep(this, this.#content.length);
     } else this.unlist();
+  }
+
+  // Requests get it by all of its keys again.
+  relist() {
+    if (this.#isLive) for (const id of this.#keys.ids) this.engine.sessions.add(id, this);
   }
 
   // No request gets it any more by these keys.

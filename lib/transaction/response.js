@@ -15,16 +15,13 @@ const WRAPPED = Symbol('drachtio-session transaction of a response');
 // Delays the final response until the session is saved, and sends it once.
 function wrapSend(transaction) {
   const { res } = transaction;
-  const before = res.send === delayedSend ? res[WRAPPED] : undefined;
   // a mock may serve several requests
-  transaction.send = before ? before.send : res.send;
+  const before = res[WRAPPED];
+  transaction.send = before !== undefined && before.wrapper === res.send ? before.send : res.send;
+  // a mock need not be called with `this`
+  transaction.wrapper = (...args) => respond(transaction, args);
   res[WRAPPED] = transaction;
-  res.send = delayedSend;
-}
-
-// res.send as the application has it
-function delayedSend(...args) {
-  return respond(this[WRAPPED], args);
+  res.send = transaction.wrapper;
 }
 
 function respond(transaction, args) {
@@ -101,8 +98,8 @@ class DelayedResponse {
   // Gives res.send of the host back: what is sent from now on is the host's to refuse.
   afterTurn() {
     const { transaction } = this;
-    const { res, send } = transaction;
-    if (res.send === delayedSend && res[WRAPPED] === transaction) res.send = send;
+    const { res, send, wrapper } = transaction;
+    if (res.send === wrapper) res.send = send;
   }
 
   // Calls res.send of the host, once.

@@ -58,8 +58,9 @@ class Transaction {
     this.isOnlyCanceledByEvent = false;
     // whether the application has given a final response
     this.responded = false;
-    // of the response: `res.send` as it was, what it was called with, and what it means for the session
+    // of the response: `res.send` as it was, what stands in its place, what it was called with, and what it means for the session
     this.send = undefined;
+    this.wrapper = undefined;
     this.args = undefined;
     this.finish = Finish.NOTHING;
     this.plan = this.id === undefined || typeof req.method !== 'string' ? 0 : this.#planned();
@@ -78,13 +79,6 @@ class Transaction {
   get mks() {
     if (this.#isDetached) return null;
     return this.leg === null ? this.#own : this.leg.mks;
-  }
-
-  // The leg of the dialog and the transactions in it have one session.
-  set mks(mks) {
-    this.#isDetached = false;
-    if (this.leg === null) this.#own = mks;
-    else this.leg.follow(mks);
   }
 
   // Its request has no session until it gets another one.
@@ -132,13 +126,15 @@ class Transaction {
     if (leg !== null && live.has(id) && engine.isCurrent(live.record)) return this.#found(live, next);
     next = this.host.resumption(this, next);
     const loaded = (err, found, foundId) => {
+      if (found && foundId !== undefined) this.id = foundId;
       if (this.isPending && this.canceled) return this.dropCanceled(found);
       if (err) {
         engine.report(err);
         return this.continueWithoutStore(err, next);
       }
-      if (found && foundId !== undefined) this.id = foundId;
-      this.#found(found ?? leg?.mks ?? null, next);
+      // another process may have moved the dialog; if this one has, the load is older
+      if (leg !== null && found && found !== leg.mks && leg.mks === live) leg.follow(found);
+      this.#found(leg === null ? found : leg.mks, next);
     };
     if (this.tags !== null) Session.findDialog(engine.store, this.tags, loaded);
     else Session.find(engine.store, id, loaded, live);
@@ -153,7 +149,7 @@ class Transaction {
   // The session could not be loaded: goes on with the live one, if there is one, or with a placeholder. What the handler
   // puts into a placeholder is not stored, unless a dialog begins.
   continueWithoutStore(err, next) {
-    const live = this.leg?.mks ?? this.engine.sessions.find(this.id);
+    const live = this.leg?.mks ?? this.#findLive();
     if (live) {
       // other processes may have changed it
       live.degraded = true;
@@ -164,6 +160,14 @@ class Transaction {
     const mks = this.placeholder(true);
     mks.degraded = true;
     this.attach(mks, next);
+  }
+
+  #findLive() {
+    const { engine, id, tags } = this;
+    const found = tags === null ? undefined : Session.findLiveDialog(engine, tags);
+    if (!found) return engine.sessions.find(id);
+    this.id = found.id;
+    return found.mks;
   }
 
   get canceled() {
@@ -190,7 +194,7 @@ class Transaction {
 
   attach(mks, next) {
     const { req, plan } = this;
-    this.mks = mks;
+    if (this.leg === null) this.#own = mks;
     req.sessionID ??= this.id;
     req.sessionStore = this.engine.store;
     req.resolvers = codec.resolvers;
@@ -260,7 +264,9 @@ class Transaction {
       this.#retained.release();
       this.#retained = mks;
     }
-    this.mks = mks;
+    this.#isDetached = false;
+    if (this.leg === null) this.#own = mks;
+    else this.leg.replace(mks);
   }
 
   // The host has proxied the request, and no final response passes the application.

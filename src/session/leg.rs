@@ -78,17 +78,21 @@ impl<'a> Leg<'a> {
         })
     }
 
-    /// Whether a key with this leg belongs to a dialog, from which another one must not take the name.
+    /// Whether a dialog with the leg `other` must not take the name of a key with this leg: it belongs to another dialog, or to
+    /// the challenged request of another caller.
     #[must_use]
-    pub fn is_dialog(self) -> bool {
-        self.tag.is_some() && !self.awaits_retry
+    pub fn keeps_name_from(self, other: Self) -> bool {
+        self.tag.is_some() && (!self.awaits_retry || self.tag != other.tag)
     }
 }
 
-/// Whether a key with this leg belongs to a dialog ([`Leg::is_dialog`]).
+/// Whether a key with the leg `theirs` keeps its name from a key with the leg `mine` ([`Leg::keeps_name_from`]).
 #[must_use]
-pub fn is_dialog(leg: Option<&str>) -> bool {
-    leg.and_then(Leg::parse).is_some_and(Leg::is_dialog)
+pub fn keeps_name(theirs: Option<&str>, mine: Option<&str>) -> bool {
+    match (theirs.and_then(Leg::parse), mine.and_then(Leg::parse)) {
+        (Some(theirs), Some(mine)) => theirs.keeps_name_from(mine),
+        _ => false,
+    }
 }
 
 /// Whether a key with this leg can have another name ([`alternative`]): it has a tag.
@@ -202,8 +206,10 @@ mod tests {
         ] {
             assert_eq!(Leg::parse(none), None, "{none:?}");
         }
-        assert!(is_dialog(Some("<a s")) && has_tag(Some("<a ?")));
-        assert!(!is_dialog(Some("<a ?")) && !is_dialog(Some("?")) && !is_dialog(None));
+        assert!(has_tag(Some("<a ?")));
+        assert!(keeps_name(Some("<a s"), Some("<a")) && keeps_name(Some("<b ?"), Some("<a")));
+        assert!(!keeps_name(Some("<a ?"), Some("<a")) && !keeps_name(Some("?"), Some("<a")));
+        assert!(!keeps_name(None, Some("<a")));
         assert!(!has_tag(Some("?")) && !has_tag(None));
     }
 

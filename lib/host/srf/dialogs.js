@@ -65,7 +65,7 @@ class Dialogs {
       if (id) mks.set(id);
       return new Leg(host, mks, id);
     }
-    const leg = new Leg(host, transaction.mks, transaction.id);
+    const leg = new Leg(host, transaction.mks, transaction.id, transaction.descriptor);
     transaction.leg = leg;
     return leg;
   }

@@ -1,10 +1,10 @@
 'use strict';
 // Requests in an early dialog that drachtio-srf emits as an event of the pending INVITE, past the middleware.
 
+const Session = require('../../session/session');
 const Transaction = require('../../transaction/transaction');
 const { tagsOf } = require('./identify');
 const { Leg } = require('./leg');
-const { findLive } = require('./names');
 
 // drachtio-srf refuses an UPDATE if there is no listener. So the module listens only if the application does, and before it.
 function onNewListener(event) {
@@ -19,8 +19,7 @@ function onUpdate(update, res) {
   if (!holder?.mks) return;
   const { engine, host } = holder;
   // drachtio-srf finds the INVITE by its Call-ID alone
-  const found = findLive(engine, tagsOf(host, update));
-  const { id, mks } = found ? { id: found.id, mks: found.session } : holder;
+  const { id, mks } = Session.findLiveDialog(engine, tagsOf(host, update)) ?? holder;
   new Transaction(engine, host, update, res).attachEarly(mks, id);
 }
 

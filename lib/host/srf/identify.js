@@ -3,10 +3,11 @@
 // the live sessions, by Call-ID and tags, and last the store.
 
 const { Facts } = require('../../native/constants');
+const Session = require('../../session/session');
 const { hasToTag, isCanceled } = require('../request');
 const { Leg } = require('./leg');
 const { tagOf } = require('./message');
-const { FORMING, findLive, idOfNew, legOf } = require('./names');
+const { FORMING, idOfNew, legOf } = require('./names');
 
 // The Dialog of a request says which dialog it is of. Without one: a new dialog, if the request may form one; the live
 // session of a dialog with these tags; or the store.
@@ -34,11 +35,11 @@ function identify(host, transaction) {
   if (!isInDialog) return facts | identifyOutside(host, transaction, callId);
   facts |= Facts.TO_TAG | unsubscribes(host, req);
   const tags = tagsOf(host, req, made);
-  const found = findLive(engine, tags);
+  const found = Session.findLiveDialog(engine, tags);
   transaction.id = found?.id ?? callId;
-  transaction.live = found?.session;
+  transaction.live = found?.mks;
   if (!found) transaction.tags = tags;
-  if (method === 'CANCEL' && found && found.session.pending?.id === found.id) facts |= Facts.PENDING;
+  if (method === 'CANCEL' && found && found.mks.pending?.id === found.id) facts |= Facts.PENDING;
   return facts;
 }
 

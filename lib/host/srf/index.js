@@ -14,7 +14,7 @@ const { listenForUpdate, onUpdate } = require('./early');
 const { callIdOf, identify } = require('./identify');
 const { Leg } = require('./leg');
 const { branchOf, headerReader, tagOf } = require('./message');
-const { findLive, findPending, idOfAnswered } = require('./names');
+const { findPending, idOfAnswered } = require('./names');
 const { hookLegs } = require('./outgoing');
 const hookProxy = require('./proxy');
 
@@ -220,8 +220,8 @@ class SrfHost extends Host {
   #endDialog(dialogId, tags) {
     const leg = Leg.of(this.srf.findDialogById(dialogId) ?? {});
     if (leg) return this.dialogEnded(leg.mks, leg.id);
-    const found = findLive(this.engine, tags);
-    if (found) return this.dialogEnded(found.session, found.id);
+    const found = Session.findLiveDialog(this.engine, tags);
+    if (found) return this.dialogEnded(found.mks, found.id);
     Session.findDialog(this.engine.store, tags, (err, mks, id) => {
       if (err) this.engine.report(err);
       else if (mks) this.dialogEnded(mks, id);

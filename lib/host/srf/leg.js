@@ -31,12 +31,17 @@ function onResponse(res) {
 class Leg {
   // the id under which the key was added
   #id;
+  // the moves to other sessions that are under way
+  #moves = [];
+  #detached = null;
 
-  constructor(host, mks, id) {
+  // `descriptor`: its leg descriptor, if it has one
+  constructor(host, mks, id, descriptor) {
     this.host = host;
     this.engine = host.engine;
     this.mks = mks;
     this.#id = id;
+    this.descriptor = descriptor;
     this.dialog = null;
     // whether the dialog has ended, and whether its session had other keys then
     this.hasEnded = false;
@@ -46,6 +51,7 @@ class Leg {
     // its place among the legs that are up, and when its session is looked at for renewal (renewal.js)
     this.index = -1;
     this.dueAt = 0;
+    this.renewalFails = false;
     mks.retain();
   }
 
@@ -56,8 +62,9 @@ class Leg {
     const tags = host.tagsOfSent(req);
     const id = idOfNew(engine, tags, req, host.header);
     const session = mks && !mks.removed ? mks : new Session({ store: engine.store });
-    session.claim(id, legOf('>', req.method, tags.local));
-    const leg = new Leg(host, session, id);
+    const descriptor = legOf('>', req.method, tags.local);
+    session.claim(id, descriptor);
+    const leg = new Leg(host, session, id, descriptor);
     attachHolder(req, leg);
     req.on?.('authenticate', onAuthenticate);
     debug('%s %s: sent with session %s', req.method, id, session.uuid);
@@ -72,7 +79,7 @@ class Leg {
 
   // the id of its key: another dialog may have had that under which it was added
   get id() {
-    return this.mks.currentId(this.#id);
+    return (this.mks ?? this.#detached).currentId(this.#id);
   }
 
   // The final response, 0 if there was none. `retained`: a Dialog retains the session from now on. `isDeferred`: the final
@@ -126,11 +133,39 @@ class Leg {
     const before = this.mks;
     mks.retain();
     this.mks = mks;
+    this.dueAt = 0;
     before.release();
   }
 
-  // Moves the dialog to another session, with its key.
+  // Its session was destroyed; it gets another one at once (Store#regenerate).
+  detach() {
+    this.#detached = this.mks;
+    this.mks = null;
+  }
+
+  replace(mks) {
+    const before = this.#detached ?? this.mks;
+    this.#detached = null;
+    mks.retain();
+    this.mks = mks;
+    before.release();
+  }
+
+  // Moves the dialog to another session, with its key; one move after the other.
   moveTo(mks, done = (err) => this.engine.report(err)) {
+    if (this.#moves.push({ mks, done }) === 1) this.#move();
+  }
+
+  #move() {
+    const [{ mks, done }] = this.#moves;
+    this.#moveNow(mks, (err) => {
+      this.#moves.shift();
+      if (this.#moves.length > 0) this.#move();
+      done(err);
+    });
+  }
+
+  #moveNow(mks, done) {
     const { id, mks: before } = this;
     if (mks === before) return done(null);
     if (this.hasEnded || mks.removed) {
@@ -140,21 +175,32 @@ class Leg {
     debug('%s: moves from session %s to %s', id, before.uuid, mks.uuid);
     // while the key moves, both sessions must live
     before.retain();
+    const over = (err) => {
+      before.release();
+      done(err);
+    };
     try {
       mks.take(id, before.legOf(id), before.get(id));
     } catch (err) {
-      before.release();
-      return done(err);
+      return over(err);
     }
-    this.#id = id;
     this.follow(mks);
-    mks.write(SaveMode.ALWAYS, (err) => {
-      before.removeKey(id, (left) => {
-        before.release();
-        done(err ?? left);
-      });
+    return mks.write(SaveMode.ALWAYS, (err) => {
+      if (!err || isPending(err)) return before.removeKey(id, (left) => over(err ?? left));
+      if (this.mks === mks) this.#moveBack(before, mks, id);
+      return over(err);
     });
   }
+
+  // The store does not have the move.
+  #moveBack(before, mks, id) {
+    this.follow(before);
+    mks.giveBack(id);
+    if (!before.removed) before.relist();
+  }
 }
+
+// Whether the engine writes later what a save has not written.
+const isPending = ({ code }) => code === ErrorCode.TIMEOUT || code === ErrorCode.STORE_UNAVAILABLE;
 
 module.exports = { Leg, attachSent };

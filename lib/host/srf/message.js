@@ -17,7 +17,7 @@ function headerReader() {
   };
 }
 
-// The tag of the value of a From or To header, undefined if it has none.
+// The tag of the value of a From or To header (a token of RFC 3261, 25.1, as a rule), undefined if it has none.
 function tagOf(value) {
   if (typeof value !== 'string') return undefined;
   // as nearly every host and peer writes it
@@ -25,9 +25,11 @@ function tagOf(value) {
   if (start >= 0) {
     const end = value.indexOf(';', start + 5);
     const tag = end < 0 ? value.slice(start + 5) : value.slice(start + 5, end);
-    if (/^[^\s,]+$/.test(tag)) return tag;
+    if (/^[\w\-.!%*+`'~]+$/.test(tag)) return tag;
   }
-  return /;\s*tag\s*=\s*([^;,\s]+)/i.exec(parametersOf(value))?.[1];
+  const tag = /;\s*tag\s*=\s*([^;,\s]+)/i.exec(parametersOf(value))?.[1];
+  // as it can be stored
+  return tag?.toWellFormed().replace(/\p{Cc}/gu, '') || undefined;
 }
 
 // The branch of the value of a Via header.

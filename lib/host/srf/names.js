@@ -2,6 +2,7 @@
 // The names of a dialog: the ids that its key may have (src/session/leg.rs), and the leg descriptor, which is stored with
 // the key and says whose tag that dialog has.
 
+const { randomUUID } = require('node:crypto');
 const native = require('../../native');
 const { branchOf } = require('./message');
 
@@ -9,9 +10,9 @@ const { branchOf } = require('./message');
 const FORMING = new Set(['INVITE', 'SUBSCRIBE']);
 
 // The leg descriptor of a request that begins a dialog: `side` is '<' if it was received, '>' if the application sends it.
-// Undefined if it has no From tag, or one that can't be.
+// Undefined if it has no From tag.
 function legOf(side, method, tag) {
-  if (!tag || !/^[!-~]+$/.test(tag)) return undefined;
+  if (!tag) return undefined;
   return method === 'SUBSCRIBE' ? `${side}${tag} s` : side + tag;
 }
 
@@ -20,8 +21,9 @@ function legOf(side, method, tag) {
 // The tags: `callId`, and `remote` or `local`. `header` reads a header of the message.
 function idOfNew({ sessions }, { callId, remote, local }, message, header) {
   if (!sessions.find(callId)) return callId;
-  const [, qualified] = native.dialogIds(callId, remote, local);
-  return sessions.find(qualified) ? `${qualified};branch=${branchOf(header(message, 'via'))}` : qualified;
+  const ids = native.dialogIds(callId, remote, local);
+  const id = ids.find((one) => !sessions.find(one));
+  return id ?? `${ids.at(-1)};branch=${branchOf(header(message, 'via')) ?? randomUUID()}`;
 }
 
 // The id for a request with this id that is answered by a 2xx: the dialog is then looked up by its tags, without the branch.
@@ -34,20 +36,6 @@ function idOfAnswered({ sessions }, id) {
   return owner && owner.pending?.id !== qualified ? id : qualified;
 }
 
-// The live session of a dialog, and the id of its key; undefined if there is none in this process.
-function findLive({ sessions }, { callId, remote, local }) {
-  let early;
-  for (const id of native.dialogIds(callId, remote, local)) {
-    const session = sessions.find(id);
-    const own = session?.keyOf(callId, remote, local);
-    if (!own) continue;
-    // of several forks with one From tag the one that was answered has the dialog
-    if (session.pending?.id !== own) return { session, id: own };
-    early ??= { session, id: own };
-  }
-  return early;
-}
-
 // The pending transaction of a received request, among those with one Call-ID, that has this branch.
 function findPending({ sessions }, { callId, remote, branch }, header) {
   const ids = native.dialogIds(callId, remote, undefined);
@@ -56,4 +44,4 @@ function findPending({ sessions }, { callId, remote, branch }, header) {
   return pending.find((transaction) => transaction && branchOf(header(transaction.req, 'via')) === branch);
 }
 
-module.exports = { FORMING, findLive, findPending, idOfAnswered, idOfNew, legOf };
+module.exports = { FORMING, findPending, idOfAnswered, idOfNew, legOf };

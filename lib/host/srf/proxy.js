@@ -7,7 +7,7 @@ const Transaction = require('../../transaction/transaction');
 const HOOKED = Symbol('drachtio-session hook');
 
 // The application gets no final response of a proxied request: its transaction ends with the result of the proxying, after the
-// application has got that.
+// application has got that. If it could not be proxied, the application answers it.
 function hookProxy(agent) {
   if (agent[HOOKED] || typeof agent.proxy !== 'function') return;
   const { proxy } = agent;
@@ -17,7 +17,7 @@ function hookProxy(agent) {
       try {
         return callback(token, ...rest);
       } finally {
-        if (token[0] === 'NOK' || token[1] === 'done') setImmediate(() => Transaction.of(req)?.proxied());
+        if (token[1] === 'done') setImmediate(() => Transaction.of(req)?.proxied());
       }
     };
     return proxy.call(this, req, options, followed);

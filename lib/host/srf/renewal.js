@@ -6,14 +6,13 @@ const native = require('../../native');
 const { ErrorCode, SaveMode } = require('../../native/constants');
 
 const INTERVAL = 1000; // ms between two looks at the legs
-const SHORT_INTERVAL = 50; // the same, where a TTL is short
-const SHORT = 4 * INTERVAL; // ms until a renewal falls due
+const SHORT_INTERVAL = 200; // the same, where a TTL may be short
+const PAUSE = 10000; // ms after a renewal that has failed
 
 class Renewal {
   // The legs that are up, in no order: the last one takes the place of one that ends.
   #legs = [];
   #timer = null;
-  #interval = INTERVAL;
   #isClosed = false;
   #mayBeShort;
 
@@ -24,10 +23,10 @@ class Renewal {
 
   add(leg) {
     leg.index = this.#legs.length;
-    leg.dueAt = 0;
     this.#legs.push(leg);
-    if (this.#timer === null && !this.#isClosed) this.#start(INTERVAL);
-    if (this.#mayBeShort) this.#schedule(leg, Date.now());
+    if (this.#timer !== null || this.#isClosed) return;
+    this.#timer = setInterval(() => this.#look(), this.#mayBeShort ? SHORT_INTERVAL : INTERVAL);
+    this.#timer.unref?.();
   }
 
   delete(leg) {
@@ -40,13 +39,6 @@ class Renewal {
     leg.index = -1;
   }
 
-  #start(interval) {
-    clearInterval(this.#timer);
-    this.#interval = interval;
-    this.#timer = setInterval(() => this.#look(), interval);
-    this.#timer.unref?.();
-  }
-
   #look() {
     if (this.#legs.length === 0 || this.#isClosed) {
       clearInterval(this.#timer);
@@ -54,27 +46,29 @@ class Renewal {
       return;
     }
     const now = Date.now();
-    for (const leg of this.#legs) if (leg.dueAt <= now && !this.#isClosed) this.#schedule(leg, now);
+    for (const leg of this.#legs) if (leg.dueAt <= now) this.#renewIfDue(leg, now);
+  }
+
+  // Asks the record when the renewal of a leg's session falls due; renews it if that is now. A save may give another TTL, so
+  // a short one is asked for again at each look.
+  #renewIfDue(leg, now) {
+    const { mks } = leg;
+    const due = mks.removed ? null : native.recordRenewalIn(mks.record);
+    if (due === 0) {
+      leg.dueAt = Infinity;
+      mks.write(SaveMode.CHANGES, (err) => this.#renewed(leg, err));
+    } else if (due !== null && !this.#mayBeShort) leg.dueAt = now + due;
   }
 
   // Another process may have ended the session, and the application may have closed the store.
-  #renewed(err, mks) {
-    if (err?.code === ErrorCode.STORE_CLOSED) this.#isClosed = true;
-    else if (err && err.code !== ErrorCode.GONE) mks.report(err);
-  }
-
-  // Asks the record when the renewal of a leg's session falls due; renews it if that is now.
-  #schedule(leg, now) {
-    const { mks } = leg;
-    const due = mks.removed ? null : native.recordRenewalIn(mks.record);
-    // a session that is not stored yet, or that does not expire
-    if (due === null) leg.dueAt = now + INTERVAL;
-    else if (due > 0) {
-      leg.dueAt = now + due;
-      if (due < SHORT && this.#interval !== SHORT_INTERVAL) this.#start(SHORT_INTERVAL);
-    } else {
-      leg.dueAt = now + this.#interval;
-      mks.write(SaveMode.CHANGES, (err) => this.#renewed(err, mks));
+  #renewed(leg, err) {
+    leg.dueAt = 0;
+    if (!err) leg.renewalFails = false;
+    else if (err.code === ErrorCode.STORE_CLOSED) this.#isClosed = true;
+    else if (err.code !== ErrorCode.GONE) {
+      leg.dueAt = Date.now() + PAUSE;
+      if (!leg.renewalFails) leg.mks.report(err);
+      leg.renewalFails = true;
     }
   }
 }

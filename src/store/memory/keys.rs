@@ -67,10 +67,10 @@ impl Keys {
         self.iter(primary).any(|(key, _)| key == name)
     }
 
-    /// Whether `name` is one of them, and belongs to a dialog.
-    pub fn has_dialog(&self, primary: &str, name: &str) -> bool {
+    /// Whether `name` is one of them, and kept from a key with this leg ([`leg::keeps_name`]).
+    pub fn keeps_name(&self, primary: &str, name: &str, leg: Option<&str>) -> bool {
         let text = self.iter(primary).find(|(key, _)| *key == name);
-        text.is_some_and(|(_, text)| leg::is_dialog(leg::split(text).0))
+        text.is_some_and(|(_, text)| leg::keeps_name(leg::split(text).0, leg))
     }
 
     /// The number of keys.

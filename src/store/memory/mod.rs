@@ -157,7 +157,10 @@ impl MemoryStore {
         let primary = self.pointers.get(&key.name).unwrap_or(&key.name);
         match self.entries.peek(primary) {
             Some(Body::Session(session)) => {
-                session.uuid != uuid && session.keys.has_dialog(primary, &key.name)
+                session.uuid != uuid
+                    && session
+                        .keys
+                        .keeps_name(primary, &key.name, key.leg.as_deref())
             }
             _ => false,
         }

@@ -84,17 +84,19 @@ else
   replaces = true
 end
 
--- The added keys whose names other dialogs have: keys of other sessions with a tag, which do not wait for the answer to a
--- challenge (the flag '?'). In a cluster such a session may be in another slot: then it loses the name.
+-- The added keys whose names other dialogs have: keys of other sessions with a tag, unless they wait for the answer to a
+-- challenge (the flag '?') and have the same tag. In a cluster such a session may be in another slot: then it loses the name.
 local taken = { -3 }
 for i = 1, added do
   local field, owner = ARGV[5 + 2 * i], owners[i]
   if KEYS[1 + i] == primary then owner = leads_to or stored_uuid and primary end
-  local claims = string.find(ARGV[6 + 2 * i], '^[<>]') and not string.find(takes .. ' ', ' ' .. i .. ' ', 1, true)
+  local mine = string.match(ARGV[6 + 2 * i], '^[<>][^ \n]*')
+  local claims = mine and not string.find(takes .. ' ', ' ' .. i .. ' ', 1, true)
   if claims and owner and not (is_own and owner == primary) then
     local value, owner_uuid = unpack(redis.pcall('HMGET', owner, field, 'uuid'))
     local leg = value and string.match(value, '^[<>][^\n]*')
-    if leg and owner_uuid ~= uuid and not string.find(leg, ' ?', 1, true) then taken[#taken + 1] = i end
+    local waits = leg and string.find(leg, ' ?', 1, true) and string.match(leg, '^[^ ]*') == mine
+    if leg and owner_uuid ~= uuid and not waits then taken[#taken + 1] = i end
   end
 end
 if taken[2] then return taken end
