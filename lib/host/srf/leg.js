@@ -110,7 +110,8 @@ class Leg {
     const { mks } = this;
     mks.retain();
     if (mks.removed) return;
-    mks.set(this.id);
+    if (this.descriptor) mks.claim(this.id, this.descriptor);
+    else mks.set(this.id);
     this.answered(200, true);
   }
 
