@@ -140,6 +140,7 @@ inEachWorld((test) => {
       const own = new session.Session({ store: srf.store });
       own.session = { owner: 'ben' };
       await move({ mks: own, session: own.session }, ben.dialog);
+      await until(() => ben.dialog.mks === own, 'the move after the first one');
       world.belongs(ben.dialog, 'ben');
       assert.deepEqual(await world.info(ben), { owner: 'ben' });
       assert.deepEqual(await world.info(ann), ANNS);

@@ -79,11 +79,19 @@ for (const [kind, open] of Object.entries(KINDS)) {
       assert.deepEqual(await store.ids(), []);
     });
 
+    await t.test('a dialog takes no name of a challenged request of another caller', async () => {
+      const first = await begin(store, 'b', '<r ?');
+      const second = await begin(other, 'b', '<s');
+      assert.deepEqual(second.names, ['mks:b;remote-tag=s']);
+      await leadsTo(store, 'b', first.mks);
+      await Promise.all([first.mks.destroy(), second.mks.destroy()]);
+    });
+
     await t.test('a dialog takes the name of a challenged request, of an application, and that of a move', async () => {
       for (const leg of ['<r ?', '<r s ?', '?', '']) {
         const first = await begin(store, 'b', leg);
         if (leg) assert.equal(native.recordAwaitsRetry(first.mks.record, 'b'), true, leg);
-        const second = await begin(other, 'b', '<s');
+        const second = await begin(other, 'b', '<r');
         assert.deepEqual(second.names, ['mks:b'], leg);
         await leadsTo(store, 'b', second.mks);
         const moved = await begin(store, 'b', '<s', { claims: false, own: 'mover' });
