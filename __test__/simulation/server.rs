@@ -588,10 +588,13 @@ impl Server {
             let Some(owner) = owner.filter(|owner| claims && !(is_own && owner == primary)) else {
                 continue;
             };
+            let tag = |leg: &str| leg.split([' ', '\n']).next().map(str::to_owned);
+            let mine = tag(value);
             let value = self.hget(&owner, &joined("@", key));
             let owner_uuid = self.hget(&owner, "uuid");
             let leg = value.as_ref().and_then(|value| value.lines().next());
-            if leg.is_some_and(|leg| leg.starts_with(['<', '>']) && !leg.contains(" ?"))
+            let waits = |leg: &str| leg.contains(" ?") && tag(leg) == mine;
+            if leg.is_some_and(|leg| leg.starts_with(['<', '>']) && !waits(leg))
                 && owner_uuid.as_ref() != Some(uuid)
             {
                 taken.push(at);

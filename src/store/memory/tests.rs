@@ -293,12 +293,20 @@ fn a_claim_takes_the_name_of_a_challenged_request_and_of_an_application() {
     for leg in ["<r ?", "<r s ?", "?"] {
         let mut store = MemoryStore::new(None);
         claim(&mut store, "mks:a", leg);
-        let (second, name) = claim(&mut store, "mks:a", "<s");
+        let (second, name) = claim(&mut store, "mks:a", "<r");
         assert_eq!(name, "mks:a");
         assert_eq!(owner(&mut store, "mks:a").as_deref(), Some(&*second));
         assert_eq!(remove(&mut store, Some((&second, "mks:a")), "mks:a"), 0);
         assert!(is_empty(&store), "the other session had no other key");
     }
+    let mut store = MemoryStore::new(None);
+    claim(&mut store, "mks:a", "<r ?");
+    let (_, name) = claim(&mut store, "mks:a", "<s");
+    assert_eq!(
+        name, "mks:a;remote-tag=s",
+        "another caller waits for his retry"
+    );
+
     let (mut store, plain) = (MemoryStore::new(None), uuid());
     let op = create(&plain, &["mks:a", "mks:b"], "{}", None);
     store.perform(op).expect("stored");
