@@ -406,7 +406,7 @@ impl Server {
             let hash = self.read(key)?;
             hash.until.map(|until| until - now)
         });
-        let mut gone = None;
+        let mut gone = self.hget(key, "gone");
         let uuid = self.hget(key, "uuid");
         let by = self.hget(key, "by");
         let ttl = self.hget(key, "ttl");
@@ -416,7 +416,8 @@ impl Server {
                 let at = ttl.as_ref().and_then(|ttl| ttl.split_once('@'));
                 let at: Option<u64> = at.and_then(|(_, at)| at.parse().ok());
                 if at.is_some_and(|at| self.now < at + TOMBSTONE) {
-                    gone = uuid;
+                    let before = gone.map_or(String::new(), |gone| format!("{gone} "));
+                    gone = uuid.map(|uuid| format!("{before}{uuid}").as_str().into());
                 }
             }
         }
@@ -562,7 +563,7 @@ impl Server {
             if was_done {
                 return Reply::Int(stored.cast_signed());
             }
-        } else if gone.as_ref() == Some(uuid) {
+        } else if gone.as_ref().is_some_and(|gone| gone.contains(&**uuid)) {
             return Reply::Int(0);
         } else if stored_uuid.is_none() {
             fresh = true;
@@ -722,8 +723,9 @@ impl Server {
             return Reply::Int(0);
         }
         let left = keys - i64::from(has);
+        let gone = self.hget(primary, "gone");
         let is_maker = by.as_ref().is_some_and(|by| by.starts_with(&writer[1..]));
-        if left <= 0 && pointer.is_none() && is_maker {
+        if left <= 0 && pointer.is_none() && gone.is_none() && is_maker {
             self.del(primary);
             return Reply::Int(0);
         }

@@ -4,8 +4,8 @@
 --       5: TTL in ms, 0 for none  6...: fields as write() takes them
 -- Returns how many keys are left, and the version that is stored then; 0 if the session is gone.
 local primary, pointer, uuid, writer, field = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[4]
-local stored_uuid, keys, version, leads_to, by, last, has =
-  unpack(redis.call('HMGET', primary, 'uuid', 'keys', 'version', '->', 'by', writer, field))
+local stored_uuid, keys, version, leads_to, by, last, has, gone =
+  unpack(redis.call('HMGET', primary, 'uuid', 'keys', 'version', '->', 'by', writer, field, 'gone'))
 local sequence = tonumber(ARGV[3])
 if stored_uuid == uuid and sequence > 0 and tonumber(last or 0) >= sequence then
   return { tonumber(keys), tonumber(version) }
@@ -15,7 +15,7 @@ if stored_uuid ~= uuid then return 0 end
 
 -- The ordinary case: the last key of a session that this writer has made, which needs no tombstone.
 local left = tonumber(keys) - (has and 1 or 0)
-if left <= 0 and not leads_to and by and string.sub(by, 1, #writer - 1) == string.sub(writer, 2) then
+if left <= 0 and not leads_to and not gone and by and string.sub(by, 1, #writer - 1) == string.sub(writer, 2) then
   redis.call('DEL', primary)
   return 0
 end

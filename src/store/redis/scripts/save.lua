@@ -72,7 +72,7 @@ elseif is_own then
   -- The first save that was done may have been an earlier one with other data, which the engine has given up: then
   -- this one is written over it.
   if was_done then return tonumber(stored) end
-elseif gone == uuid then
+elseif gone and string.find(gone, uuid, 1, true) then
   return 0
 elseif not stored_uuid then
   if not leads_to and not gone then return redis.error_reply('WRONGTYPE the hash is not one of a session') end

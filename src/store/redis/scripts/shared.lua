@@ -4,7 +4,7 @@
 --   '~<writer>'                     the sequence number of that writer's last write: it has done all lower ones
 --   '~reserved'                     the write reservation: a writer, and its end in ms since 1970
 --   'by'                            the writer of the first save, and the sequence number of that save
---   'gone'                          the tombstone: the uuid of a session that was stored here
+--   'gone'                          the tombstone: the uuids of sessions that were stored here, with spaces between
 -- The arguments name a writer as '~<writer>'. A script handles the ordinary case before it comes to these functions,
 -- since Redis creates them anew in each run. A script that leaves a session in place ends with EXISTS: Redis sends an
 -- invalidation only to connections that have read the key since its last change.
@@ -25,12 +25,12 @@ end
 -- has not got the reply.
 local function delete_session(key, pointer, writer)
   local remaining = pointer and redis.call('PTTL', key)
-  local gone
-  local uuid, by, ttl = unpack(redis.call('HMGET', key, 'uuid', 'by', 'ttl'))
+  -- that of a session which was stored here before stays
+  local uuid, by, ttl, gone = unpack(redis.call('HMGET', key, 'uuid', 'by', 'ttl', 'gone'))
   local maker, first = string.match(by or '', '^(%S+) (%d+)$')
   if maker and '~' .. maker ~= writer and (redis.call('HGET', key, '~' .. maker) or first) == first then
     local at = string.match(ttl or '', '@(%d+)')
-    if at and milliseconds() - tonumber(at) < TOMBSTONE then gone = uuid end
+    if at and milliseconds() - tonumber(at) < TOMBSTONE then gone = gone and gone .. ' ' .. uuid or uuid end
   end
   redis.call('DEL', key)
   if gone then
