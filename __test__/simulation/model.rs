@@ -457,8 +457,12 @@ impl<'a> Model<'a> {
         if op.what == What::Update {
             return true;
         }
+        // The response to a BYE leaves before its removal is done: what is saved then, because another process has added a
+        // key, comes after its end.
         let later = |other: &&Entry| {
-            other.what != What::Load && other.actor == op.actor && other.end > op.end
+            other.what != What::Load
+                && other.actor == op.actor
+                && (other.end > op.end || other.what == What::Bye)
         };
         kind == Some(Kind::Conflict) && self.ops.iter().any(later)
     }
