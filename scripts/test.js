@@ -20,7 +20,7 @@ const AT_ONCE = { short: 2 * cores, long: cores };
 const RUST = ['test', '--profile', 'simulation', '--no-fail-fast', '--test', 'simulation'];
 const RUST_FORMS = {
   short: { args: [...RUST, '--lib'] },
-  long: { args: [...RUST, 'histories'], env: { HISTORIES: '900000', THREADS: String(cores) } }
+  long: { args: [...RUST, 'histories'], env: { HISTORIES: '1000000', THREADS: String(cores) } }
 };
 
 const sum = (text, pattern) => [...text.matchAll(pattern)].reduce((total, match) => total + Number(match[1]), 0);

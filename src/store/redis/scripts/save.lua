@@ -18,7 +18,8 @@ local absent = mode ~= 'update' and redis.call('EXISTS', primary) == 0
 -- The Redis key of the session that has each added key now. All reads come before the first write: one that fails must
 -- leave nothing half done.
 local owners = {}
-local free = absent and ttl ~= '0' and #ARGV < 1000
+-- (a shorter TTL than that of a tombstone must not end one)
+local free = absent and tonumber(ttl) >= 60000 and #ARGV < 1000
 for i = 1, added do
   local key = KEYS[1 + i]
   if key ~= primary then

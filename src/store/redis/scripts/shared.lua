@@ -20,6 +20,12 @@ local function milliseconds()
   return now[1] * 1000 + math.floor(now[2] / 1000)
 end
 
+-- Restarts a TTL in ms, '0' for none. A tombstone that is at the key too stays as long as it would alone.
+local function expire(key, ttl)
+  if ttl ~= '0' and tonumber(ttl) < TOMBSTONE and redis.call('HEXISTS', key, 'gone') == 1 then ttl = TOMBSTONE end
+  if ttl ~= '0' then redis.call('PEXPIRE', key, ttl) else redis.call('PERSIST', key) end
+end
+
 -- Deletes the session at a Redis key. `pointer` is the value of '->' there, which stays. Leaves a tombstone if another
 -- writer than `writer` has made the session, has not written it since, and may still repeat its first save, because it
 -- has not got the reply.
@@ -39,7 +45,7 @@ local function delete_session(key, pointer, writer)
   end
   if pointer then
     redis.call('HSET', key, '->', pointer)
-    if remaining > 0 then redis.call('PEXPIRE', key, remaining) else redis.call('PERSIST', key) end
+    expire(key, remaining > 0 and remaining or '0')
   end
 end
 
@@ -53,10 +59,6 @@ local function write(primary, version, at)
   for from = last + 1, #ARGV, 1000 do
     redis.call('HDEL', primary, unpack(ARGV, from, math.min(from + 999, #ARGV)))
   end
-end
-
-local function expire(key, ttl)
-  if ttl ~= '0' then redis.call('PEXPIRE', key, ttl) else redis.call('PERSIST', key) end
 end
 
 -- A writer that has often lost a compare-and-set reserves the next one. Otherwise the writer nearest to the server
