@@ -19,11 +19,13 @@ function parametersOf(value) {
   return plain.slice(plain.indexOf('>') + 1);
 }
 
+// The methods of requests that form a dialog.
+const FORMING = new Set(['INVITE', 'SUBSCRIBE']);
+
 // Whether a request without a To header begins a dialog. Only mocks have none: what they say of themselves decides, then
 // their method.
 function formsDialog(req) {
-  const { method } = req;
-  const forms = (method === 'INVITE' || method === 'SUBSCRIBE') && !req.stackDialogId;
+  const forms = FORMING.has(req.method) && !req.stackDialogId;
   try {
     const isNew = typeof req.isNewInvite === 'function' ? req.isNewInvite() : req.isNewInvite;
     if (isNew || req.canFormDialog) return true;
@@ -60,19 +62,23 @@ function incomplete(req, id) {
 
 const isCanceled = (req) => req.canceled === true;
 
-// The facts of a message, except those that the host does not know: PENDING, ATTACHED, SHARED.
-function factsOf(req) {
+// The facts that no header tells: where a message comes from, and whether it was canceled.
+function originOf(req) {
   // a request that drachtio-server made, such as the BYE after a missing ACK
   const made = req.stackTxnId === 'unsolicited';
-  let facts = req.source === 'application' && !made ? 0 : Facts.NETWORK;
-  if (made) facts |= Facts.MADE_BY_SERVER;
-  if (hasToTag(req)) facts |= Facts.TO_TAG;
-  else if (header(req, 'authorization') || header(req, 'proxy-authorization')) facts |= Facts.AUTHORIZED;
-  if (facts & Facts.NETWORK && isCanceled(req)) facts |= Facts.CANCELED;
-  return facts;
+  if (req.source === 'application' && !made) return 0;
+  return Facts.NETWORK | (made ? Facts.MADE_BY_SERVER : 0) | (isCanceled(req) ? Facts.CANCELED : 0);
+}
+
+// The facts of a message, except those that the host does not know: PENDING, ATTACHED, SHARED.
+function factsOf(req) {
+  const origin = originOf(req);
+  if (hasToTag(req)) return origin | Facts.TO_TAG;
+  const isAuthorized = header(req, 'authorization') || header(req, 'proxy-authorization');
+  return isAuthorized ? origin | Facts.AUTHORIZED : origin;
 }
 
 // The status of a received response, 0 if there is none.
 const statusOf = (res) => Number(res?.statusCode ?? res?.status) || 0;
 
-module.exports = { factsOf, hasToTag, header, idOf, incomplete, isCanceled, parametersOf, statusOf };
+module.exports = { FORMING, factsOf, hasToTag, header, idOf, incomplete, isCanceled, originOf, parametersOf, statusOf };

@@ -10,7 +10,7 @@ const { engineOf } = require('../store/engines');
 const { holderOf } = require('./attach');
 const codec = require('./codec');
 const { SessionData } = require('./data');
-const { find, findDialog, findLiveDialog } = require('./find');
+const { find, findDialog } = require('./find');
 const Keys = require('./keys');
 const StoredSession = require('./stored-session');
 const Updates = require('./update');
@@ -85,11 +85,6 @@ class Session extends StoredSession {
   static findDialog(store, tags, callback) {
     const engine = engineOf(store);
     findDialog(engine, tags, (record) => new Session({ store }, record), callback);
-  }
-
-  // The live session of a dialog, as {mks, id}; undefined if there is none in this process.
-  static findLiveDialog(engine, tags) {
-    return findLiveDialog(engine, tags);
   }
 
   // Moves a dialog, with its key, to this session. What refers to the dialog has this session then; its old session ends if

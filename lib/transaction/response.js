@@ -107,7 +107,7 @@ class DelayedResponse {
     if (this.#isSent) return;
     this.#isSent = true;
     const { transaction } = this;
-    const { args, engine, host, id, req, res, send } = transaction;
+    const { args, host, res, send } = transaction;
     try {
       host.unhold(res, !this.#inSameTurn);
       this.result = send.apply(res, args);
@@ -118,11 +118,15 @@ class DelayedResponse {
       // the handler has returned; its callback, if any, gets the error
       const callback = args.find((arg) => typeof arg === 'function');
       if (callback) return callback(err);
-      const message = `${req.method} ${id}: the host refused a delayed response: ${err.message}`;
-      return engine.report(new SessionError(ErrorCode.RESPONSE, message, err));
+      return reportRefused(transaction, 'response', err);
     }
     afterTurn(this);
   }
+}
+
+function reportRefused({ engine, id, req }, what, err) {
+  const message = `${req.method} ${id}: the host refused a delayed ${what}: ${err.message}`;
+  engine.report(new SessionError(ErrorCode.RESPONSE, message, err));
 }
 
 // The host has sent a 2xx that begins a dialog, or was refused. The transaction retained the session until now, so that the
@@ -153,8 +157,7 @@ function wrapAck(transaction) {
         result = ack.apply(res, args);
       } catch (thrown) {
         if (inSameTurn) throw thrown;
-        const message = `${transaction.req.method} ${transaction.id}: the host refused a delayed ACK: ${thrown.message}`;
-        transaction.engine.report(new SessionError(ErrorCode.RESPONSE, message, thrown));
+        reportRefused(transaction, 'ACK', thrown);
       }
     });
     inSameTurn = false;

@@ -10,6 +10,7 @@ const { Event, Facts, Finish, Plan, SaveMode } = require('../native/constants');
 const rules = require('../native/rules');
 const { attachHolder, holderOf } = require('../session/attach');
 const codec = require('../session/codec');
+const { findLiveDialog } = require('../session/find');
 const Session = require('../session/session');
 const { wrapAck, wrapSend } = require('./response');
 const { rejects, unavailable } = require('./store-failure');
@@ -58,10 +59,12 @@ class Transaction {
     this.isOnlyCanceledByEvent = false;
     // whether the application has given a final response
     this.responded = false;
-    // of the response: `res.send` as it was, what stands in its place, what it was called with, and what it means for the session
+    // of the response: `res.send` as it was, what stands in its place, what it was called with
+    // (with this status), and what it means for the session
     this.send = undefined;
     this.wrapper = undefined;
     this.args = undefined;
+    this.status = 0;
     this.finish = Finish.NOTHING;
     this.plan = this.id === undefined || typeof req.method !== 'string' ? 0 : this.#planned();
   }
@@ -164,7 +167,7 @@ class Transaction {
 
   #findLive() {
     const { engine, id, tags } = this;
-    const found = tags === null ? undefined : Session.findLiveDialog(engine, tags);
+    const found = tags === null ? undefined : findLiveDialog(engine, tags);
     if (!found) return engine.sessions.find(id);
     this.id = found.id;
     return found.mks;

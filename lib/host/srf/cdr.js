@@ -7,9 +7,8 @@ const debug = require('debug')('drachtio:session');
 const { SessionError } = require('../../errors');
 const { ErrorCode, MAX_TIMEOUT } = require('../../native/constants');
 const Session = require('../../session/session');
-const { header, idOf } = require('../request');
+const { tagsOf } = require('./identify');
 const SrfHost = require('./index');
-const { tagOf } = require('./message');
 
 const STOP = 'cdr:stop';
 // These reasons end no call: a challenge, which another INVITE with the same Call-ID follows; a leg that failed; a CANCEL.
@@ -34,30 +33,19 @@ function cdr(srf, { after = AFTER } = {}) {
   });
   srf.on(STOP, (source, _time, reason, bye) => {
     if (NEVER_BEGAN.test(reason)) return;
-    const tags = tagsOf(source, bye);
+    const tags = tagsOf(host, bye, source !== 'network');
     if (tags.callId === undefined) return;
     // Another call may have the Call-ID after the pause.
-    find(host, tags, (err, stopped) => {
+    Session.findDialog(host.engine.store, tags, (err, stopped) => {
       if (!err && !stopped) return;
       setTimeout(() => remove(host, tags, stopped?.uuid), after).unref();
     });
   });
 }
 
-// The tags of the dialog that a BYE has ended.
-function tagsOf(source, bye) {
-  const [local, remote] = source === 'network' ? ['to', 'from'] : ['from', 'to'];
-  const callId = idOf({ get: (name) => header(bye, name) });
-  return { callId, remote: tagOf(header(bye, remote)), local: tagOf(header(bye, local)) };
-}
-
-function find(host, tags, callback) {
-  Session.findDialog(host.engine.store, tags, callback);
-}
-
 // Removes the key of the dialog, if it still has that session; without `uuid`, whichever it has.
 function remove(host, tags, uuid) {
-  find(host, tags, (err, found, id) => {
+  Session.findDialog(host.engine.store, tags, (err, found, id) => {
     // the application may have closed the store meanwhile
     if (err) return err.code === ErrorCode.STORE_CLOSED ? undefined : host.engine.report(err);
     if (!found || (uuid !== undefined && found.uuid !== uuid)) return undefined;

@@ -1,7 +1,7 @@
 'use strict';
 // Requests in an early dialog that drachtio-srf emits as an event of the pending INVITE, past the middleware.
 
-const Session = require('../../session/session');
+const { findLiveDialog } = require('../../session/find');
 const Transaction = require('../../transaction/transaction');
 const { tagsOf } = require('./identify');
 const { Leg } = require('./leg');
@@ -19,7 +19,7 @@ function onUpdate(update, res) {
   if (!holder?.mks) return;
   const { engine, host } = holder;
   // drachtio-srf finds the INVITE by its Call-ID alone
-  const { id, mks } = Session.findLiveDialog(engine, tagsOf(host, update)) ?? holder;
+  const { id, mks } = findLiveDialog(engine, tagsOf(host, update)) ?? holder;
   new Transaction(engine, host, update, res).attachEarly(mks, id);
 }
 

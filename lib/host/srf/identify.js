@@ -3,22 +3,18 @@
 // the live sessions, by Call-ID and tags, and last the store.
 
 const { Facts } = require('../../native/constants');
-const Session = require('../../session/session');
-const { hasToTag, isCanceled } = require('../request');
+const { findLiveDialog } = require('../../session/find');
+const { FORMING, hasToTag, originOf } = require('../request');
 const { Leg } = require('./leg');
 const { tagOf } = require('./message');
-const { FORMING, idOfNew, legOf } = require('./names');
+const { idOfNew, legOf } = require('./names');
 
 // The Dialog of a request says which dialog it is of. Without one: a new dialog, if the request may form one; the live
 // session of a dialog with these tags; or the store.
 function identify(host, transaction) {
   const { engine, req } = transaction;
   const { method } = req;
-  // a request that drachtio-server made, such as the BYE after a missing ACK: From is the application's side
-  const made = req.stackTxnId === 'unsolicited';
-  let facts = req.source === 'application' && !made ? 0 : Facts.NETWORK;
-  if (made) facts |= Facts.MADE_BY_SERVER;
-  if (isCanceled(req)) facts |= Facts.CANCELED;
+  let facts = originOf(req);
   const dialog = req.stackDialogId ? host.srf.findDialogById(req.stackDialogId) : undefined;
   const leg = dialog && Leg.of(dialog);
   if (leg?.id !== undefined) {
@@ -34,8 +30,8 @@ function identify(host, transaction) {
   const isInDialog = typeof toHeader === 'string' ? to !== undefined : hasToTag(req);
   if (!isInDialog) return facts | identifyOutside(host, transaction, callId);
   facts |= Facts.TO_TAG | unsubscribes(host, req);
-  const tags = tagsOf(host, req, made);
-  const found = Session.findLiveDialog(engine, tags);
+  const tags = tagsOf(host, req, Boolean(facts & Facts.MADE_BY_SERVER));
+  const found = findLiveDialog(engine, tags);
   transaction.id = found?.id ?? callId;
   transaction.live = found?.mks;
   if (!found) transaction.tags = tags;
@@ -43,11 +39,12 @@ function identify(host, transaction) {
   return facts;
 }
 
-// The Call-ID and the tags of a received request; of one that drachtio-server `made`, From is the application's side.
-function tagsOf(host, req, made = false) {
+// The Call-ID and the tags of a request. `isOwn`: From is the application's side, as in a request that it has sent, or that
+// drachtio-server has made for it.
+function tagsOf(host, req, isOwn = false) {
   const from = tagOf(host.header(req, 'from'));
   const to = tagOf(host.header(req, 'to'));
-  return { callId: callIdOf(host, req), remote: made ? to : from, local: made ? from : to };
+  return { callId: callIdOf(host, req), remote: isOwn ? to : from, local: isOwn ? from : to };
 }
 
 // A request without To tag.
@@ -60,7 +57,7 @@ function identifyOutside(host, transaction, callId) {
     return method === 'CANCEL' && transaction.live?.pending?.id === callId ? Facts.PENDING : 0;
   }
   let facts = 0;
-  if (method === 'SUBSCRIBE' && Number(host.header(req, 'expires') || NaN) === 0) facts |= Facts.FETCHES;
+  if (method === 'SUBSCRIBE' && expiresNow(host, req)) facts |= Facts.FETCHES;
   const tags = { callId, remote: tagOf(host.header(req, 'from')), local: undefined };
   const isAuthorized = host.header(req, 'authorization') || host.header(req, 'proxy-authorization');
   transaction.id = idOfNew(engine, tags, req, host.header);
@@ -77,13 +74,15 @@ function callIdOf(host, req) {
   return typeof id === 'string' && id !== '' ? id.toWellFormed() : undefined;
 }
 
+const expiresNow = (host, req) => Number(host.header(req, 'expires') || NaN) === 0;
+
 // Facts.UNSUBSCRIBES if a request may end the subscription that formed its dialog
 function unsubscribes(host, req, dialog) {
   const { method } = req;
   if (method !== 'SUBSCRIBE' && method !== 'NOTIFY') return 0;
   const last =
     method === 'SUBSCRIBE'
-      ? Number(host.header(req, 'expires') || NaN) === 0
+      ? expiresNow(host, req)
       : /^\s*terminated\b/i.test(host.header(req, 'subscription-state') ?? '');
   if (!last || (dialog && dialog.getCountOfSubscriptions() > 1)) return 0;
   return Facts.UNSUBSCRIBES;

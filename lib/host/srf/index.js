@@ -4,6 +4,7 @@
 
 const { ErrorCode, Event, Facts, Finish, Plan } = require('../../native/constants');
 const rules = require('../../native/rules');
+const { findLiveDialog } = require('../../session/find');
 const Session = require('../../session/session');
 const afterTurn = require('../../after-turn');
 const Host = require('../host');
@@ -11,7 +12,7 @@ const { statusOf } = require('../request');
 const delayedResponses = require('./delayed-responses');
 const Dialogs = require('./dialogs');
 const { listenForUpdate, onUpdate } = require('./early');
-const { callIdOf, identify } = require('./identify');
+const { callIdOf, identify, tagsOf } = require('./identify');
 const { Leg } = require('./leg');
 const { branchOf, headerReader, tagOf } = require('./message');
 const { findPending, idOfAnswered } = require('./names');
@@ -210,9 +211,7 @@ class SrfHost extends Host {
     bye.on('response', (res) => {
       const plan = rules.plan('BYE', Facts.TO_TAG, statusOf(res));
       if (!(plan & Plan.REMOVE_FIRST)) return;
-      const remote = tagOf(this.header(bye, 'to'));
-      const local = tagOf(this.header(bye, 'from'));
-      this.#endDialog(dialogId, { callId: callIdOf(this, bye), remote, local });
+      this.#endDialog(dialogId, tagsOf(this, bye, true));
     });
   }
 
@@ -220,7 +219,7 @@ class SrfHost extends Host {
   #endDialog(dialogId, tags) {
     const leg = Leg.of(this.srf.findDialogById(dialogId) ?? {});
     if (leg) return this.dialogEnded(leg.mks, leg.id);
-    const found = Session.findLiveDialog(this.engine, tags);
+    const found = findLiveDialog(this.engine, tags);
     if (found) return this.dialogEnded(found.mks, found.id);
     Session.findDialog(this.engine.store, tags, (err, mks, id) => {
       if (err) this.engine.report(err);

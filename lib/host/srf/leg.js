@@ -131,7 +131,8 @@ class Leg {
   // Its key leads to this session now.
   follow(mks) {
     if (mks === this.mks) return;
-    const before = this.mks;
+    const before = this.#detached ?? this.mks;
+    this.#detached = null;
     mks.retain();
     this.mks = mks;
     this.dueAt = 0;
@@ -145,11 +146,7 @@ class Leg {
   }
 
   replace(mks) {
-    const before = this.#detached ?? this.mks;
-    this.#detached = null;
-    mks.retain();
-    this.mks = mks;
-    before.release();
+    this.follow(mks);
   }
 
   // Moves the dialog to another session, with its key; one move after the other.

@@ -6,9 +6,6 @@ const { randomUUID } = require('node:crypto');
 const native = require('../../native');
 const { branchOf } = require('./message');
 
-// The methods of requests that form a dialog.
-const FORMING = new Set(['INVITE', 'SUBSCRIBE']);
-
 // The leg descriptor of a request that begins a dialog: `side` is '<' if it was received, '>' if the application sends it.
 // Undefined if it has no From tag.
 function legOf(side, method, tag) {
@@ -44,4 +41,4 @@ function findPending({ sessions }, { callId, remote, branch }, header) {
   return pending.find((transaction) => transaction && branchOf(header(transaction.req, 'via')) === branch);
 }
 
-module.exports = { FORMING, findPending, idOfAnswered, idOfNew, legOf };
+module.exports = { findPending, idOfAnswered, idOfNew, legOf };

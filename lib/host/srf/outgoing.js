@@ -5,10 +5,9 @@
 const net = require('node:net');
 const Session = require('../../session/session');
 const Transaction = require('../../transaction/transaction');
-const { idOf } = require('../request');
+const { FORMING, idOf } = require('../request');
 const { sessionIn, without } = require('../session-option');
 const { attachSent } = require('./leg');
-const { FORMING } = require('./names');
 const Original = require('./original');
 
 // where createB2BUA's options have the session of the B leg, for createUAC; false if it gets its own
