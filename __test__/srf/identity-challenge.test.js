@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
-const { BOB, CHALLENGE, CREDENTIALS, challenger, uas } = require('../support/srf/parties');
+const { BOB, CHALLENGE, CREDENTIALS, challenged, challenger, uas } = require('../support/srf/parties');
 const { inEachWorld } = require('../support/srf/world');
 
 const TAGS = { 'the same From tag': 'T1', 'another From tag': 'T2' };
@@ -14,11 +14,7 @@ const annsSession = { owner: 'ann', account: 'account of ann' };
 // A SUBSCRIBE is challenged, and then accepted; the dialog ends as `end` says.
 const notifier = (seen) => (srf, world) =>
   srf.subscribe(async (req, res) => {
-    if (!req.has('Proxy-Authorization')) {
-      world.begins(req);
-      req.session.account = `account of ${req.callingNumber}`;
-      return res.send(407, CHALLENGE);
-    }
+    if (challenged(req, res, world)) return undefined;
     seen.push({ ...req.session });
     const dialog = await srf.createUAS(req, res, { headers: { Expires: 60 } });
     return srf.emit('up', world.follow(dialog, req.callingNumber));

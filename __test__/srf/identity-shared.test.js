@@ -40,6 +40,23 @@ const ENDS = {
   }
 };
 
+// A caller whose agent's phone rings. The application emits `up` with the agent's Dialog, or `failed`.
+async function ringing(world) {
+  world.server.onInvite((agent) => agent.respond(180));
+  const srf = await world.start((app) =>
+    app.invite(async (req, res) => {
+      world.begins(req);
+      const connected = app.createUAC(AGENT, { ...offer(), session: req.session });
+      app.emit('ringing', res);
+      const dialog = await connected.catch((err) => void app.emit('failed', err));
+      if (dialog) app.emit('up', world.follow(dialog, 'ann'));
+    })
+  );
+  const called = world.server.callee();
+  const [[res], callee] = await Promise.all([once(srf, 'ringing'), called, world.dial(srf, { from: 'ann' })]);
+  return { callee, res, srf };
+}
+
 inEachWorld((test) => {
   for (const [how, end] of Object.entries(ENDS)) {
     for (const [which, options] of [
@@ -109,17 +126,7 @@ inEachWorld((test) => {
   });
 
   test("a caller is refused while the agent's phone rings: the session is stored once it is answered", async (world) => {
-    world.server.onInvite((callee) => callee.respond(180));
-    const srf = await world.start((app) =>
-      app.invite(async (req, res) => {
-        world.begins(req);
-        const connected = app.createUAC(AGENT, { ...offer(), session: req.session });
-        app.emit('ringing', res);
-        app.emit('up', world.follow(await connected, 'ann'));
-      })
-    );
-    const ringing = world.server.callee();
-    const [[res], callee] = await Promise.all([once(srf, 'ringing'), ringing, world.dial(srf, { from: 'ann' })]);
+    const { callee, res, srf } = await ringing(world);
     res.send(480);
     const up = once(srf, 'up');
     callee.respond(200, { body: SDP('agent') });
@@ -129,17 +136,7 @@ inEachWorld((test) => {
   });
 
   test("a caller is refused while the agent's phone rings, and the agent does not answer", async (world) => {
-    world.server.onInvite((callee) => callee.respond(180));
-    const srf = await world.start((app) =>
-      app.invite(async (req, res) => {
-        world.begins(req);
-        const connected = app.createUAC(AGENT, { ...offer(), session: req.session });
-        app.emit('ringing', res);
-        await connected.catch((err) => app.emit('failed', err));
-      })
-    );
-    const ringing = world.server.callee();
-    const [[res], callee] = await Promise.all([once(srf, 'ringing'), ringing, world.dial(srf, { from: 'ann' })]);
+    const { callee, res, srf } = await ringing(world);
     const failed = once(srf, 'failed');
     res.send(480);
     callee.respond(486);

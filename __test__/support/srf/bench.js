@@ -134,10 +134,11 @@ class SrfBench extends Bench {
   }
 }
 
-// define((test) => test(name, async (bench) => {...})): runs the tests on each release, on each of our stores.
-function onEachRelease(define, wanted = () => true) {
+// Describes tests on each release and each of these kinds: tests({release, kind, redis}), where redis() gives the server of the
+// kind, if it has one, once the tests run.
+function describeEach(wanted, tests) {
   for (const release of releases) {
-    for (const kind of kinds.filter(({ ours }) => ours).filter(wanted)) {
+    for (const kind of wanted) {
       describe(`${release.name}, ${kind.name}`, () => {
         let redis;
         if (kind.redis) {
@@ -146,12 +147,19 @@ function onEachRelease(define, wanted = () => true) {
           });
           after(() => redis.stop());
         }
-        const test = (name, body) =>
-          it(name, () => Object.assign(new SrfBench(kind, redis, kind.open(redis)), { release }).run(body));
-        define(test, { kind, release });
+        tests({ release, kind, redis: () => redis });
       });
     }
   }
 }
 
-module.exports = { connectSrf, onEachRelease, releases };
+// define((test) => test(name, async (bench) => {...})): runs the tests on each release, on each of our stores.
+function onEachRelease(define, wanted = () => true) {
+  describeEach(kinds.filter(({ ours }) => ours).filter(wanted), ({ release, kind, redis }) => {
+    const test = (name, body) =>
+      it(name, () => Object.assign(new SrfBench(kind, redis(), kind.open(redis())), { release }).run(body));
+    define(test, { kind, release });
+  });
+}
+
+module.exports = { describeEach, connectSrf, onEachRelease, releases };

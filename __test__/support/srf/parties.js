@@ -26,16 +26,21 @@ function plain(srf, world) {
   world.handleInStack(srf, ['info', 'bye', 'subscribe', 'notify']);
 }
 
+// Challenges a request without credentials; gives whether it did.
+function challenged(req, res, world) {
+  if (req.has('Proxy-Authorization')) return false;
+  world.begins(req);
+  req.session.account = `account of ${req.callingNumber}`;
+  res.send(407, CHALLENGE);
+  return true;
+}
+
 // Challenges an INVITE without credentials. `seen` gets the data that the retry has; `answer` gives its Dialog, or both.
 const challenger =
   (seen, answer = (srf, req, res) => srf.createUAS(req, res, offer())) =>
   (srf, world) =>
     srf.invite(async (req, res) => {
-      if (!req.has('Proxy-Authorization')) {
-        world.begins(req);
-        req.session.account = `account of ${req.callingNumber}`;
-        return res.send(407, CHALLENGE);
-      }
+      if (challenged(req, res, world)) return undefined;
       seen.push({ ...req.session });
       req.session.owner ??= req.callingNumber;
       req.session.answered = true;
@@ -63,4 +68,4 @@ const b2bua =
 // The options with which the B leg has the Call-ID of the A leg.
 const keepsCallId = (req) => ({ headers: { 'Call-ID': req.get('call-id') } });
 
-module.exports = { BOB, CHALLENGE, CREDENTIALS, b2bua, challenger, keepsCallId, offer, plain, uas };
+module.exports = { challenged, BOB, CHALLENGE, CREDENTIALS, b2bua, challenger, keepsCallId, offer, plain, uas };

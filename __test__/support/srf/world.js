@@ -5,13 +5,12 @@
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
-const { after, before, describe, it } = require('node:test');
+const { it } = require('node:test');
 const { setTimeout: sleep } = require('node:timers/promises');
 const session = require('../../..');
 const { DrachtioServer, SDP } = require('../../../examples/drachtio-server');
-const { RedisServer } = require('../redis');
 const { until, within } = require('../waiting');
-const { connectSrf, releases } = require('./bench');
+const { connectSrf, describeEach } = require('./bench');
 const { kinds } = require('./world-stores');
 
 // how long to wait for the event 'ack' of a dialog, which drachtio-srf may have had before the test listens
@@ -220,26 +219,15 @@ class World {
 // drachtio-srf and each store. `needs` is a list of what a store must have: 'processes', 'claims', 'ttl' (world-stores.js);
 // an object of it has options for the store.
 function inEachWorld(define) {
-  for (const release of releases) {
-    for (const kind of kinds) {
-      describe(`${release.name}, ${kind.name}`, () => {
-        let redis;
-        if (kind.redis) {
-          before(async () => {
-            redis = await RedisServer.start();
-          });
-          after(() => redis.stop());
-        }
-        const test = (name, ...rest) => {
-          const body = rest.pop();
-          const [needs = [], options] = rest;
-          if (needs.some((need) => !kind[need])) return;
-          it(name, () => new World({ kind, release, redis, options }).run(body));
-        };
-        define(test, { kind, release });
-      });
-    }
-  }
+  describeEach(kinds, ({ release, kind, redis }) => {
+    const test = (name, ...rest) => {
+      const body = rest.pop();
+      const [needs = [], options] = rest;
+      if (needs.some((need) => !kind[need])) return;
+      it(name, () => new World({ kind, release, redis: redis(), options }).run(body));
+    };
+    define(test, { kind, release });
+  });
 }
 
 module.exports = { inEachWorld };
