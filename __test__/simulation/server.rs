@@ -384,7 +384,11 @@ impl Server {
         // a tombstone that is at the key too stays as long as it would alone
         let hash = self.keys.get(key);
         let has_gone = hash.is_some_and(|hash| raw(hash, "gone").is_some());
-        let ttl = if has_gone && ttl > 0 { ttl.max(TOMBSTONE) } else { ttl };
+        let ttl = if has_gone && ttl > 0 {
+            ttl.max(TOMBSTONE)
+        } else {
+            ttl
+        };
         let until = (ttl > 0).then_some(self.now + ttl);
         if let Some(hash) = self.keys.get_mut(key) {
             if until.is_none() && hash.until.is_none() {
