@@ -6,7 +6,6 @@ const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
 const { collide } = require('../support/srf/collisions');
 const { releases } = require('../support/srf/bench');
-const { namesIn } = require('../support/srf/world-stores');
 const { startRedis } = require('../support/sessions');
 const { sizesOf } = require('../support/sizes');
 const { until } = require('../support/waiting');
@@ -24,8 +23,8 @@ describe('calls of two processes, of which half collide', () => {
       const { wrong, count } = await collide(release, { host, port }, { total: TOTAL[major], atOnce: AT_ONCE });
       assert.ok(count >= TOTAL[major]);
       assert.deepEqual(wrong.slice(0, 20), [], `${wrong.length} faults`);
-      await until(async () => (await namesIn(redis)).length === 0, 'nothing to be left').catch(async () =>
-        assert.deepEqual((await namesIn(redis)).slice(0, 20), [], 'nothing is left')
+      await until(async () => (await redis.names()).length === 0, 'nothing to be left').catch(async () =>
+        assert.deepEqual((await redis.names()).slice(0, 20), [], 'nothing is left')
       );
     });
   }

@@ -34,6 +34,15 @@ async function freePort() {
   }
 }
 
+// All names in Redis, without the tombstones of young sessions that another process has removed.
+const NAMES = `
+  local names = {}
+  for _, key in ipairs(redis.call('KEYS', '*')) do
+    local tombstone = redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'gone')
+    if not tombstone or redis.call('HLEN', key) > tombstone then names[#names + 1] = key end
+  end
+  return names`;
+
 // The raw reply of the server on a port to an inline command, such as 'DBSIZE'; one packet of it.
 function ask(port, command, host = '127.0.0.1') {
   return new Promise((resolve, reject) => {
@@ -114,6 +123,11 @@ class RedisServer {
   command(...words) {
     const bulk = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
     return this.raw(`*${words.length}\r\n${bulk.join('')}`);
+  }
+
+  // The names of what is stored, without tombstones.
+  async names() {
+    return (await this.cli('EVAL', NAMES, '0')).split('\n').filter(Boolean).toSorted();
   }
 
   // The reply of redis-cli, text without the last line break.

@@ -9,17 +9,6 @@
 const session = require('../../..');
 const { PromiseStore } = require('../contract/stores');
 
-// All names in Redis, without the tombstones of young sessions that another process has removed.
-const NAMES = `
-  local left = {}
-  for _, key in ipairs(redis.call('KEYS', '*')) do
-    local tombstone = redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'gone')
-    if not tombstone or redis.call('HLEN', key) > tombstone then left[#left + 1] = key end
-  end
-  return left`;
-
-const namesIn = async (redis) => (await redis.cli('EVAL', NAMES, '0')).split('\n').filter(Boolean).toSorted();
-
 // What is stored under the key of a native store.
 async function valueIn(store, id) {
   const stored = await store.get(`mks:${id}`);
@@ -56,7 +45,7 @@ const redisStore = (cache) => (redis, options) => {
     make: () => open({ cache }),
     read: async (id) => valueIn(await reader(), id),
     keys: async () => keysIn(await reader()),
-    left: () => namesIn(redis),
+    left: () => redis.names(),
     close: () => Promise.all(stores.map((store) => store.close()))
   };
 };
@@ -82,4 +71,4 @@ const kinds = [
   { name: 'store with promises', open: promises, processes: true }
 ];
 
-module.exports = { kinds, namesIn };
+module.exports = { kinds };
